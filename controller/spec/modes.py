@@ -1,0 +1,165 @@
+"""States, modes, commands and reasons: every small enumeration that the core, the HMI and the documents share."""
+
+from __future__ import annotations
+
+from controller.spec.coded import Coded
+
+
+class MasterState(Coded):
+    STARTUP = 0, "no bus yet, or its start checks are running"
+    WAITING = 1, "ready; motor power off, or drives holding after a stop"
+    AUTO = 2, "motor power on, following set-points"
+    ERROR = 3, "an error is active; only RESET_ERROR leaves it"
+    TRANSITION_TO_AUTO = 4, "power-up: contacts, drive self-test, set-points seeded from feedback"
+    TRANSITION_TO_WAITING = 5, "soft stop running"
+
+
+class MasterMode(Coded):
+    OFF = 0, "motor power off"
+    STAND_STILL = 1, "standing still, drives holding"
+    TEST = 2, "a test cycle chosen by register 11"
+    JOG = 3, "joint speeds from the HMI, refreshed while held"
+    POSITION_TARGET = 4, "joint position targets, synchronised arrival"
+    POSITION_TARGET_WAIT_FOR_START = 5, "targets stored, waiting for start"
+    STOP = 6, "stopping"
+    RESET_ERROR = 7, "clearing errors"
+    EXTERNAL_DEVELOPER_AUTO = 8, "external development"
+    EXTERNAL_DEVELOPER_ERROR = 9, "external development, error"
+
+
+class DriverState(Coded):
+    NOT_CONNECTED = 0, "drive does not answer the base board"
+    SETUP_NEEDED = 1, "drive lost its configuration: new bring-up needed"
+    WAITING = 2, "ready"
+    AUTO = 3, "following targets"
+    ERROR = 4, "drive error, see its code"
+
+
+class DriverMode(Coded):
+    DRIVER_OFF = 0, "no current"
+    POSITION_INTERNAL_PROFILER = 1, "drive's own profile to a position"
+    POSITION_INTERNAL_PROFILER_WAIT_FOR_START = 2, "the same, started later"
+    SPEED_PERCENT = 3, "speed in percent of the drive's maximum"
+    SPEED_ABS = 4, "speed in microsteps/s"
+    SOFT_STOP = 5, "drive ramps down by itself"
+    HARD_STOP = 6, "drive stops at once"
+    STAND_STILL_IN_WAITING_STATE = 7, "holding, waiting"
+    STAND_STILL_IN_AUTO_STATE = 8, "holding, ready to follow"
+    COMPLIANT_TRANSPARENT_01 = 9, "compliant"
+
+
+class TargetType(Coded):
+    NONE = 0, "no target"
+    POSITION_DEG = 1, "position in degrees"
+    POSITION_COUNTS = 2, "position in sensor counts"
+    SPEED_MICROSTEPS_S = 3, "speed in microsteps/s"
+    SPEED_PERCENT = 4, "speed in percent of the drive's maximum, -100..100"
+    TORQUE_COUNTS = 5, "torque in sensor counts"
+
+
+class BusState(Coded):
+    DETACHED = 0, "no line lent to the control thread"
+    STARTING = 1, "line lent, start checks running"
+    CYCLIC = 2, "telegrams are exchanged every cycle"
+    LOST = 3, "communication lost; waiting for a new bring-up"
+
+
+class StopCategory(Coded):
+    """After IEC 60204-1; the lower number wins."""
+
+    EMERGENCY = 0, "motor power off at once"
+    QUICK = 1, "shortest ramp the limits allow, then motor power off"
+    SOFT = 2, "jerk-limited, then holding under standstill supervision"
+    NONE = 3, "not stopping"
+
+
+class CommandKind(Coded):
+    """What the command ring carries. `values`, `mask` and `value` of the command record are named per kind."""
+
+    START = 1, "power up and stand ready for jog; mask bit 0: report mode TEST instead of JOG"
+    JOG = 2, "values: joint speed in percent of the present limit, -100..100; mask: axes"
+    MOVE = 3, "values: joint targets in degrees; mask: axes; value: speed percent 0..100"
+    STAND_STILL = 4, "end the motion softly and stay in AUTO"
+    OFF = 5, "soft stop, then motor power off"
+    RESET = 6, "RESET_ERROR"
+    SPEED_LIMITS = 7, "values: percent 0..100 per axis; mask: axes; value: first register (60, 70 or 80)"
+    SHUTDOWN = 8, "soft stop, motor power off, leave the cyclic phase, end the control thread"
+
+
+class CommandResult(Coded):
+    OK = 0, "done or begun"
+    NOT_READY = 1, "refused: blockers are active"
+    OUT_OF_RANGE = 2, "refused: a value is outside its limits or not a finite number"
+    WRONG_STATE = 3, "refused: not possible in this state or mode"
+    NO_SPEED = 4, "refused: the speed limits leave an axis no speed"
+    UNKNOWN = 5, "refused: unknown command"
+    DROPPED_BY_STOP = 6, "a stop came after it"
+    NO_TRAJECTORY = 7, "refused: no trajectory to that target within the limits"
+
+
+class Blocker(Coded):
+    """Bit numbers of `blockers`: what keeps a motion command from being accepted."""
+
+    BUS = 0, "the arm is not connected"
+    STARTING = 1, "start checks are still running"
+    ERROR = 2, "an error is active: reset it"
+    BUTTON = 3, "the emergency button is pressed: release it"
+    DRIVE_ERROR = 4, "a drive reports an error"
+    DRIVE_SETUP = 5, "a drive needs set-up"
+    OUTSIDE_LIMITS = 6, "an axis stands outside its limits: move it back by hand"
+    STOPPING = 7, "a stop is still running"
+    SHUTDOWN = 8, "the controller is shutting down"
+    BATTERY = 9, "the batteries are low: charge them"
+
+
+class Reason(Coded):
+    """Why the master state changed."""
+
+    NONE = 0, ""
+    BUS_ATTACHED = 1, "bring-up finished"
+    START_CHECKS_GOOD = 2, "emergency stop chain is consistent"
+    OPERATOR_START = 3, "motion command"
+    DRIVES_READY = 4, "contacts closed and drives ready"
+    STOP_COMMAND = 5, "stop"
+    STOPPED = 6, "standing still"
+    FAULT = 7, "error raised"
+    RESET = 8, "RESET_ERROR"
+    BUS_LOST = 9, "communication lost"
+    BUS_DETACHED = 10, "line taken back"
+    OFF_COMMAND = 11, "mode OFF"
+    SHUTDOWN = 12, "program ends"
+    START_FAILED = 13, "power-up abandoned"
+
+
+class EventKind(Coded):
+    """What the event ring carries to the history."""
+
+    STATE = 1, "master state changed: a from, b to, c reason"
+    FAULT_RAISED = 2, "a code, b axis (0 master), c 1 if a warning"
+    FAULT_CLEARED = 3, "a code, b axis (0 master), c 1 if a warning"
+    MODE = 4, "master mode changed: a from, b to"
+    COMMAND = 5, "command taken: a kind, b result, c client"
+    BUS = 6, "bus state changed: a from, b to"
+    STOP = 7, "stop acted on: a stop category"
+    MOTION_DONE = 8, "target reached"
+
+
+class BusFault(Coded):
+    """Index into `bus_faults`: one counter per kind of fault on the line."""
+
+    GARBAGE_BYTES = 0, "bytes thrown away while looking for a telegram"
+    AXIS_CRC = 1, "CRC-8 of an axis block is wrong"
+    AXIS_HEADER = 2, "header of an axis block is not FF"
+    AXIS_NUMBER = 3, "axis number of a block is wrong"
+    AXIS_FOOTER = 4, "footer of an axis block is not FF FF FF FF FF"
+    AXIS_PARITY = 5, "parity of a status byte is wrong"
+    TRAILER_HEADER = 6, "trailer does not begin with F5"
+    TRAILER_CRC = 7, "CRC-32 of a telegram is wrong"
+    SEQUENCE = 8, "sequence number was never asked for, or too old"
+    REPEATED = 9, "a telegram came twice"
+    LATE = 10, "answer to the command before the previous one (used)"
+    MISSED = 11, "cycle without a new valid telegram"
+    WRITE = 12, "command telegram not or only partly written"
+    OVERFLOW = 13, "receive buffer was full"
+    VALUE = 14, "a field is not a finite number or an unknown code"
+    LOST = 15, "communication lost"
