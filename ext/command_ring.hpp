@@ -47,7 +47,7 @@ class CommandRing {
             if (position - known_head_ == size_of_ring) return false;
         }
         Slot& target = slot(position);
-        std::memcpy(target.record, &record, sizeof(T));
+        copy(target.record, &record);
         tail_.store(position + 1, std::memory_order_relaxed);  // for size() only
         target.sequence.store(position + 1, std::memory_order_release);  // publishes the record
         return true;
@@ -58,7 +58,7 @@ class CommandRing {
         const Counter position = head_.load(std::memory_order_relaxed);
         const Slot& source = slot(position);
         if (source.sequence.load(std::memory_order_acquire) != position + 1) return false;
-        std::memcpy(&record, source.record, sizeof(T));
+        copy(&record, source.record);
         head_.store(position + 1, std::memory_order_release);  // gives the slot back
         return true;
     }
@@ -82,6 +82,15 @@ class CommandRing {
         alignas(T) unsigned char record[sizeof(T)];
         std::atomic<Counter> sequence;  // position + 1 of the record it holds; behind it, so that it is stored last
     };
+
+    // Line by line: for large records GCC would choose `rep movs`, which takes more than twice as long here.
+    static void copy(void* to, const void* from) noexcept {
+        auto* target = static_cast<unsigned char*>(to);
+        const auto* source = static_cast<const unsigned char*>(from);
+        constexpr std::size_t rest = sizeof(T) % line;
+        for (std::size_t i = 0; i + line <= sizeof(T); i += line) std::memcpy(target + i, source + i, line);
+        if constexpr (rest != 0) std::memcpy(target + sizeof(T) - rest, source + sizeof(T) - rest, rest);
+    }
 
     [[nodiscard]] Slot& slot(Counter position) noexcept { return slots_[position & (size_of_ring - 1)]; }
 
