@@ -231,8 +231,8 @@ DRIVE_ERRORS: tuple[Fault, ...] = (
 ERRORS: tuple[Fault, ...] = BACK_END_ERRORS + MASTER_ERRORS + DRIVE_ERRORS
 
 
-def _warning(code: int, name: str, source: Source, message: str, description: str, cause: str, solution: str,
-             per_axis: bool = False) -> Fault:
+def _warning(code: int, name: str, source: Source, *texts: str, per_axis: bool = False) -> Fault:
+    message, description, cause, solution = texts
     return Fault(code, name, source, 3, message, description, cause, solution, per_axis, warning=True)
 
 
