@@ -60,7 +60,7 @@ cdef void watch_bus(Machine* m) noexcept nogil:
             if m.axis[i].driver_state in (DRIVER_STATE_NOT_CONNECTED, DRIVER_STATE_SETUP_NEEDED):
                 m.setup_tried = True
                 if m.reset_until_ns:
-                    m.reset_until_ns = m.now_ns + 3000000000
+                    m.reset_until_ns = m.now_ns + 3 * <int64_t>1000000000
                 m.motor_power = False
                 m.bus.leaving = LEAVE_TELEGRAMS
                 enter_bus_state(m, BUS_STATE_LOST)
