@@ -16,6 +16,7 @@ from posix.unistd cimport read, write
 from ring cimport CommandRing64, CommandRing1024, StateReader1024, StateRing1024
 
 import os
+import resource
 import time
 
 cdef extern from *:
@@ -102,6 +103,9 @@ cdef extern from *:
     cdef cppclass AtomicInt "std::atomic<int>":
         int load() noexcept nogil
         void store(int) noexcept nogil
+    cdef cppclass AtomicTime "std::atomic<std::int64_t>":
+        int64_t load() noexcept nogil
+        void store(int64_t) noexcept nogil
     cdef cppclass AtomicWord "std::atomic<std::uint32_t>":
         uint32_t load() noexcept nogil
         void store(uint32_t) noexcept nogil
@@ -111,6 +115,7 @@ cdef extern from "handshake.hpp" namespace "allyarm" nogil:
         Handshake() except +
         AtomicWord spin_ns
         AtomicInt thread_id, timer_slack_ns, bus_errno
+        AtomicTime first_cycle_ns
         void request_stop() noexcept
         bint take_stop() noexcept
         void request_quit() noexcept
@@ -289,8 +294,12 @@ cdef class Core:
             if error:
                 asked["errors"]["cpu"] = os.strerror(error)
         if lock_memory:
+            # A finite limit that the process outgrows later would make allocations fail: better not to lock at all.
+            limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
+            if limit != resource.RLIM_INFINITY and os.geteuid() != 0:
+                asked["errors"]["lock_memory"] = f"RLIMIT_MEMLOCK is {limit // 1024} kB: set LimitMEMLOCK=infinity"
             # ONFAULT: stacks of other threads are locked as they are touched, not at their full reserved size
-            if mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT):
+            elif mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT):
                 asked["errors"]["lock_memory"] = os.strerror(errno)
         if self.dma_latency_fd < 0 and priority > 0:
             try:
@@ -314,7 +323,8 @@ cdef class Core:
                   "timer_slack_ns": self.loop.machine.handshake.timer_slack_ns.load(),
                   "dma_latency_held": self.dma_latency_fd >= 0,
                   "spin_us": self.loop.machine.handshake.spin_ns.load() // 1000,
-                  "thread_id": self.loop.machine.handshake.thread_id.load(), "refused": refused}
+                  "thread_id": self.loop.machine.handshake.thread_id.load(),
+                  "first_cycle_ns": self.loop.machine.handshake.first_cycle_ns.load(), "refused": refused}
         if self.joined or not self.loop.machine.handshake.is_running():
             return report
         pthread_getschedparam(self.loop.thread, &policy, &parameter)
@@ -336,7 +346,7 @@ cdef class Core:
 
     # -- bus --------------------------------------------------------------------------------------------------------
 
-    def configure(self, dict settings, axes):
+    def configure(self, settings, axes):
         """Settings of the loop (keys: SETTINGS) and of each axis (keys: AXIS_SETTINGS), for the next `attach`.
 
         RuntimeError while a line is attached; KeyError for a missing key; ValueError for a number that makes no sense."""
@@ -370,7 +380,7 @@ cdef class Core:
         self.loop.offered_settings = s
         memcpy(self.loop.offered_parameters, p, sizeof(p))
 
-    cdef _configure_axis(self, AxisParameters* p, dict axis, int number, double margin_deg):
+    cdef _configure_axis(self, AxisParameters* p, axis, int number, double margin_deg):
         cdef double one, other
         resolution = _number(axis, "resolution_counts")
         p.deg_per_microstep = _number(axis, "deg_per_microstep")

@@ -21,6 +21,7 @@ struct Handshake {
     std::atomic<int> thread_id{0};
     std::atomic<int> timer_slack_ns{-1};
     std::atomic<int> bus_errno{0};
+    std::atomic<std::int64_t> first_cycle_ns{0};
 
     void request_stop() noexcept { stop.store(1, std::memory_order_release); }
     bool take_stop() noexcept {

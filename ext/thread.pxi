@@ -130,6 +130,8 @@ cdef void* control_thread(void* argument) noexcept nogil:
         size = run_cycle(m, now, received, size, transmit)
         write_line(loop, transmit, size)
         publish(loop)
+        if m.cycle == 1:
+            m.handshake.first_cycle_ns.store(now)
         if m.bus.fresh:
             loop.answer_age.record(now - m.bus.sample_ns)
         loop.lateness.record(m.lateness_ns)
