@@ -53,16 +53,17 @@ def _fill(parser: argparse.ArgumentParser) -> None:
                         help="fault that is on from the start, on every arm unless arm=N; repeatable")
     parser.add_argument("--script", metavar="FILE", help="commands at times counted from the start")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="an option; repeatable")
-    parser.add_argument("--die-with-parent", action="store_true", help="ends when the process that started it ends")
+    parser.add_argument("--die-with-parent", nargs="?", type=int, const=0, metavar="PID",
+                        help="ends when the process that started it ends; with PID, also if it already has")
     parser.add_argument("--send", nargs=2, metavar=("PATH", "COMMAND"),
                         help="sends one command to the control socket of a running simulator and prints the answer")
 
 
 def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    """Adds `sim` to the command line of `allyarm`; the caller calls main(args) when it was chosen."""
+    """Adds `sim` to the command line of `allyarm`; `run` of the parsed arguments does it."""
     parser = subparsers.add_parser("sim", help=SUMMARY, description=SUMMARY)
     _fill(parser)
-    parser.set_defaults(main=main)
+    parser.set_defaults(run=main)
     return parser
 
 
@@ -103,16 +104,16 @@ def _options(words: list[str]) -> dict[str, Any]:
 
 
 def main(args: argparse.Namespace) -> int:
-    """Runs the simulator until a signal. 0 after a clean stop, 2 for wrong usage, 1 when --send is refused."""
+    """Runs the simulator until a signal. 0 clean stop, 1 no port could be opened or --send was refused, 2 usage."""
     if args.send:
         return send(*args.send)
     parent = 0
-    if args.die_with_parent:
+    if args.die_with_parent is not None:
         from controller.sim._board import die_with_parent
 
         parent = os.getppid()
         die_with_parent(signal.SIGTERM)
-        if parent == 1:
+        if args.die_with_parent not in {0, parent}:
             return 0  # it ended before we could ask
     from controller.sim import commands
     from controller.sim._board import Board
@@ -138,7 +139,11 @@ def main(args: argparse.Namespace) -> int:
     except (ValueError, OSError) as error:
         print(f"allyarm sim: {error}", file=sys.stderr)
         return 2
-    Server(ports, control, script, parent).run()
+    try:
+        Server(ports, control, script, parent).run()
+    except OSError as error:  # no pseudo-terminal left, or a link that cannot be made
+        print(f"allyarm sim: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -45,7 +45,7 @@ def _values(words: list[str]) -> dict[str, float]:
         if key in values:
             raise ValueError(f"{key} is given twice")
         try:
-            values[key] = int(text) if text.lstrip("+-").isdigit() else float(text)
+            values[key] = float(text)
         except ValueError:
             raise ValueError(f"{key} must be a number, not {text!r}") from None
     return values

@@ -78,22 +78,24 @@ class Port:
         if readable and self.master >= 0:
             try:
                 received = os.read(self.master, READ_BYTES)
-            except (BlockingIOError, OSError):
+            except OSError:
                 received = b""
         answer = self.board.step(now_ns, received)
         self.bytes_in += len(received)
         if answer and self.master >= 0:
             try:
                 sent = os.write(self.master, answer)
-            except (BlockingIOError, OSError):
+            except OSError:
                 sent = 0  # nobody reads: a serial line would lose the bytes too
             self.bytes_out += sent
             self.bytes_dropped += len(answer) - sent
-        if self.board.hung_up != (self.master < 0):
-            if self.board.hung_up:
-                self.unplug()
-            else:
-                self.plug()
+
+    def follow_cable(self) -> None:
+        """Opens or closes the pseudo-terminal as the fault hang_up says."""
+        if self.board.hung_up and self.master >= 0:
+            self.unplug()
+        elif not self.board.hung_up and self.master < 0:
+            self.plug()
 
     def state(self) -> str:
         """One JSON line."""
@@ -137,12 +139,7 @@ class Control:
         """Takes new clients and their complete lines: [(client, line), ...]."""
         ready: list[tuple[int, str]] = []
         if self.listener.fileno() in readable:
-            client, _ = self.listener.accept()
-            client.setblocking(False)
-            if len(self.clients) < MAX_CONTROL_CLIENTS:
-                self.clients[client.fileno()] = (client, bytearray())
-            else:
-                client.close()
+            self._accept()
         for number in [n for n in self.clients if n in readable]:
             client, text = self.clients[number]
             try:
@@ -150,13 +147,27 @@ class Control:
             except OSError:
                 data = b""
             text += data
-            if not data or (len(text) > MAX_LINE_BYTES and b"\n" not in text):
+            if len(text) > MAX_LINE_BYTES and b"\n" not in text:
+                self.answer(number, f"error: a command has at most {MAX_LINE_BYTES} bytes")
+                data = b""
+            if not data:
                 self.drop(number)
                 continue
             *complete, rest = text.split(b"\n")
             text[:] = rest
             ready += [(number, line.decode("utf-8", "replace")) for line in complete]
         return ready
+
+    def _accept(self) -> None:
+        try:
+            client, _ = self.listener.accept()
+        except OSError:  # gone again, or no descriptor left
+            return
+        client.setblocking(False)
+        if len(self.clients) < MAX_CONTROL_CLIENTS:
+            self.clients[client.fileno()] = (client, bytearray())
+        else:
+            client.close()
 
     def answer(self, number: int, line: str) -> None:
         if number in self.clients:
@@ -166,7 +177,8 @@ class Control:
                 self.drop(number)
 
     def drop(self, number: int) -> None:
-        self.clients.pop(number)[0].close()
+        if number in self.clients:
+            self.clients.pop(number)[0].close()
 
     def close(self) -> None:
         for number in list(self.clients):
@@ -197,7 +209,8 @@ class Server:
         try:
             start_ns = time.monotonic_ns()
             for port in self.ports:
-                port.exchange(start_ns, False)  # plugs in, unless it starts unplugged
+                port.exchange(start_ns, False)
+                port.follow_cable()
             while not self.stopped:
                 self.turn(start_ns)
                 if self.parent and os.getppid() != self.parent:
@@ -230,8 +243,7 @@ class Server:
             for client, line in self.control.lines(readable):
                 self.control.answer(client, self.execute(line))
         for port in self.ports:
-            if port.board.hung_up != (port.master < 0):
-                port.exchange(time.monotonic_ns(), False)
+            port.follow_cable()
 
     def execute(self, line: str) -> str:
         """The answer to one control command."""
