@@ -35,6 +35,7 @@ class Store:
         self.problem = ""
         self.writes = 0
         self.failures = 0
+        self._damage = ""
         self._values: dict[str, Value] = {}
         self._database: sqlite3.Connection | None = None
         self._writer: ThreadPoolExecutor | None = None
@@ -79,6 +80,7 @@ class Store:
                 aside = self._set_aside(path)
                 self._report(f"settings file {path} is damaged ({error}); it was kept as {aside.name}, "
                              "settings start from their defaults")
+                self._damage = self.problem  # stays visible for this run
                 return self._load(path)
         except (sqlite3.Error, OSError) as error:
             self._close()
@@ -150,7 +152,7 @@ class Store:
                          f"check the free space of {self.path}")
             raise StoreError(self.problem) from None
         self.writes += 1
-        self.problem = ""
+        self.problem = self._damage
 
     def _close(self) -> None:
         if self._database is not None:
