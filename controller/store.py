@@ -18,6 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 Value = float | bool | str | None
+FILE = "settings.sqlite"
 SCHEMA_VERSION = 1
 SCHEMA = "CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL, changed_at REAL NOT NULL) WITHOUT ROWID"
 log = logging.getLogger(__name__)
@@ -28,10 +29,10 @@ class StoreError(Exception):
 
 
 class Store:
-    """Key/value settings. `path` None keeps them in memory only (`problem` stays empty)."""
+    """Key/value settings in FILE of `folder`; None keeps them in memory only (`problem` stays empty)."""
 
-    def __init__(self, path: Path | str | None = None) -> None:
-        self.path = Path(path) if path is not None else None
+    def __init__(self, folder: Path | str | None = None) -> None:
+        self.path = Path(folder) / FILE if folder is not None else None
         self.problem = ""
         self.writes = 0
         self.failures = 0

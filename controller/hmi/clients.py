@@ -36,6 +36,7 @@ class Client:
     flooding_since_s: float | None = None
     allowance: float = float(hmi.MESSAGES_PER_S)
     allowance_s: float = 0.0
+    last_sequence: int = 0  # of its latest command in the ring
     notices: deque[dict[str, object]] = field(default_factory=lambda: deque(maxlen=NOTICES_KEPT))
 
     @property

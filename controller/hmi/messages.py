@@ -12,7 +12,7 @@ from controller.hmi.clients import Refused
 from controller.spec import hmi, telegram
 from controller.spec.hmi import Notice
 
-Percent = Annotated[float, Meta(ge=0.0, le=100.0)]
+SpeedPercent = Annotated[float, Meta(gt=0.0, le=100.0)]
 SignedPercent = Annotated[float, Meta(ge=-100.0, le=100.0)]
 Degrees = Annotated[float, Meta(ge=-3600.0, le=3600.0)]
 AxisKey = Annotated[str, Meta(pattern=f"^[1-{telegram.MAX_AXES}]$")]
@@ -21,7 +21,7 @@ SettingValue = float | bool | Annotated[str, Meta(max_length=64)] | None
 SettingName = Annotated[str, Meta(max_length=64)]
 
 
-class _Base(msgspec.Struct, tag_field="type", forbid_unknown_fields=True, frozen=True):
+class _Base(msgspec.Struct, tag_field="type", forbid_unknown_fields=True):
     pass
 
 
@@ -54,7 +54,7 @@ class Move(_Base, tag="move"):
 
     position_deg: (Annotated[list[Degrees | None], Meta(min_length=1, max_length=telegram.MAX_AXES)]
                    | Annotated[dict[AxisKey, Degrees], Meta(min_length=1, max_length=telegram.MAX_AXES)])
-    speed_percent: Percent = 100.0
+    speed_percent: SpeedPercent = 100.0
 
 
 class Subscribe(_Base, tag="subscribe"):
@@ -91,7 +91,7 @@ _ALLOWED = {
     ("mode", "mode"): "a whole number 0..9",
     ("jog", "speed_percent"): "an array of numbers -100..100, one per axis",
     ("move", "position_deg"): "an array of degrees or null per axis, or an object of axis number and degrees",
-    ("move", "speed_percent"): "a number 0..100",
+    ("move", "speed_percent"): "a number above 0, up to 100",
     ("subscribe", "event"): "data or state",
     ("subscribe", "rate_hz"): f"a number 0..{hmi.RATE_MAXIMUM_HZ:g}",
     ("settings", "write"): "an object of setting names and values",

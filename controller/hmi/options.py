@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from controller.spec import hmi
+
+if TYPE_CHECKING:
+    from controller.config import Config
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,13 @@ class HmiOptions:
     insecure: bool = False
     max_clients: int = 200
     stalled_s: float = hmi.STALLED_S
+
+    @classmethod
+    def from_config(cls, config: Config) -> HmiOptions:
+        """Options of the [hmi] section of the configuration."""
+        section = config.hmi
+        return cls(section.host, section.port, section.rate_hz, section.allowed_origins, section.token,
+                   section.insecure)
 
 
 def is_loopback(host: str) -> bool:

@@ -185,10 +185,14 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.links: dict[str, Link] = {}
-        self._async = {**self._async, "websocket": Link, "translate_request": self._translate}
+        self._async: dict[str, Any] = {**driver._async, "websocket": Link, "translate_request": self._translate}
 
     async def _translate(self, request: web.Request) -> dict[str, Any]:
         """aiohttp request -> the library's environ; refuses by HTTP error what it would choke on."""
+        if not self.access.host_allowed(request.host):
+            raise self._refuse("host", web.HTTPForbidden(text="the Host header does not name this machine"))
+        if not self.access.origin_allowed(request.headers.get("Origin"), request.host):
+            raise self._refuse("origin", web.HTTPForbidden(text="this origin is not allowed: see hmi.allowed_origins"))
         if "j" in request.query:
             raise self._refuse("jsonp", web.HTTPBadRequest(text="JSONP is not offered: use websocket or polling"))
         environ: dict[str, Any] = driver.translate_request(request)
@@ -218,10 +222,6 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         self.counters.refuse(kind)
         return error
 
-    def origin_allowed(self, origin: str | None, environ: dict[str, Any]) -> bool:
-        """For the library's CORS check."""
-        return self.access.origin_allowed(origin, environ.get("HTTP_HOST", ""))
-
 
 class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
     """Socket.IO server that hands every event, in order, to a Receiver."""
@@ -231,7 +231,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             async_mode="aiohttp", serializer=Packet, async_handlers=False, namespaces=["/"], logger=log,
             engineio_logger=log, max_http_buffer_size=hmi.MESSAGE_BYTES, http_compression=False,
             ping_interval=PING_INTERVAL_S, ping_timeout=PING_TIMEOUT_S, cors_credentials=False,
-            cors_allowed_origins=lambda origin, environ: self.eio.origin_allowed(origin, environ))
+            cors_allowed_origins=lambda origin, environ: access.origin_allowed(origin, environ.get("HTTP_HOST", "")))
         self.eio.receiver, self.eio.access, self.eio.counters = receiver, access, counters
         self._receiver = receiver
         self.on("connect", self._connected)
