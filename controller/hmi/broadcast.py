@@ -63,9 +63,8 @@ class Broadcast:
                 client.state_due_s = _next(client.state_due_s, client.state_hz, now_s)
             if client.notices:
                 wants.append(self._notice_of(client))
-            if wants and self.send(client, wants, now_s):
-                if client.notices:
-                    client.notices.popleft()
+            if wants and self.send(client, wants, now_s) and client.notices:
+                client.notices.popleft()
 
     def send_notice(self, client: Client, now_s: float) -> None:
         """The oldest notice at once, where the client takes it; otherwise it goes with the next tick."""

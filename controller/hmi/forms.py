@@ -53,15 +53,15 @@ def compiled(axes: int) -> tuple[_Compiled, ...]:
 
 def recognise(message: dict[str, object], axes: int) -> Recognised:
     """The one form whose keys these are; Refused when there is none."""
-    if len(message) <= MOST_KEYS:
-        keys = message.keys()
+    keys = message.keys()
+    if len(keys) <= MOST_KEYS:
         for row in compiled(axes):
             if row.required <= keys and keys <= row.allowed and (len(keys) > len(row.form.required) or
                                                                   row.required == row.allowed):
                 return Recognised(row.form, message, row.meaning)
-    shown = ", ".join(repr(key[:12]) for key in list(message)[:4])
+    names = ", ".join(repr(key[:12]) for key in list(message)[:4])
     more = f" and {len(message) - 4} more" if len(message) > 4 else ""
-    raise Refused(Notice.UNKNOWN, "", f"no form has the keys {shown}{more}" if message else "an empty object is no form")
+    raise Refused(Notice.UNKNOWN, "", f"no form has the keys {names}{more}" if keys else "an empty object is no form")
 
 
 def number(key: str, value: object, low: float, high: float, *, whole: bool = False) -> float:

@@ -19,7 +19,7 @@ from controller.hmi.clients import Client, ControlToken, Refused
 from controller.hmi.counters import Counters, logger
 from controller.hmi.state import blocker_words
 from controller.spec import hmi
-from controller.spec.hmi import ACTION, SETTING, Action, Notice, Setting
+from controller.spec.hmi import ACTION, Action, Notice, Setting
 from controller.spec.modes import CommandKind, MasterState
 from controller.store import Store, Value
 
@@ -52,7 +52,7 @@ def is_stop(event: object, message: object) -> bool:
 class Handlers:
     """`latest` gives the newest state record; `changed` is called after a stored setting changed."""
 
-    def __init__(self, core: Core, store: Store, control: ControlToken, counters: Counters,
+    def __init__(self, core: Core, store: Store, control: ControlToken, counters: Counters, *,
                  latest: Callable[[], State | None], changed: Callable[[], None]) -> None:
         self.facts = ArmFacts("", "", ())
         self._core, self._store, self._control, self._counters = core, store, control, counters

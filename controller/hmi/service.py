@@ -90,7 +90,8 @@ class Service:
         self._access = access
         self._server = SocketServer(self, access, self._counters)
         self._control = ControlToken(self._control_lost)
-        self._handlers = Handlers(core, store, self._control, self._counters, self._latest, self._settings_changed)
+        self._handlers = Handlers(core, store, self._control, self._counters,
+                                  latest=self._latest, changed=self._settings_changed)
         self._payload = DataMessage(store, self._faults, self._counters)
         self._builder = StateBuilder(self._faults, self._counters)
         self._broadcast = Broadcast(
@@ -243,7 +244,7 @@ class Service:
                 self._server.cut(key)
             return
         if size > hmi.MESSAGE_BYTES:
-            self._refuse(client, Refused(Notice.TOO_LARGE, "", f"a message has at most {hmi.MESSAGE_BYTES} bytes"), Reply())
+            self._refuse(client, Refused(Notice.TOO_LARGE, "", f"allowed are {hmi.MESSAGE_BYTES} bytes"), Reply())
         elif not client.within_rate(now_s) and client.flooding_since_s == now_s:
             self._refuse(client, Refused(Notice.RATE, "", f"more than {hmi.MESSAGES_PER_S} messages per second: this "
                                          "client is disconnected; only stop is still taken"), Reply())
@@ -324,7 +325,8 @@ class Service:
                 self._polling = True
                 self._loop.call_later(RESULT_POLL_S, self._poll_results)
         elif isinstance(outcome, Future):
-            outcome.add_done_callback(lambda future: self._loop.call_soon_threadsafe(self._saved, client, future, reply))
+            outcome.add_done_callback(
+                lambda future: self._loop.call_soon_threadsafe(self._saved, client, future, reply))
         else:
             reply.give({"ok": True, **(outcome or {})})
 

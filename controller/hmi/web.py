@@ -67,7 +67,6 @@ class Pages:
         self._policy = (f"default-src 'none'; connect-src 'self'; script-src {_sources('script', page)}; "
                         f"style-src {_sources('style', page)}; frame-ancestors 'none'; base-uri 'none'")
         self._schemas = msgspec.json.encode(schemas())
-        self.guard = web.middleware(self._guard)
 
     def add_to(self, app: web.Application) -> None:
         """Register the routes."""
@@ -77,14 +76,15 @@ class Pages:
         app.router.add_get("/healthz", self._health)
         app.router.add_post("/stop", self._stopped)
 
-    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    @web.middleware
+    async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Origin and host rules for every page, and headers that keep the answers where they belong."""
         if request.path.startswith(hmi.PATH):
             return await handler(request)  # the transport has the same rules
         origin = request.headers.get("Origin")
         if not self._access.host_allowed(request.host) or not self._access.origin_allowed(origin, request.host):
             self._counters.refuse("origin")
-            return _json({"ok": False, "error": "this host name or origin is not allowed, see hmi.allowed_origins"}, 403)
+            return _json({"ok": False, "error": "host name or origin is not allowed, see hmi.allowed_origins"}, 403)
         try:
             response = await handler(request)
         except web.HTTPException as error:
