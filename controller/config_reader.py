@@ -126,10 +126,10 @@ class Reader:
         import difflib
 
         hint = ""
-        if close := difflib.get_close_matches(name, valid, 1, 0.5):
-            hint = f", did you mean {close[0]}?"
-        elif homes := [f"[{section}]" for section, kind in self.sections.items() if name in keys(kind)]:
+        if homes := [f"[{section}]" for section, kind in self.sections.items() if name in keys(kind)]:
             hint = f", it belongs to {' or '.join(homes)}"
+        elif close := difflib.get_close_matches(name, valid, 1, 0.5):
+            hint = f", did you mean {close[0]}?"
         self.report(key, f"unknown key{hint}", ", ".join(valid))
 
     def section(self, kind: type[S], name: str, table: object, defaults: Mapping[str, object]) -> S:
