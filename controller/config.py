@@ -17,6 +17,8 @@ from msgspec import Meta
 from controller.config_reader import ConfigError, Problem, Reader, Section, keys, read, shown
 from controller.spec import telegram
 
+__all__ = ["Config", "ConfigError", "Limits", "Problem", "check_axes", "check_line_budget", "load", "notes"]
+
 PERIODS_OF_SILENCE = 3  # motor bus: communication is never called lost after fewer periods
 FLAGS: dict[str, str] = {  # the command line's name of a key
     "bus.port": "--bus-port", "bus.baudrate": "--baudrate", "loop.rate_hz": "--rate", "arm.axes": "--axes",

@@ -63,7 +63,18 @@ def allowed(hint: Any) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:g}" if abs(value) < 1e6 and value != int(value) else str(int(value))
+    return repr(value) if value != int(value) else str(int(value))
+
+
+def written(value: object) -> str:
+    """A value as TOML has it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (tuple, list)):
+        return f"[{', '.join(map(written, value))}]"
+    if isinstance(value, str):
+        return msgspec.json.encode(value).decode()  # basic TOML strings are JSON strings
+    return _number(value) if isinstance(value, (int, float)) else str(value)
 
 
 def shown(value: object) -> str:
