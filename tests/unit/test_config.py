@@ -289,15 +289,6 @@ def test_long_values_are_shortened(file) -> None:
     assert len(problem) < 300
 
 
-def test_store_folder(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/allyarm:/var/lib/other")
-    assert load(None).store.folder() == Path("/var/lib/allyarm")
-    assert load(None, {"store.path": "/tmp/here"}).store.folder() == Path("/tmp/here")
-    monkeypatch.delenv("STATE_DIRECTORY")
-    monkeypatch.setenv("HOME", "/home/somebody")
-    assert load(None).store.folder() == Path("/home/somebody/.local/state/allyarm")
-
-
 def test_notes(file) -> None:
     assert list(config.notes(load(None, {"bus.port": "/dev/ttyS0"}))) == []
     text = file('[loop]\nrate_hz = 20\npriority = 0\n[hmi]\nhost = "::"\ninsecure = true\n')
