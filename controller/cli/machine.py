@@ -197,12 +197,9 @@ def clock(machine: Machine) -> Iterator[Finding]:
 
 
 def _count(ranges: str) -> int:
-    """Processors in a list like 0-2,5."""
-    total = 0
-    for part in filter(None, ranges.split(",")):
-        low, _, high = part.partition("-")
-        total += int(high or low) - int(low) + 1
-    return total
+    """Processors in a list like 0-2,5; 1 when there is no such list."""
+    parts = re.findall(r"(\d+)(?:-(\d+))?", ranges)
+    return max(1, sum(int(high or low) - int(low) + 1 for low, high in parts))
 
 
 def processors(machine: Machine) -> Iterator[Finding]:
