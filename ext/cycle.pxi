@@ -12,7 +12,7 @@ cdef void take_line(Machine* m) noexcept nogil:
     m.bus.filled = 0
     m.bus.aligned = True
     m.bus.accepted = -1
-    m.bus.attached_ns = m.now_ns
+    m.bus.attached_ns = -1
     m.bus.valid_ns = -1
     m.bus.first_valid_ns = -1
     m.bus.sample_ns = -1
@@ -46,6 +46,8 @@ cdef void watch_bus(Machine* m) noexcept nogil:
     cdef int i
     if m.bus.state != BUS_STATE_STARTING and m.bus.state != BUS_STATE_CYCLIC:
         return
+    if m.bus.attached_ns < 0:
+        m.bus.attached_ns = m.now_ns
     if m.bus.first_valid_ns < 0:
         if m.now_ns - m.bus.attached_ns > FIRST_ANSWER_NS:
             lose_bus(m, True)

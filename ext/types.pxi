@@ -89,7 +89,7 @@ cdef struct Bus:
     uint8_t sequence                # of the last command telegram
     int accepted                    # newest accepted sequence number, -1 none
     int64_t sent_ns[256]
-    int64_t attached_ns, valid_ns   # monotonic times: line taken, last valid telegram; -1 none
+    int64_t attached_ns, valid_ns   # monotonic times: first cycle on the line, last valid telegram; -1 none
     int64_t first_valid_ns
     int64_t sample_ns               # when the command was sent that the feedback answers, -1 none
     int state
