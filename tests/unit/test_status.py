@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import pty
+import re
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from typing import Any
 import pytest
 
 from controller.cli import status
+from controller.spec import record
 
 ROOT = Path(__file__).parents[2]
 
@@ -256,3 +258,15 @@ def drain_until_closed(descriptor: int) -> None:
             pass
     except OSError:
         pass
+
+
+def test_only_fields_that_exist_are_shown() -> None:
+    """A field renamed in the record must be renamed here too, or the table silently shows gaps."""
+    rows = {field.name: field.count for field in record.FIELDS}
+    around = {"running", "serial", "axis", "faults", "control", "realtime", "statistics", "hmi", "store_problem"}
+    source = (ROOT / "controller" / "cli" / "status.py").read_text()
+    used = set(re.findall(r'(?:\bstate\.get\(|_part\(state, |rate_hz\(state, before, )["\'](\w+)["\']', source))
+    assert {"state", "blockers", "cycle", "bus_faults", "statistics"} <= used
+    assert used - around <= rows.keys()
+    assert {name for _, name in status.AXIS_COLUMNS} - {"axis"} <= {
+        name for name, count in rows.items() if count == record.PER_AXIS}
