@@ -347,3 +347,24 @@ def test_ess_2_an_axis_outside_its_hard_limits_blocks_until_it_is_moved_back_by_
     assert state.blockers == 0, summary(state)
     arm.move(50.0, 20.0)
     arrive(arm, 1)
+
+
+def test_a_move_that_was_held_back_goes_on_to_its_target_as_long_as_it_comes_nearer() -> None:
+    arm = VirtualArm(1)
+    arm.auto()
+    arm.move(40.0, percent=25.0)
+    arm.until(lambda s: s.setpoint_speed_deg_s[0] > 10.0)
+    arm.board.set_fault("blocked", axis=1, seconds=0.4)     # some 6 deg behind: more than a second to make up
+    state = arrive(arm, 1)
+    assert not codes(state)
+    assert_on_target(arm, [40.0])
+
+
+def test_a_move_that_stays_blocked_ends_after_a_second_and_says_so() -> None:
+    arm = VirtualArm(1)
+    start = arm.auto().position_deg[0]
+    arm.board.set_fault("blocked", axis=1)
+    arm.move(start + 5.0)
+    state = arm.run(3.0)
+    assert standing_in_auto(state)
+    assert (state.on_target[0], state.motions_done) == (0, 0)
