@@ -134,7 +134,7 @@ def test_a_move_out_of_a_jog_ends_the_other_axes_softly() -> None:
     assert braking_from < truth[1] < braking_from + 20.0
 
 
-# -- refusals (SAF-9) ---------------------------------------------------------------------------------------------------
+# -- refusals (SAF-9) --------------------------------------------------------------------------------------------------
 
 NAN, INF = float("nan"), float("inf")
 BAD = {
@@ -190,7 +190,7 @@ def test_saf_9_values_that_are_no_numbers_stop_at_the_door() -> None:
     assert arm.run(0.01).commands_done == 0
 
 
-# -- speed cascade ------------------------------------------------------------------------------------------------------
+# -- speed cascade -----------------------------------------------------------------------------------------------------
 
 def test_saf_5_speed_limits_multiply() -> None:
     arm = VirtualArm(2)
@@ -245,7 +245,7 @@ def test_raising_a_limit_while_moving_speeds_up() -> None:
     arrive(arm, 1)
 
 
-# -- jog ----------------------------------------------------------------------------------------------------------------
+# -- jog ---------------------------------------------------------------------------------------------------------------
 
 def test_saf_4_a_jog_that_is_not_refreshed_ends_softly_after_200_ms() -> None:
     arm = VirtualArm(2)
