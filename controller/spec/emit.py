@@ -46,15 +46,20 @@ def categories() -> str:
     for row in faults.ERRORS:
         if row.source == "drive":
             continue
-        codes = [row.code + i for i in range(1, telegram.MAX_AXES + 1)] if row.per_axis else [row.code]
-        by_category.setdefault(row.category, []).extend(map(str, codes))
+        own = [row.code + i for i in range(1, telegram.MAX_AXES + 1)] if row.per_axis else [row.code]
+        by_category.setdefault(row.category, []).extend(map(str, own))
     for category, codes in sorted(by_category.items()):
-        lines.append(f"    if code in ({', '.join(dict.fromkeys(codes))}):")
+        lines.append(f"    if {_is_one_of(codes)}:")
         lines.append(f"        return {category}")
     lines += ["    return 1", "", "cdef inline bint error_resettable(int code) noexcept nogil:"]
     fixed = [str(row.code) for row in faults.ERRORS if not row.resettable]
-    lines += [f"    return code not in ({', '.join(fixed)})", ""]
+    lines += [f"    return not ({_is_one_of(fixed)})", ""]
     return "\n".join(lines)
+
+
+def _is_one_of(codes: list[str]) -> str:
+    """A C-level test of `code`; Cython would make a Python tuple of a single one."""
+    return " or ".join(f"code == {code}" for code in dict.fromkeys(codes))
 
 
 def _declaration(field: Field) -> str:

@@ -83,7 +83,6 @@ class CommandKind(Coded):
     OFF = 5, "soft stop, then motor power off"
     RESET = 6, "RESET_ERROR"
     SPEED_LIMITS = 7, "values: percent 0..100 per axis; mask: axes; value: first register (60, 70 or 80)"
-    SHUTDOWN = 8, "soft stop, motor power off, leave the cyclic phase, end the control thread"
 
 
 class CommandResult(Coded):

@@ -1,0 +1,57 @@
+"""The command `allyarm`. For `run` the control loop starts here, before anything slow is imported."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from controller._core import Core
+
+COMMANDS = ("run", "sim", "check", "doctor", "status")
+
+
+def _early_core(argv: list[str]) -> Core | None:
+    """The running core for `allyarm run`, or None: help and other commands have no use for it."""
+    if argv[:1] != ["run"] or not {"-h", "--help"}.isdisjoint(argv):
+        return None
+    from controller._core import Core
+
+    core = Core()
+    core.start()
+    return core
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code (0 done, 1 failed, 2 usage or configuration, 3 no arm)."""
+    argv = sys.argv[1:] if argv is None else argv
+    core = _early_core(argv)
+    try:
+        import argparse
+        from importlib import import_module
+
+        from controller import __version__
+
+        parser = argparse.ArgumentParser(
+            prog="allyarm", description="Controller runtime of the AllyArm exoskeleton.",
+            epilog="examples:\n  allyarm run                       start on the simulated arm\n"
+                   "  allyarm run --bus-port /dev/ttyAMA0\n  allyarm doctor                    is this machine fit?",
+            formatter_class=argparse.RawDescriptionHelpFormatter)
+        parser.add_argument("--version", action="version", version=f"allyarm {__version__}")
+        commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+        wanted = [argv[0]] if argv[:1] and argv[0] in COMMANDS else COMMANDS
+        for name in wanted:
+            import_module("controller.sim.cli" if name == "sim" else f"controller.cli.{name}").add_parser(commands)
+        arguments = parser.parse_args(argv)
+        if core is not None:
+            arguments.core = core
+        code: int = arguments.run(arguments)
+        return code
+    finally:
+        if core is not None:
+            core.request_quit()
+            core.join(2.0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,306 @@
+"""Configuration: a TOML file -> frozen typed structs. Bounds stand beside each key; every mistake is reported at once.
+
+An unknown key is an error (there is no key that nobody reads). Errors name the file and line or the flag, the dotted
+key, what was found and what is allowed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import msgspec
+from msgspec import Meta
+
+from controller.config_reader import ConfigError, Problem, Reader, Section, keys, read, shown
+from controller.spec import telegram
+
+__all__ = ["Config", "ConfigError", "Limits", "Problem", "check_axes", "check_line_budget", "load", "notes"]
+
+PERIODS_OF_SILENCE = 3  # motor bus: communication is never called lost after fewer periods
+FLAGS: dict[str, str] = {  # the command line's name of a key
+    "bus.port": "--bus-port", "bus.baudrate": "--baudrate", "loop.rate_hz": "--rate", "arm.axes": "--axes",
+    "hmi.host": "--hmi-host", "hmi.port": "--hmi-port",
+}
+SECRET = {"hmi.token"}
+BAUDRATES = (9600, 4_000_000)
+
+
+class Bus(Section, frozen=True):
+    """The motor bus: the serial line to the arm's base board."""
+
+    port: Annotated[str, Meta(max_length=4096, description="serial port: a device path or a pyserial URL such as "
+                              "socket://host:port; empty starts the simulated arm")] = ""
+    baudrate: Annotated[int, Meta(ge=BAUDRATES[0], le=BAUDRATES[1], description="line speed, one of pyserial's "
+                                  "rates; must carry loop.rate_hz with 20 % to spare")] = 3_000_000
+    connect_retry_s: Annotated[float, Meta(ge=0.05, le=60, description="pause between two attempts to connect")] = 0.5
+    give_up_after_s: Annotated[float, Meta(ge=0, le=86_400, description="end with exit code 3 when the arm was not "
+                                           "reached for so long; 0 never gives up")] = 0.0
+    silence_ms: Annotated[float, Meta(ge=1, le=1000, description="communication is lost after so long without a "
+                                      "valid answer; at least 3 periods, when not written: raised to 3 periods")] = 20.0
+
+
+class Loop(Section, frozen=True):
+    """The control loop and its real-time settings."""
+
+    rate_hz: Annotated[int, Meta(ge=10, le=2000, description="control cycles per second")] = 1000
+    priority: Annotated[int, Meta(ge=0, le=98, description="SCHED_FIFO priority; 0 runs without real time")] = 80
+    cpu: Annotated[int, Meta(ge=-1, le=1023, description="processor of the control thread, from 0; -1 takes the last "
+                             "one where there are several")] = -1
+    lock_memory: Annotated[bool, Meta(description="lock the memory of the process (mlockall)")] = True
+    spin_us: Annotated[int, Meta(ge=0, le=200, description="wake up so much early and spin to the deadline")] = 0
+    require_realtime: Annotated[bool, Meta(description="refuse to start when a real-time setting is refused")] = False
+    max_overruns_in_a_row: Annotated[int, Meta(ge=1, le=1000, description="more missed deadlines in a row are an error "
+                                               "(quick stop)")] = 10
+
+
+class Arm(Section, frozen=True):
+    """The arm that is expected."""
+
+    axes: Annotated[int, Meta(ge=0, le=telegram.MAX_AXES, description="number of axes; 0 takes what the arm says, else "
+                              "the arm must say the same")] = 0
+
+
+class Limits(Section, frozen=True):
+    """Limits of one axis; keys left out come from [motion]. One [[axis]] per axis, axis 1 first."""
+
+    max_speed_deg_s: Annotated[float, Meta(ge=0.1, le=360, description="joint speed that is never exceeded")] = 60.0
+    max_acceleration_deg_s2: Annotated[float, Meta(ge=1, le=10_000, description="joint acceleration of every "
+                                                   "motion and of the soft stop")] = 300.0
+    max_jerk_deg_s3: Annotated[float, Meta(ge=10, le=1_000_000, description="joint jerk of every motion and of the "
+                                           "soft stop")] = 3000.0
+    quick_stop_deceleration_deg_s2: Annotated[float, Meta(ge=1, le=20_000, description="deceleration of the quick "
+                                                          "stop; at least max_acceleration_deg_s2")] = 900.0
+
+
+class Motion(Limits, frozen=True):
+    """Limits of every axis without an [[axis]] of its own, and how motions are supervised."""
+
+    position_gain_1_s: Annotated[float, Meta(ge=0, le=50, description="position loop: deg/s per degree of following "
+                                             "error")] = 5.0
+    limit_margin_deg: Annotated[float, Meta(ge=0, le=30, description="set-points stay so far inside the hard "
+                                            "limits")] = 1.0
+    following_error_deg: Annotated[float, Meta(ge=0.1, le=45, description="greater distance between commanded and "
+                                               "actual position is an error")] = 8.0
+    standstill_speed_deg_s: Annotated[float, Meta(ge=0.1, le=60, description="faster movement while standing still is "
+                                                  "an error")] = 3.0
+    standstill_drift_deg: Annotated[float, Meta(ge=0.1, le=45, description="greater drift while standing still is an "
+                                                "error")] = 2.0
+    in_position_counts: Annotated[int, Meta(ge=0, le=1000, description="sensor counts from the target at which an "
+                                            "axis is on target")] = 2
+    jog_timeout_ms: Annotated[float, Meta(ge=20, le=200, description="a jog not refreshed for so long ends "
+                                          "softly")] = 200.0
+
+
+class Safety(Section, frozen=True):
+    """The emergency stop chain."""
+
+    relay_switch_ms: Annotated[float, Meta(ge=1, le=1000, description="switching time of the motor power relay: "
+                                           "a shorter mismatch is no error")] = 50.0
+
+
+class Battery(Section, frozen=True):
+    """Battery voltage -> charge. Below the minimum is error 30, above 110 % of the maximum is warning 120."""
+
+    minimum_v: Annotated[float, Meta(ge=1, le=65, description="voltage shown as 0 %")] = 21.0
+    maximum_v: Annotated[float, Meta(ge=1, le=65, description="voltage shown as 100 %; above minimum_v")] = 25.2
+    averaging_s: Annotated[float, Meta(ge=0, le=60, description="time constant of the averaged voltage")] = 1.0
+
+
+class Hmi(Section, frozen=True):
+    """The Socket.IO server for the HMI."""
+
+    host: Annotated[str, Meta(min_length=1, max_length=255, description="address to listen on; any but loopback needs "
+                              "token, or insecure = true")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535, description="TCP port; 0 takes a free one")] = 3001
+    rate_hz: Annotated[int, Meta(ge=1, le=100, description="`data` messages per second")] = 20
+    allowed_origins: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^https?://[^/\s]+\Z")], ...],
+        Meta(max_length=100, description="further web origins, like \"https://clinic.example:8080\"; the same host on "
+             "any port and loopback are always allowed")] = ()
+    token: Annotated[str, Meta(pattern=r"^([\x21-\x7e]{16,256})?\Z", description="secret that clients must send: 16 to "
+                               "256 printable characters without spaces; empty for no login")] = ""
+    insecure: Annotated[bool, Meta(description="listen beyond loopback without a login: whoever reaches the port can "
+                                   "move the arm")] = False
+
+
+class Store(Section, frozen=True):
+    """Settings, saved positions and history."""
+
+    path: Annotated[str, Meta(max_length=4096, description="folder; empty takes $STATE_DIRECTORY, else "
+                              "~/.local/state/allyarm")] = ""
+
+
+class Sim(Section, frozen=True):
+    """The simulated arm that is started when bus.port is empty."""
+
+    axes: Annotated[int, Meta(ge=1, le=telegram.MAX_AXES, description="number of axes; when not written, "
+                              "arm.axes if that is given")] = 4
+    seed: Annotated[int, Meta(ge=0, le=2**31 - 1, description="seed of noise and faults: same seed, same run")] = 1
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole configuration. `axis` holds complete limits: what a table leaves out was taken from [motion]."""
+
+    bus: Bus = Bus()
+    loop: Loop = Loop()
+    arm: Arm = Arm()
+    motion: Motion = Motion()
+    axis: tuple[Limits, ...] = ()
+    safety: Safety = Safety()
+    battery: Battery = Battery()
+    hmi: Hmi = Hmi()
+    store: Store = Store()
+    sim: Sim = Sim()
+
+    @property
+    def simulated(self) -> bool:
+        """True when the simulated arm is to be started."""
+        return not self.bus.port
+
+    def limits(self, axis: int) -> Limits:
+        """Limits of an axis (0-based)."""
+        return self.axis[axis] if axis < len(self.axis) else self.motion
+
+
+SECTIONS: dict[str, type[Section]] = {
+    name: kind if (name != "axis") else Limits for name, kind in get_type_hints(Config).items()
+}
+def load(path: Path | None, overrides: Mapping[str, object] | None = None) -> Config:
+    """The configuration from a file (None: defaults), with flags on top.
+
+    `overrides` maps dotted keys to values ("loop.rate_hz": 500); None means the flag was not given. They keep the
+    bounds of the file's keys. Raises ConfigError with every problem.
+    """
+    flags = {key: value for key, value in (overrides or {}).items() if value is not None}
+    text, tables = read(path) if path is not None else ("", {})
+    reader = Reader(path, text, SECTIONS, {key: FLAGS.get(key, "override") for key in flags}, SECRET)
+    for dotted, value in flags.items():
+        section, _, key = dotted.partition(".")
+        table = tables.setdefault(section, {})
+        if isinstance(table, dict):
+            table[key] = value
+    for name in tables:
+        if name not in SECTIONS:
+            reader.unknown(name, name, list(SECTIONS))
+    sections: dict[str, Any] = {
+        name: reader.section(kind, name, tables.get(name, {}), {}) for name, kind in SECTIONS.items() if name != "axis"
+    }
+    given = tables.get("axis", [])
+    if not isinstance(given, list):
+        reader.report("axis", f"found {shown(given)}", "[[axis]] tables, one per axis")
+        given = []
+    shared = {name: getattr(sections["motion"], name) for name in keys(Limits)}
+    sections["axis"] = tuple(reader.section(Limits, f"axis[{number}]", table, shared)
+                             for number, table in enumerate(given, 1))
+    config = _with_derived_defaults(Config(**sections), tables)
+    _cross_check(config, reader)
+    if reader.problems:
+        raise ConfigError(reader.problems)
+    return config
+
+
+def _with_derived_defaults(config: Config, tables: Mapping[str, Any]) -> Config:
+    """Defaults that follow another key when they are not written: silence_ms the rate, sim.axes the arm's."""
+    def written(section: str, key: str) -> bool:
+        table = tables.get(section)
+        return isinstance(table, Mapping) and key in table
+
+    if not written("bus", "silence_ms"):
+        longest = max(config.bus.silence_ms, PERIODS_OF_SILENCE * 1000 / config.loop.rate_hz)
+        config = msgspec.structs.replace(config, bus=msgspec.structs.replace(config.bus, silence_ms=longest))
+    if config.simulated and config.arm.axes and not written("sim", "axes"):
+        config = msgspec.structs.replace(config, sim=msgspec.structs.replace(config.sim, axes=config.arm.axes))
+    return config
+
+
+def _cross_check(config: Config, reader: Reader) -> None:
+    """What one key alone cannot tell."""
+    from serial.serialutil import SerialBase
+
+    bus, loop, hmi, battery, axes = config.bus, config.loop, config.hmi, config.battery, expected_axes(config)
+    rates = [rate for rate in SerialBase.BAUDRATES if BAUDRATES[0] <= rate <= BAUDRATES[1]]
+    reader.require(bus.baudrate in rates, ["bus.baudrate"], f"found {bus.baudrate}",
+                   f"one of {', '.join(map(str, rates))}")
+    shortest = PERIODS_OF_SILENCE * 1000 / loop.rate_hz
+    reader.require(bus.silence_ms >= shortest, ["bus.silence_ms", "loop.rate_hz"], f"found {bus.silence_ms:g}",
+                   f"at least {shortest:g} ({PERIODS_OF_SILENCE} periods at loop.rate_hz = {loop.rate_hz})")
+    try:
+        check_line_budget(axes or 1, loop.rate_hz, bus.baudrate)
+    except ConfigError as error:
+        for problem in error.problems:
+            reader.require(False, [problem.key, "bus.baudrate", "arm.axes", "sim.axes"], problem.found, problem.allowed)
+    reader.require(not (config.simulated and config.arm.axes) or config.arm.axes == config.sim.axes,
+                   ["arm.axes", "sim.axes"], f"found {config.arm.axes}",
+                   f"0 or {config.sim.axes}, the axes of the simulated arm (sim.axes)")
+    reader.require(len(config.axis) <= telegram.MAX_AXES, ["axis"], f"found {len(config.axis)} [[axis]] tables",
+                   f"up to {telegram.MAX_AXES}")
+    reader.require(not axes or len(config.axis) in (0, axes), ["axis", "arm.axes", "sim.axes"],
+                   f"found {len(config.axis)} [[axis]] tables", f"none or {axes}, one per axis")
+    for name, limits in [("motion", config.motion), *((f"axis[{i}]", item) for i, item in enumerate(config.axis, 1))]:
+        reader.require(limits.quick_stop_deceleration_deg_s2 >= limits.max_acceleration_deg_s2,
+                       [f"{name}.quick_stop_deceleration_deg_s2", f"{name}.max_acceleration_deg_s2"],
+                       f"found {limits.quick_stop_deceleration_deg_s2:g}",
+                       f"at least {limits.max_acceleration_deg_s2:g} (max_acceleration_deg_s2)")
+    reader.require(battery.minimum_v < battery.maximum_v, ["battery.minimum_v", "battery.maximum_v"],
+                   f"found {battery.minimum_v:g}", f"below maximum_v ({battery.maximum_v:g})")
+    reader.require(is_loopback(hmi.host) or bool(hmi.token) or hmi.insecure, ["hmi.host", "hmi.token", "hmi.insecure"],
+                   f"found {hmi.host!r}, which others can reach, without a login",
+                   "a loopback address, or set hmi.token (or hmi.insecure = true)")
+
+
+def expected_axes(config: Config) -> int:
+    """Number of axes as far as known before bring-up; 0 when only the arm can tell."""
+    return config.arm.axes or (config.sim.axes if config.simulated else 0)
+
+
+def is_loopback(host: str) -> bool:
+    """True when only this machine can reach the address. A name other than localhost counts as reachable."""
+    import ipaddress
+
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def check_line_budget(axes: int, rate_hz: int, baudrate: int) -> None:
+    """ConfigError when telegrams for `axes` axes (1..8) at `rate_hz` fill more than 80 % of the line."""
+    highest = telegram.highest_rate_hz(axes, baudrate)
+    if rate_hz > highest:
+        raise ConfigError([Problem("", "loop.rate_hz", f"found {rate_hz}", f"at most {highest} with {axes} "
+                                   f"{'axis' if axes == 1 else 'axes'} at {baudrate} baud (bus.baudrate), 20 % of the "
+                                   "line kept free")])
+
+
+def check_axes(config: Config, axes: int) -> None:
+    """ConfigError when the number of axes the arm reported (1..8) does not fit the configuration.
+
+    To be called after every bring-up: covers arm.axes, the number of [[axis]] tables and the line budget.
+    """
+    problems: list[Problem] = []
+    if config.arm.axes not in (0, axes):
+        problems.append(Problem("", "arm.axes", f"found {config.arm.axes}", f"0 or {axes}, as the arm says"))
+    if len(config.axis) not in (0, axes):
+        problems.append(Problem("", "axis", f"found {len(config.axis)} [[axis]] tables",
+                                f"none or {axes}, one per axis of the arm"))
+    try:
+        check_line_budget(axes, config.loop.rate_hz, config.bus.baudrate)
+    except ConfigError as error:
+        problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+
+
+def notes(config: Config) -> Iterator[str]:
+    """What is allowed but should be known to whoever runs it."""
+    if 1000 / config.loop.rate_hz >= telegram.BOARD_WATCHDOG_MS:
+        yield (f"loop.rate_hz = {config.loop.rate_hz}: a period is not shorter than the base board's watchdog "
+               f"({telegram.BOARD_WATCHDOG_MS} ms), so motor power cannot stay on")
+    if not config.loop.priority:
+        yield "loop.priority = 0: the control loop runs without real-time scheduling"
+    if config.hmi.insecure and not config.hmi.token and not is_loopback(config.hmi.host):
+        yield f"hmi.insecure: whoever reaches {config.hmi.host} can move the arm"
+    if config.simulated:
+        yield "bus.port is empty: the simulated arm is started"

@@ -1,0 +1,68 @@
+"""What the simulated arm is made of: one row per axis, one row per option. The documents list it too."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+SERIAL_NUMBER = "ALLY-SIM-0001"
+BOARD_VERSION = "sim-1.0"
+SPRING_OFFSET_COUNTS = 120.0
+SPRING_STIFFNESS_COUNTS_PER_DEG = 2.5
+
+
+class AxisModel(NamedTuple):
+    """One joint: what its registers say, where it starts, and the load on it. Torques are in torque sensor counts."""
+
+    name: str
+    resolution_counts: int  # per stroke
+    stroke_deg: float
+    zero_counts: int  # sensor reading at 0 deg
+    inverted: bool  # the sensor counts down when the joint goes up
+    minimum_deg: float
+    maximum_deg: float
+    start_deg: float
+    conversion: float  # deg/s per microstep/s; negative where the motor is mounted the other way round
+    inertia: float  # counts per deg/s^2
+    gravity: float  # counts at 90 deg from hanging
+    friction: float  # counts, Coulomb
+
+
+AXES: tuple[AxisModel, ...] = (
+    AxisModel("shoulder abduction", 4096, 360.0, 1024, False, -60.0, 120.0, 12.0, 0.01, 0.12, 620.0, 90.0),
+    AxisModel("shoulder flexion", 4096, 360.0, -700, True, -50.0, 130.0, 25.0, 0.01, 0.12, 680.0, 95.0),
+    AxisModel("shoulder rotation", 4096, 330.0, 2048, False, -70.0, 80.0, -15.0, -0.0125, 0.08, 240.0, 70.0),
+    AxisModel("elbow", 4096, 270.0, -1500, True, -60.0, 120.0, 45.0, 0.008, 0.06, 380.0, 60.0),
+    AxisModel("forearm rotation", 4096, 360.0, 300, False, -80.0, 80.0, -20.0, 0.01, 0.03, 60.0, 40.0),
+    AxisModel("wrist flexion", 4096, 300.0, -250, True, -60.0, 60.0, 10.0, -0.01, 0.02, 80.0, 30.0),
+    AxisModel("wrist abduction", 8192, 360.0, 500, False, -30.0, 40.0, 5.0, 0.005, 0.02, 60.0, 30.0),
+    AxisModel("hand", 4096, 360.0, 2000, True, -10.0, 90.0, 20.0, 0.01, 0.01, 20.0, 20.0),
+)
+
+
+class Option(NamedTuple):
+    """One number that `Board(...)` and `allyarm sim --set name=value` take."""
+
+    name: str
+    default: float
+    low: float
+    high: float
+    unit: str
+    meaning: str
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option("speed_limit_deg_s", 120.0, 0.1, 10000.0, "deg/s", "the drives' own speed limit"),
+    Option("acceleration_limit_deg_s2", 1500.0, 1.0, 1e6, "deg/s^2", "the drives' own acceleration limit"),
+    Option("soft_stop_deg_s2", 300.0, 1.0, 1e6, "deg/s^2", "ramp of SOFT_STOP"),
+    Option("hard_stop_deg_s2", 6000.0, 1.0, 1e6, "deg/s^2", "ramp of HARD_STOP, of drives in error, of the watchdog"),
+    Option("lag_ms", 5.0, 0.0, 1000.0, "ms", "time constant with which the joint follows its drive"),
+    Option("noise_counts", 0.3, 0.0, 100.0, "counts", "standard deviation of the position sensor"),
+    Option("gravity_scale", 1.0, 0.0, 10.0, "", "scales the gravity of every axis"),
+    Option("fall_damping", 30.0, 1.0, 1000.0, "counts per deg/s", "damping of a joint whose drive is off"),
+    Option("relay_ms", 20.0, 0.0, 1000.0, "ms", "switching time of the motor power relay"),
+    Option("watchdog_ms", 50.0, 1.0, 10000.0, "ms", "no valid command for so long: relay opens, drives hard-stop"),
+    Option("fallback_ms", 1000.0, 1.0, 100000.0, "ms", "no valid command for so long: back to the register phase"),
+    Option("battery_mv", 25200.0, 0.0, 65535.0, "mV", "voltage at the start"),
+    Option("idle_drain_mv_s", 0.1, 0.0, 1000.0, "mV/s", "fall of the voltage without load"),
+    Option("load_drain_mv_s", 0.0005, 0.0, 10.0, "mV/s per count", "added per torque count of every powered axis"),
+)

@@ -1,0 +1,308 @@
+"""The HMI contract as tables: transport limits, `data` fields, `response` forms, settings, actions, notices.
+
+A form is recognised by its whole set of keys (hmi/forms.py); what it may do is said by its action's row; a setting it
+stores by that setting's row. `n` in a key is one address per axis of the arm, `5` one per address of the map.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from controller.spec import registers
+from controller.spec.coded import Coded
+
+CONTRACT_VERSION = "1.7"
+PATH = "/socket.io/"
+DEFAULT_PORT = 3001
+RESPONSE, DATA, COMMAND, STATE = "response", "data", "command", "state"
+
+RATE_MINIMUM_HZ, RATE_DEFAULT_HZ, RATE_MAXIMUM_HZ = 1.0, 20.0, 100.0
+MESSAGES_PER_S = 100
+MESSAGE_BYTES = 16384
+DATA_BYTES = 4096  # a complete `data` message stays under this
+REPLAY_WINDOW_S = 1.0  # clicks made while the link was down arrive in one burst
+CONTROL_IDLE_S = 30.0
+STALLED_S = 10.0  # a client that does not read is dropped after this
+JOG_REFRESH_S = 0.2
+LABEL_LENGTH = 24
+MAP_AXES = registers.AXES_IN_MAP
+NODES = MAP_AXES + 1  # axes 1..5 and the controller itself
+DEFAULT_POSITIONS = 6
+
+
+class Role(Coded):
+    BASE = 5, "observe, stop, move, own settings"
+    ADVANCED = 15, "advanced speed limits, range of motion, resets"
+    ADMINISTRATOR = 20, "test modes, firmware"
+
+
+class Notice(Coded):
+    """Id of `errorServerMessage`; its name in lower case is `error.code` of an acknowledgement."""
+
+    VERSION = 60, "HMI and controller speak different contract versions: observe and stop only"
+    UNKNOWN = 61, "message form, event or command type is not known"
+    VALUE = 62, "a value is of the wrong type or outside its range"
+    NOT_AVAILABLE = 63, "known, but not available in this version"
+    REPLAY = 64, "arrived within the first second of a connection: taken for a click made while the link was down"
+    CONTROL = 65, "another client has control"
+    ROLE = 66, "this client's role does not allow it"
+    BLOCKED = 67, "something keeps the arm from moving"
+    RATE = 68, "too many messages per second"
+    TOO_LARGE = 69, "message too large"
+    BUSY = 74, "the command ring is full: send again"
+    REFUSED = 75, "the control loop refused the command"
+    NOT_SAVED = 76, "the setting is in force but could not be saved"
+    NO_LOOP = 77, "the control loop does not run"
+    MALFORMED = 78, "not a well-formed packet"
+    INTERNAL = 79, "a fault of the controller itself; it is logged"
+
+
+Control = Literal["anyone", "waits", "takes"]  # waits: refused while another client has control
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something a client can ask for. `guarded`: refused within REPLAY_WINDOW_S of the connection."""
+
+    name: str
+    doc: str
+    role: Role = Role.BASE
+    control: Control = "anyone"
+    guarded: bool = False
+    available: bool = True
+    incompatible: bool = False  # also for a client of another contract version
+
+
+ACTIONS: tuple[Action, ...] = (
+    Action("version_check", "compare contract versions", incompatible=True),
+    Action("stop", "stop in the next control cycle; drives hold", incompatible=True),
+    Action("subscribe", "choose the rate of `data` or `state` for this client", incompatible=True),
+    Action("settings_read", "read stored settings", incompatible=True),
+    Action("diagnostics_section", "note the visit", incompatible=True),
+    Action("release", "give up control", incompatible=True),
+    Action("acquire", "take control when nobody has it", control="takes"),
+    Action("start", "power up and stand ready for jog", control="takes", guarded=True),
+    Action("jog", "joint speeds while held", control="takes", guarded=True),
+    Action("move", "go to joint positions", control="takes", guarded=True),
+    Action("stand_still", "end the motion softly and stay ready", control="waits"),
+    Action("off", "soft stop, then motor power off", control="waits", guarded=True),
+    Action("reset", "RESET_ERROR", Role.ADVANCED),
+    Action("settings_write", "store settings (role by setting)"),
+    Action("speed_limit", "store and apply speed limits (role by setting)", control="waits"),
+    Action("test_jog", "test cycle 8: jog", Role.ADMINISTRATOR, "takes", True),
+    Action("test_drives_off", "test cycle 4: drives off", Role.ADMINISTRATOR, "waits", True),
+    Action("test_motion", "test cycles 1, 3 and 7", Role.ADMINISTRATOR, "takes", True, available=False),
+    Action("default_position", "go to a saved position", control="takes", guarded=True, available=False),
+    Action("wearing_sequence", "wearing position, range of motion on or off, rest position", control="takes",
+           guarded=True, available=False),
+    Action("target_wait", "store targets, wait for start", control="takes", guarded=True, available=False),
+    Action("external", "external development modes", Role.ADMINISTRATOR, "takes", True, available=False),
+)
+ACTION: dict[str, Action] = {row.name: row for row in ACTIONS}
+
+BUTTONS: dict[str, str] = {
+    "start": "start", "stop": "stop", "reset": "reset",
+    **{f"default{n}": "default_position" for n in range(1, DEFAULT_POSITIONS + 1)},
+    "wearing_position": "wearing_sequence", "wearing_ROM_position": "wearing_sequence",
+    "rest_ROM_position": "wearing_sequence", "rest_position": "wearing_sequence",
+    "diagnostics_section": "diagnostics_section",
+}
+MODES: dict[int, str] = {  # register 10
+    0: "off", 1: "stand_still", 3: "start", 4: "start", 5: "target_wait", 6: "stop", 7: "reset", 8: "external",
+    9: "external",
+}
+TEST_CYCLES: dict[int, str] = {  # register 11
+    1: "test_motion", 3: "test_motion", 4: "test_drives_off", 7: "test_motion", 8: "test_jog",
+}
+
+Kind = Literal["number", "boolean", "text", "choice"]
+Span = Literal["one", "five", "arm"]  # a single value, one per address of the map, one per axis of the arm
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A stored value. `key` is its HMI address (of axis 1); elements are stored under `name.1`, `name.2`, ...
+
+    `step` is the distance between the addresses of two axes. `register` is the first register of a speed limit that
+    the control loop takes. A default of None is "never saved".
+    """
+
+    name: str
+    key: str
+    span: Span
+    kind: Kind
+    low: float = 0.0
+    high: float = 0.0
+    default: float | bool | str | None = 0.0
+    unit: str = ""
+    role: Role = Role.BASE
+    register: int = 0
+    choices: tuple[str | None, ...] = ()
+    step: int = 1
+    whole: bool = False
+
+    def keys(self, axes: int) -> tuple[str, ...]:
+        """HMI keys of its elements for an arm of `axes` axes (the map ends at five)."""
+        if self.span == "one":
+            return (self.key,)
+        count = MAP_AXES if self.span == "five" else min(axes, MAP_AXES)
+        return tuple(str(int(self.key) + i * self.step) for i in range(count))
+
+    def names(self, axes: int) -> tuple[str, ...]:
+        """Names its elements are stored under, in the order of `keys`."""
+        if self.span == "one":
+            return (self.name,)
+        return tuple(f"{self.name}.{i + 1}" for i in range(len(self.keys(axes))))
+
+
+_COUNTS = {"kind": "number", "low": -32768, "high": 32767, "default": None, "unit": "counts", "whole": True}
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("advanced_speed_percent", "60", "five", "number", 0, 100, 100, "%", Role.ADVANCED,
+            registers.ADVANCED_SPEED),
+    Setting("lock_advanced_speed", "lockSpeedAd", "one", "boolean", default=False, role=Role.ADVANCED),
+    Setting("user_speed_percent", "70", "five", "number", 0, 100, 100, "%", register=registers.USER_SPEED),
+    Setting("lock_speed", "lockSpeed", "one", "boolean", default=False),
+    Setting("movement_speed_percent", "85", "five", "number", 0, 100, 100, "%", register=registers.MOVEMENT_SPEED),
+    Setting("joystick_sensitivity", "80", "five", "number", 0, 100, 10),
+    Setting("lock_joystick", "lockJoySens", "one", "boolean", default=False),
+    Setting("range_minimum_deg", "101", "arm", "number", -3600, 3600, None, "deg", Role.ADVANCED, step=2),
+    Setting("range_maximum_deg", "102", "arm", "number", -3600, 3600, None, "deg", Role.ADVANCED, step=2),
+    Setting("wearing_position_counts", "51", "arm", **_COUNTS),  # type: ignore[arg-type]
+    Setting("rest_position_counts", "56", "arm", **_COUNTS),  # type: ignore[arg-type]
+    *(Setting(f"default_position_{n}_counts", str(16 + 5 * n), "arm", **_COUNTS)  # type: ignore[arg-type]
+      for n in range(1, DEFAULT_POSITIONS + 1)),
+    *(Setting(f"default_position_{n}_label", f"default_{n}", "one", "text", high=LABEL_LENGTH, default=f"Default {n}")
+      for n in range(1, DEFAULT_POSITIONS + 1)),
+    Setting("upper_arm_length_mm", "90", "one", "number", 0, 60, 0, "mm"),
+    Setting("forearm_length_mm", "91", "one", "number", 0, 200, 0, "mm"),
+    Setting("upper_arm_weight_percent", "92", "one", "number", 0, 200, 100, "%"),
+    Setting("forearm_weight_percent", "93", "one", "number", 0, 200, 100, "%"),
+    Setting("voice_1a", "1a", "one", "number", 10, 100, 100),
+    Setting("voice_1b", "1b", "one", "number", 10, 100, 100),
+    Setting("voice_verbosity", "1c", "one", "choice", default=None, choices=("brief", "standard", "complete", None)),
+)
+SETTING: dict[str, Setting] = {row.name: row for row in SETTINGS}
+# HMI numbers 91 and 92 the other way round than the registers do.
+ADJUSTMENT_REGISTERS: dict[str, int] = {
+    "upper_arm_length_mm": 90, "forearm_length_mm": 92, "upper_arm_weight_percent": 91, "forearm_weight_percent": 93,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """One object form of `response`. All `required` keys, and of the `settings`' keys either all (`whole`) or some.
+
+    `axes` names the key of axis 1 of values per axis that are not stored (go to position).
+    """
+
+    name: str
+    action: str
+    doc: str
+    required: tuple[str, ...] = ()
+    settings: tuple[str, ...] = ()
+    whole: bool = False
+    axes: str = ""
+
+
+FORMS: tuple[Form, ...] = (
+    Form("version_check", "version_check", "version of the HMI, \"1.7.8\"", ("1",)),
+    Form("test_cycle", "test_motion", "10: 2; 11: number of the test cycle (its own row of actions)", ("10", "11")),
+    Form("mode", "start", "10: working mode (its own row of actions); 7 is reset", ("10",)),
+    Form("go_to_position", "move", "4: 0; 50..: degrees, also as text; \"\" leaves the axis", ("4",), axes="50"),
+    Form("advanced_speed", "speed_limit", "percent", settings=("advanced_speed_percent", "lock_advanced_speed")),
+    Form("user_speed", "speed_limit", "percent", settings=("user_speed_percent", "lock_speed")),
+    Form("movement_speed", "speed_limit", "percent, registers 80..84", settings=("movement_speed_percent",)),
+    Form("joystick_sensitivity", "settings_write", "0..10 (G2) or 0..100 (G1); stays in the controller",
+         settings=("joystick_sensitivity", "lock_joystick")),
+    Form("range_of_motion", "settings_write", "pairs minimum, maximum in degrees, inside the hard limits",
+         settings=("range_minimum_deg", "range_maximum_deg")),
+    Form("wearing_position", "settings_write", "counts", settings=("wearing_position_counts",), whole=True),
+    Form("rest_position", "settings_write", "counts", settings=("rest_position_counts",), whole=True),
+    *(Form(f"default_position_{n}", "settings_write", "counts", settings=(f"default_position_{n}_counts",), whole=True)
+      for n in range(1, DEFAULT_POSITIONS + 1)),
+    Form("rename", "settings_write", f"up to {LABEL_LENGTH} characters",
+         settings=tuple(f"default_position_{n}_label" for n in range(1, DEFAULT_POSITIONS + 1))),
+    Form("arm_adjustments", "settings_write", "in HMI numbering: registers number 91 and 92 the other way round",
+         settings=tuple(ADJUSTMENT_REGISTERS)),
+    Form("voice", "settings_write", "stored", settings=("voice_1a", "voice_1b", "voice_verbosity")),
+)
+
+# `type` of the typed interface -> action. `mode` takes the row of MODES, `settings` that of what it asks for.
+COMMANDS: dict[str, str] = {
+    "stop": "stop", "start": "start", "reset": "reset", "mode": "start", "jog": "jog", "move": "move",
+    "subscribe": "subscribe", "acquire": "acquire", "release": "release", "settings": "settings_write",
+}
+
+Shape = Literal["node", "five", "axis", "number", "text", "object", "list"]
+
+
+@dataclass(frozen=True, slots=True)
+class DataField:
+    """One field of `data`. `node`: 6 elements, master last (N + 1 above five axes); `five`: at least 5; `axis`: N."""
+
+    name: str
+    shape: Shape
+    doc: str
+    unit: str = ""
+    settings: tuple[str, ...] = ()  # an object field made of these settings, by HMI key
+
+
+DATA_FIELDS: tuple[DataField, ...] = (
+    DataField("parity", "node", "status byte, bit 7"),
+    DataField("debug", "node", "status byte, bit 6"),
+    DataField("error", "node", "status byte, bit 3; master: an error is active"),
+    DataField("warning", "node", "status byte, bit 2; master: a warning is active"),
+    DataField("motionOnGoing", "node", "status byte, bit 1; master: any axis moves"),
+    DataField("onTargetPosition", "node", "status byte, bit 0; master: every axis is on its target"),
+    DataField("driverState", "node", "driver state; master: its state"),
+    DataField("workingMode", "node", "driver working mode; master: its mode"),
+    DataField("errorCode", "node", "0 none; master: its gravest active error"),
+    DataField("warningCode", "node", "0 none; master: its first active warning"),
+    DataField("targetPosition", "five", "where the motion ends", "counts"),
+    DataField("actualTorque", "five", "torque sensor", "counts"),
+    DataField("actualFrequency", "five", "speed", "microsteps/s"),
+    DataField("actualPosition", "axis", "position sensor", "counts"),
+    DataField("actualPositionDeg", "axis", "joint position, one decimal", "deg"),
+    DataField("axesX", "number", "hand position x; 0 until kinematics are available", "mm"),
+    DataField("axesY", "number", "hand position y; 0 until kinematics are available", "mm"),
+    DataField("axesZ", "number", "hand position z; 0 until kinematics are available", "mm"),
+    DataField("axesG", "number", "elbow angle; 0 until kinematics are available", "deg"),
+    DataField("batteryStatus", "number", "battery charge", "%"),
+    DataField("axisNumberTest", "number", "number of axes"),
+    DataField("ipAddress", "text", "IPv4 of this board"),
+    DataField("clientData", "object", "saved settings by HMI address", settings=(
+        "advanced_speed_percent", "user_speed_percent", "joystick_sensitivity", "range_minimum_deg",
+        "range_maximum_deg", "lock_speed", "lock_advanced_speed", "lock_joystick")),
+    DataField("axisSpeedBaseData", "object", "user speed limits", "%", ("user_speed_percent", "lock_speed")),
+    DataField("joystickSensData", "object", "joystick sensitivity", "", ("joystick_sensitivity", "lock_joystick")),
+    DataField("adjustmentsArmData", "object", "arm adjustments, HMI numbering", "mm, %", tuple(ADJUSTMENT_REGISTERS)),
+    DataField("homeBtn", "object", "labels of the saved positions", "",
+              tuple(f"default_position_{n}_label" for n in range(1, DEFAULT_POSITIONS + 1))),
+    DataField("errorTest", "list", "active errors, the gravest first, as many as fit the message"),
+    DataField("errorData", "list", "the same"),
+    DataField("warningTest", "list", "active warnings, as many as fit the message"),
+    DataField("warningData", "list", "the same"),
+)
+NOTICE_FIELD = "errorServerMessage"  # only in a message to the one client it concerns
+CLIENT_DATA_RANGE_AXES = 4  # clientData always has 101..108
+
+
+def check() -> None:
+    """ValueError when a table contradicts itself or another; run by a test and by the server at start."""
+    for names in ([row.name for row in ACTIONS], [row.name for row in SETTINGS], [row.name for row in FORMS],
+                  [row.name for row in DATA_FIELDS]):
+        if len(set(names)) != len(names):
+            raise ValueError(f"a name is given twice in {names}")
+    asked = [*BUTTONS.values(), *MODES.values(), *TEST_CYCLES.values(), *COMMANDS.values(),
+             *(form.action for form in FORMS)]
+    if missing := set(asked) - set(ACTION):
+        raise ValueError(f"no action row for {sorted(missing)}")
+    stored = [name for form in FORMS for name in form.settings]
+    stored += [name for field in DATA_FIELDS for name in field.settings]
+    if missing := set(stored) - set(SETTING):
+        raise ValueError(f"no setting row for {sorted(missing)}")
+
+
+check()

@@ -1,0 +1,102 @@
+# Axes: counts -> degrees, the speed cascade, the position loop, and the last gate before a set-point leaves.
+
+# Trajectories use this share of the limits and the position loop's correction the rest, so their sum cannot exceed them.
+cdef double SPEED_SHARE = 0.95
+cdef double DYNAMIC_SHARE = 0.90
+cdef double MINIMUM_SPEED_DEG_S = 1e-3   # a planner needs some speed for axes that do not move
+
+
+cdef inline double degrees(const AxisParameters* p, double counts) noexcept nogil:
+    """deg = dir x stroke / resolution x (counts - zero), motor bus specification."""
+    return p.deg_per_count * (counts - p.zero_counts)
+
+
+cdef inline void read_axes(Machine* m) noexcept nogil:
+    """Feedback of all axes in joint units."""
+    cdef int i
+    for i in range(m.settings.axes):
+        m.axis[i].position_deg = degrees(&m.parameters[i], m.axis[i].position_counts)
+        m.axis[i].speed_deg_s = m.axis[i].frequency * m.parameters[i].deg_per_microstep
+
+
+cdef inline void apply_speed_cascade(Machine* m) noexcept nogil:
+    """Speed limit in force: drive's maximum x advanced x user x movement percent."""
+    cdef int i
+    cdef Axis* axis
+    for i in range(MAX_AXES):
+        axis = &m.axis[i]
+        axis.speed_limit_deg_s = (m.parameters[i].max_speed_deg_s * axis.advanced_percent * axis.user_percent
+                                  * axis.movement_percent * 1e-6)
+
+
+cdef inline double clamp(double value, double low, double high) noexcept nogil:
+    return low if value < low else high if value > high else value
+
+
+cdef inline double in_position_deg(Machine* m, int i) noexcept nogil:
+    return fabs(m.parameters[i].deg_per_count) * m.settings.in_position_counts
+
+
+cdef inline void correct(Machine* m, int i, flag loop_closed) noexcept nogil:
+    """One step of the position loop: a speed correction, limited in size, slope and curvature to its share.
+
+    Proportional on the position error with a dead band of half a count and a bit, so that sensor noise at rest does
+    not move the drive. The approach to the wanted correction brakes along sqrt(2 j e), so it does not overshoot."""
+    cdef AxisParameters* p = &m.parameters[i]
+    cdef Axis* axis = &m.axis[i]
+    cdef double dt = m.settings.period_ns * 1e-9
+    cdef double acceleration = (1.0 - DYNAMIC_SHARE) * p.max_acceleration_deg_s2
+    cdef double jerk = (1.0 - DYNAMIC_SHARE) * p.max_jerk_deg_s3
+    cdef double largest = 0.9 * (1.0 - SPEED_SHARE) * axis.speed_limit_deg_s
+    cdef double wanted = 0.0, error, distance, slope
+    if loop_closed:
+        error = m.position_deg[i] - axis.position_deg
+        if fabs(error) > 0.6 * fabs(p.deg_per_count):
+            wanted = clamp(m.settings.position_gain_1_s * error, -largest, largest)
+    distance = wanted - axis.correction_deg_s
+    slope = sqrt(1.6 * jerk * fabs(distance))
+    if slope > acceleration:
+        slope = acceleration
+    if slope * dt > fabs(distance):
+        slope = fabs(distance) / dt
+    if distance < 0.0:
+        slope = -slope
+    axis.correction_deg_s2 += clamp(slope - axis.correction_deg_s2, -jerk * dt, jerk * dt)
+    axis.correction_deg_s += axis.correction_deg_s2 * dt
+
+
+cdef inline flag command_allowed(Machine* m, int i) noexcept nogil:
+    """The last gate: is the speed about to be sent finite, within the axis's limits, and is its set-point inside?"""
+    cdef AxisParameters* p = &m.parameters[i]
+    cdef Axis* axis = &m.axis[i]
+    cdef double dt = m.settings.period_ns * 1e-9
+    cdef double slope = p.quick_deceleration_deg_s2 if m.quick_limits else p.max_acceleration_deg_s2
+    if not (isfinite(axis.command_deg_s) and isfinite(m.position_deg[i])):
+        return False
+    if fabs(axis.command_deg_s) > p.max_speed_deg_s:
+        return False
+    if fabs(axis.command_deg_s - axis.command_before_deg_s) > 1.01 * slope * dt + 1e-9:
+        return False
+    return axis.lowest_deg - 0.02 <= m.position_deg[i] <= axis.highest_deg + 0.02
+
+
+cdef inline void seed(Machine* m) noexcept nogil:
+    """Set-points from feedback, at rest: nothing of a motion before a stop survives."""
+    cdef int i
+    cdef Axis* axis
+    for i in range(m.settings.axes):
+        axis = &m.axis[i]
+        m.position_deg[i] = axis.position_deg
+        m.speed_deg_s[i] = 0.0
+        m.acceleration_deg_s2[i] = 0.0
+        axis.correction_deg_s = 0.0
+        axis.correction_deg_s2 = 0.0
+        axis.command_deg_s = 0.0
+        axis.command_before_deg_s = 0.0
+        axis.target_deg = axis.position_deg
+        axis.hold_deg = axis.position_deg
+        axis.jog_percent = 0.0
+        axis.blocked = 0
+        axis.on_target = False
+        axis.lowest_deg = fmin(m.parameters[i].minimum_deg, axis.position_deg)
+        axis.highest_deg = fmax(m.parameters[i].maximum_deg, axis.position_deg)

@@ -1,0 +1,521 @@
+# cython: language_level=3
+# distutils: language = c++
+"""The door between Python and the real-time core: start and stop the control thread, lend it a line, give it commands,
+read its state. Everything behind it (the included files, in the order of the data flow) is free of Python."""
+
+cimport cython
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.math cimport fabs, fmax, fmin, isfinite, sqrt
+from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy, memmove, memset
+from posix.time cimport CLOCK_MONOTONIC, TIMER_ABSTIME, clock_gettime, clock_nanosleep, timespec
+from posix.unistd cimport read, write
+
+from ring cimport CommandRing64, CommandRing1024, StateReader1024, StateRing1024
+
+import os
+import resource
+import time
+
+cdef extern from *:
+    """
+    #include <alloca.h>
+    #include <atomic>
+    #include <pthread.h>
+    #include <sched.h>
+    #include <sys/mman.h>
+    #include <sys/prctl.h>
+    #include <sys/syscall.h>
+    #include <termios.h>
+    #include <unistd.h>
+    static inline int allyarm_gettid() { return static_cast<int>(::syscall(SYS_gettid)); }
+    static inline int allyarm_popcount8(unsigned value) { return __builtin_popcount(value & 0xFFu); }
+    static inline void allyarm_touch_stack(unsigned size) {  // fault the stack in before the first deadline
+        volatile unsigned char* stack = static_cast<volatile unsigned char*>(alloca(size));
+        for (unsigned i = 0; i < size; i += 1024) stack[i] = 0;
+    }
+    // Reads of a terminal shall say EAGAIN when nothing has come and 0 when the line has hung up: VMIN must be 1.
+    static inline int allyarm_wait_for_bytes(int fd) {
+        termios settings;
+        if (!isatty(fd)) return 0;
+        if (tcgetattr(fd, &settings) != 0) return -1;
+        settings.c_cc[VMIN] = 1;
+        settings.c_cc[VTIME] = 0;
+        return tcsetattr(fd, TCSANOW, &settings);
+    }
+    """
+    ctypedef unsigned long pthread_t
+    ctypedef struct pthread_attr_t:
+        pass
+    ctypedef struct cpu_set_t:
+        pass
+    struct sched_param:
+        int sched_priority
+    int pthread_attr_init(pthread_attr_t*) nogil
+    int pthread_attr_setstacksize(pthread_attr_t*, size_t) nogil
+    int pthread_attr_destroy(pthread_attr_t*) nogil
+    int pthread_create(pthread_t*, const pthread_attr_t*, void* (*)(void*) noexcept nogil, void*) nogil
+    int pthread_join(pthread_t, void**) nogil
+    int pthread_setschedparam(pthread_t, int, const sched_param*) nogil
+    int pthread_getschedparam(pthread_t, int*, sched_param*) nogil
+    int pthread_setaffinity_np(pthread_t, size_t, const cpu_set_t*) nogil
+    int pthread_getaffinity_np(pthread_t, size_t, cpu_set_t*) nogil
+    void CPU_ZERO(cpu_set_t*) nogil
+    void CPU_SET(int, cpu_set_t*) nogil
+    bint CPU_ISSET(int, cpu_set_t*) nogil
+    int CPU_COUNT(cpu_set_t*) nogil
+    int mlockall(int) nogil
+    int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long) nogil
+    const int MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT, SCHED_FIFO, SCHED_OTHER
+    const int PR_SET_TIMERSLACK, PR_GET_TIMERSLACK
+    int gettid "allyarm_gettid"() noexcept nogil
+    int popcount8 "allyarm_popcount8"(unsigned) noexcept nogil
+    void touch_stack "allyarm_touch_stack"(unsigned) noexcept nogil
+    int wait_for_bytes "allyarm_wait_for_bytes"(int) noexcept nogil
+
+cdef extern from "crc.hpp" namespace "allyarm" nogil:
+    bint crc8_blocks_ok(const uint8_t*, int, int) noexcept
+    uint32_t crc32(const uint8_t*, size_t) noexcept
+
+cdef extern from "planner.hpp" namespace "allyarm" nogil:
+    cdef cppclass Planner:
+        Planner() except +
+        bint plan_position(int, const double*, const double*, const double*, const double*, const double*,
+                           const double*, const double*) noexcept
+        bint plan_velocity(int, const double*, const double*, const double*, const double*, const double*,
+                           const double*) noexcept
+        double duration_s() noexcept
+        void at(double, double*, double*, double*) noexcept
+    double stop_distance(double, double, double, double) noexcept
+
+cdef extern from "histogram.hpp" namespace "allyarm" nogil:
+    cdef cppclass Histogram:
+        Histogram() except +
+        void record(int64_t) noexcept
+        uint64_t total() noexcept
+        uint64_t maximum() noexcept
+        uint64_t percentile(double) noexcept
+        void clear() noexcept
+
+cdef extern from *:
+    cdef cppclass AtomicInt "std::atomic<int>":
+        int load() noexcept nogil
+        void store(int) noexcept nogil
+    cdef cppclass AtomicTime "std::atomic<std::int64_t>":
+        int64_t load() noexcept nogil
+        void store(int64_t) noexcept nogil
+    cdef cppclass AtomicWord "std::atomic<std::uint32_t>":
+        uint32_t load() noexcept nogil
+        void store(uint32_t) noexcept nogil
+
+cdef extern from "handshake.hpp" namespace "allyarm" nogil:
+    cdef cppclass Handshake:
+        Handshake() except +
+        AtomicWord spin_ns
+        AtomicInt thread_id, timer_slack_ns, bus_errno
+        AtomicTime first_cycle_ns
+        void request_stop() noexcept
+        bint take_stop() noexcept
+        void request_quit() noexcept
+        bint quitting() noexcept
+        void offer(int) noexcept
+        int take_offer() noexcept
+        void take_back() noexcept
+        bint take_reclaim() noexcept
+        void set_attached(bint) noexcept
+        bint is_attached() noexcept
+        void set_released(bint) noexcept
+        bint is_released() noexcept
+        void set_running(bint) noexcept
+        bint is_running() noexcept
+
+include "generated/spec.pxi"
+include "types.pxi"
+include "telegram.pxi"
+include "axis.pxi"
+include "safety.pxi"
+include "motion.pxi"
+include "modes.pxi"
+include "cycle.pxi"
+include "thread.pxi"
+include "generated/state.pxi"
+
+SETTINGS = ("rate_hz", "silence_ms", "relay_switch_ms", "jog_timeout_ms", "max_overruns_in_a_row", "position_gain_1_s",
+            "limit_margin_deg", "following_error_deg", "standstill_speed_deg_s", "standstill_drift_deg",
+            "in_position_counts", "battery_minimum_v", "battery_maximum_v", "battery_averaging_s")
+AXIS_SETTINGS = ("resolution_counts", "stroke_deg", "zero_counts", "inverted", "hard_minimum_counts", "hard_maximum_counts",
+                 "deg_per_microstep", "max_speed_deg_s", "max_acceleration_deg_s2", "max_jerk_deg_s3",
+                 "quick_stop_deceleration_deg_s2")
+
+
+def _number(table, key):
+    """A finite float out of `table`; ValueError naming the key."""
+    value = float(table[key])
+    if not isfinite(value):
+        raise ValueError(f"{key}: {value} is not a finite number")
+    return value
+
+
+@cython.final
+cdef class StateReader:
+    """One reader of the state ring, for one thread. `lost` counts the records it was too slow for."""
+    cdef StateReader1024[StateRecord]* reader
+    cdef object core    # keeps the ring alive
+
+    def __dealloc__(self):
+        del self.reader
+
+    @property
+    def lost(self):
+        return self.reader.lost()
+
+    def latest(self):
+        """The newest record not read yet, or None."""
+        cdef State state = State.__new__(State)
+        return state if self.reader.latest(state.record) else None
+
+    def next(self):
+        """The oldest record not read yet, or None."""
+        cdef State state = State.__new__(State)
+        return state if self.reader.next(state.record) else None
+
+
+@cython.final
+cdef class Core:
+    """The real-time core. Make one, `start` it (or `step` it on a virtual clock), `configure` and `attach` a line."""
+    cdef Loop* loop
+    cdef StateReader1024[StateRecord]* own_reader
+    cdef uint32_t pushed
+    cdef bint virtual, joined
+    cdef int dma_latency_fd
+    cdef dict asked
+
+    def __cinit__(self):
+        cdef Machine* m
+        cdef int i
+        self.loop = <Loop*>calloc(1, sizeof(Loop))
+        if self.loop == NULL:
+            raise MemoryError()
+        m = &self.loop.machine
+        m.planner = new Planner()
+        m.commands = new CommandRing64[Command]()
+        m.events = new CommandRing1024[Event]()
+        m.handshake = new Handshake()
+        self.loop.states = new StateRing1024[StateRecord]()
+        self.loop.lateness = new Histogram()
+        self.loop.run_time = new Histogram()
+        self.loop.answer_age = new Histogram()
+        self.loop.fd = -1
+        self.dma_latency_fd = -1
+        m.settings.period_ns = 1000000
+        m.settings.overruns_in_a_row = 10
+        m.stop_category = STOP_CATEGORY_NONE
+        m.bus.valid_ns = m.bus.first_valid_ns = m.bus.sample_ns = -1
+        m.bus.accepted = -1
+        for i in range(MAX_AXES):
+            m.axis[i].advanced_percent = m.axis[i].user_percent = m.axis[i].movement_percent = 100.0
+        self.joined = True
+        self.asked = {}
+
+    def __dealloc__(self):
+        if self.loop == NULL:
+            return
+        if not self.joined:
+            self.loop.machine.handshake.request_quit()
+            with nogil:
+                pthread_join(self.loop.thread, NULL)
+        if self.dma_latency_fd >= 0:
+            os.close(self.dma_latency_fd)
+        del self.loop.machine.planner
+        del self.loop.machine.commands
+        del self.loop.machine.events
+        del self.loop.machine.handshake
+        del self.loop.states
+        del self.loop.lateness
+        del self.loop.run_time
+        del self.loop.answer_age
+        free(self.loop)
+
+    # -- control thread ---------------------------------------------------------------------------------------------
+
+    def start(self):
+        """Start the control thread with the scheduling this process has; `set_realtime` gives it more. RuntimeError
+        when it runs already, OSError when the system refuses a thread."""
+        cdef pthread_attr_t attributes
+        cdef int error
+        if self.loop.machine.handshake.is_running() or self.virtual:
+            raise RuntimeError("the control thread runs already, or this core is on a virtual clock")
+        pthread_attr_init(&attributes)
+        pthread_attr_setstacksize(&attributes, 262144)
+        self.loop.machine.handshake.set_running(True)
+        error = pthread_create(&self.loop.thread, &attributes, control_thread, self.loop)
+        pthread_attr_destroy(&attributes)
+        if error:
+            self.loop.machine.handshake.set_running(False)
+            raise OSError(error, "cannot start the control thread: " + os.strerror(error))
+        self.joined = False
+
+    def request_quit(self):
+        """Ask the cycle for a soft stop, motor power off, and its end. Any thread."""
+        self.loop.machine.handshake.request_quit()
+
+    def join(self, double timeout_s):
+        """Wait for the control thread to end; False when it still runs after `timeout_s`."""
+        until = time.monotonic() + timeout_s
+        while self.loop.machine.handshake.is_running():
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.002)
+        if not self.joined:
+            pthread_join(self.loop.thread, NULL)
+            self.joined = True
+        return True
+
+    def set_realtime(self, *, int priority, int cpu, bint lock_memory, int spin_us):
+        """Ask for real-time scheduling of the control thread and say what was granted (see `realtime`).
+
+        priority 1..98 is SCHED_FIFO, 0 leaves the normal class; cpu -1 leaves the affinity; spin_us sleeps that much
+        short of each deadline and spins the rest. Nothing here raises: a refusal is in the report."""
+        cdef sched_param parameter
+        cdef cpu_set_t cpus
+        cdef int error
+        asked = {"priority": priority, "cpu": cpu, "lock_memory": bool(lock_memory), "errors": {}}
+        if priority > 0:
+            parameter.sched_priority = priority
+            error = pthread_setschedparam(self.loop.thread, SCHED_FIFO, &parameter)
+            if error:
+                asked["errors"]["scheduler"] = os.strerror(error)
+        if cpu >= 0:
+            CPU_ZERO(&cpus)
+            CPU_SET(cpu, &cpus)
+            error = pthread_setaffinity_np(self.loop.thread, sizeof(cpus), &cpus)
+            if error:
+                asked["errors"]["cpu"] = os.strerror(error)
+        if lock_memory:
+            # A finite limit that the process outgrows later would make allocations fail: better not to lock at all.
+            limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
+            if limit != resource.RLIM_INFINITY and os.geteuid() != 0:
+                asked["errors"]["lock_memory"] = f"RLIMIT_MEMLOCK is {limit // 1024} kB: set LimitMEMLOCK=infinity"
+            # ONFAULT: stacks of other threads are locked as they are touched, not at their full reserved size
+            elif mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT):
+                asked["errors"]["lock_memory"] = os.strerror(errno)
+        if self.dma_latency_fd < 0 and priority > 0:
+            try:
+                self.dma_latency_fd = os.open("/dev/cpu_dma_latency", os.O_WRONLY | os.O_CLOEXEC)
+                os.write(self.dma_latency_fd, b"\0\0\0\0")
+            except OSError as problem:
+                asked["errors"]["dma_latency"] = problem.strerror
+        self.loop.machine.handshake.spin_ns.store(<uint32_t>(spin_us * 1000 if spin_us > 0 else 0))
+        self.asked = asked
+        return self.realtime()
+
+    def realtime(self):
+        """What the control thread really got, read back from the system: scheduler, priority, cpus, locked memory (kB),
+        timer slack, and `refused`: name -> why, for everything that was asked for and not granted."""
+        cdef sched_param parameter
+        cdef cpu_set_t cpus
+        cdef int policy = 0
+        cdef int cpu
+        refused = dict(self.asked.get("errors", {}))
+        report = {"scheduler": "none", "priority": 0, "cpus": [], "locked_kb": 0,
+                  "timer_slack_ns": self.loop.machine.handshake.timer_slack_ns.load(),
+                  "dma_latency_held": self.dma_latency_fd >= 0,
+                  "spin_us": self.loop.machine.handshake.spin_ns.load() // 1000,
+                  "thread_id": self.loop.machine.handshake.thread_id.load(),
+                  "first_cycle_ns": self.loop.machine.handshake.first_cycle_ns.load(), "refused": refused}
+        if self.joined or not self.loop.machine.handshake.is_running():
+            return report
+        pthread_getschedparam(self.loop.thread, &policy, &parameter)
+        report["scheduler"] = {SCHED_FIFO: "SCHED_FIFO", SCHED_OTHER: "SCHED_OTHER"}.get(policy, str(policy))
+        report["priority"] = parameter.sched_priority
+        pthread_getaffinity_np(self.loop.thread, sizeof(cpus), &cpus)
+        report["cpus"] = [cpu for cpu in range(1024) if CPU_ISSET(cpu, &cpus)]
+        with open("/proc/self/status") as status:
+            for line in status:
+                if line.startswith("VmLck:"):
+                    report["locked_kb"] = int(line.split()[1])
+        if self.asked.get("priority", 0) and report["scheduler"] != "SCHED_FIFO":
+            refused.setdefault("scheduler", "not granted")
+        if self.asked.get("lock_memory") and report["locked_kb"] == 0:
+            refused.setdefault("lock_memory", "not granted")
+        if self.asked.get("cpu", -1) >= 0 and report["cpus"] != [self.asked["cpu"]]:
+            refused.setdefault("cpu", "not granted")
+        return report
+
+    # -- bus --------------------------------------------------------------------------------------------------------
+
+    def configure(self, settings, axes):
+        """Settings of the loop (keys: SETTINGS) and of each axis (keys: AXIS_SETTINGS), for the next `attach`.
+
+        RuntimeError while a line is attached; KeyError for a missing key; ValueError for a number that makes no sense."""
+        cdef Settings s
+        cdef AxisParameters p[MAX_AXES]
+        cdef int i
+        if self.loop.machine.handshake.is_attached():
+            raise RuntimeError("configure: detach the line first")
+        if not 1 <= len(axes) <= MAX_AXES:
+            raise ValueError(f"axes: {len(axes)} given, 1..{MAX_AXES} allowed")
+        if not 1.0 <= _number(settings, "rate_hz") <= 4000.0:
+            raise ValueError(f"rate_hz: {settings['rate_hz']} given, 1..4000 allowed")
+        s.axes = len(axes)
+        s.period_ns = <int64_t>(1e9 / _number(settings, "rate_hz") + 0.5)
+        s.silence_ns = <int64_t>(_number(settings, "silence_ms") * 1e6)
+        s.relay_ns = <int64_t>(_number(settings, "relay_switch_ms") * 1e6)
+        s.jog_timeout_ns = <int64_t>(_number(settings, "jog_timeout_ms") * 1e6)
+        s.overruns_in_a_row = <int64_t>_number(settings, "max_overruns_in_a_row")
+        s.position_gain_1_s = _number(settings, "position_gain_1_s")
+        s.limit_margin_deg = _number(settings, "limit_margin_deg")
+        s.following_error_deg = _number(settings, "following_error_deg")
+        s.standstill_speed_deg_s = _number(settings, "standstill_speed_deg_s")
+        s.standstill_drift_deg = _number(settings, "standstill_drift_deg")
+        s.in_position_counts = _number(settings, "in_position_counts")
+        s.battery_minimum_v = _number(settings, "battery_minimum_v")
+        s.battery_maximum_v = _number(settings, "battery_maximum_v")
+        s.battery_averaging_s = _number(settings, "battery_averaging_s")
+        memset(p, 0, sizeof(p))
+        for i, axis in enumerate(axes):
+            self._configure_axis(&p[i], axis, i + 1, s.limit_margin_deg)
+        self.loop.offered_settings = s
+        memcpy(self.loop.offered_parameters, p, sizeof(p))
+
+    cdef _configure_axis(self, AxisParameters* p, axis, int number, double margin_deg):
+        cdef double one, other
+        resolution = _number(axis, "resolution_counts")
+        p.deg_per_microstep = _number(axis, "deg_per_microstep")
+        if resolution == 0.0 or p.deg_per_microstep == 0.0 or _number(axis, "stroke_deg") == 0.0:
+            raise ValueError(f"axis {number}: resolution, stroke and speed conversion must not be 0")
+        p.deg_per_count = (-1.0 if axis["inverted"] else 1.0) * _number(axis, "stroke_deg") / resolution
+        p.zero_counts = _number(axis, "zero_counts")
+        p.hard_minimum_counts = <int>_number(axis, "hard_minimum_counts")
+        p.hard_maximum_counts = <int>_number(axis, "hard_maximum_counts")
+        one = degrees(p, p.hard_minimum_counts)
+        other = degrees(p, p.hard_maximum_counts)
+        p.minimum_deg = fmin(one, other) + margin_deg
+        p.maximum_deg = fmax(one, other) - margin_deg
+        if p.hard_minimum_counts >= p.hard_maximum_counts or p.minimum_deg >= p.maximum_deg:
+            raise ValueError(f"axis {number}: hard limits {p.hard_minimum_counts}..{p.hard_maximum_counts} counts leave no "
+                             f"room for a margin of {margin_deg} deg on either side")
+        for key in AXIS_SETTINGS[7:]:
+            if _number(axis, key) <= 0.0:
+                raise ValueError(f"axis {number}: {key} must be above 0")
+        p.max_speed_deg_s = axis["max_speed_deg_s"]
+        p.max_acceleration_deg_s2 = axis["max_acceleration_deg_s2"]
+        p.max_jerk_deg_s3 = axis["max_jerk_deg_s3"]
+        p.quick_deceleration_deg_s2 = axis["quick_stop_deceleration_deg_s2"]
+
+    def attach(self, int fd):
+        """Lend the open, non-blocking line `fd` to the control thread until `detach`; it must stay open until then.
+
+        Without a running thread the core goes on its virtual clock and `fd` is not used."""
+        if self.loop.offered_settings.axes == 0:
+            raise RuntimeError("attach: configure the core first")
+        if not self.loop.machine.handshake.is_running():
+            self.virtual = True
+            attach_line(self.loop, -1)
+            return
+        if fd < 0:
+            raise ValueError(f"attach: {fd} is not a file descriptor")
+        os.set_blocking(fd, False)
+        if wait_for_bytes(fd):
+            raise OSError(errno, "attach: the line refuses its terminal settings: " + os.strerror(errno))
+        self.loop.machine.handshake.set_released(False)
+        self.loop.machine.handshake.offer(fd)
+
+    def detach(self, double timeout_s=1.0):
+        """Take the line back; returns once the control thread no longer uses it. TimeoutError when it does not let go."""
+        if not self.loop.machine.handshake.is_running():
+            detach_line(self.loop)
+            return
+        until = time.monotonic() + timeout_s
+        self.loop.machine.handshake.take_offer()
+        self.loop.machine.handshake.take_back()
+        while self.loop.machine.handshake.is_attached():
+            if time.monotonic() > until:
+                raise TimeoutError("detach: the control thread does not answer")
+            time.sleep(0.001)
+
+    @property
+    def released(self):
+        """True when the control thread has done with the line (never had one, or lost it) and wants a new bring-up."""
+        return self.loop.machine.handshake.is_released()
+
+    @property
+    def bus_errno(self):
+        """errno of the read or write that lost the line, 0 when it hung up or fell silent."""
+        return self.loop.machine.handshake.bus_errno.load()
+
+    # -- commands ---------------------------------------------------------------------------------------------------
+
+    def push(self, int kind, *, int client=0, unsigned int mask=0, values=(), double value=0.0):
+        """Put a command (modes.CommandKind) into the command ring. Returns its sequence number, 0 when the ring is full.
+
+        `values` holds at most 8 numbers. One thread only. The cycle checks everything again."""
+        cdef Command command
+        cdef int i
+        if len(values) > MAX_AXES:
+            raise ValueError(f"values: {len(values)} given, at most {MAX_AXES} allowed")
+        memset(&command, 0, sizeof(command))
+        for i, number in enumerate(values):
+            command.values[i] = number
+        command.kind = kind
+        command.client = client
+        command.mask = mask
+        command.value = value
+        command.sequence = self.pushed + 1 if self.pushed != 0xFFFFFFFF else 1
+        if not self.loop.machine.commands.try_push(command):
+            return 0
+        self.pushed = command.sequence
+        return self.pushed
+
+    def request_stop(self):
+        """Stop in the next cycle. Any thread, always; needs no room in the command ring."""
+        self.loop.machine.handshake.request_stop()
+
+    # -- state ------------------------------------------------------------------------------------------------------
+
+    def reader(self):
+        """A new reader of the state ring, starting at the next record."""
+        cdef StateReader reader = StateReader.__new__(StateReader)
+        reader.reader = new StateReader1024[StateRecord](self.loop.states[0])
+        reader.core = self
+        return reader
+
+    def events(self):
+        """All events since the last call as (time_ns, kind, a, b, c); see modes.EventKind. One thread only."""
+        cdef Event item
+        found = []
+        while self.loop.machine.events.try_pop(item):
+            found.append((item.time_ns, item.kind, item.a, item.b, item.c))
+        return found
+
+    def statistics(self):
+        """Percentiles since the start, in us: lateness, run_time and answer_age, each a dict of p50, p99, p999, max,
+        count."""
+        return {"lateness_us": self._percentiles(self.loop.lateness),
+                "run_time_us": self._percentiles(self.loop.run_time),
+                "answer_age_us": self._percentiles(self.loop.answer_age)}
+
+    cdef _percentiles(self, Histogram* histogram):
+        return {"p50": histogram.percentile(0.5) / 1e3, "p99": histogram.percentile(0.99) / 1e3,
+                "p999": histogram.percentile(0.999) / 1e3, "max": histogram.maximum() / 1e3,
+                "count": histogram.total()}
+
+    def clear_statistics(self):
+        """Begin the histograms anew (benchmarks)."""
+        self.loop.lateness.clear()
+        self.loop.run_time.clear()
+        self.loop.answer_age.clear()
+
+    # -- virtual clock ----------------------------------------------------------------------------------------------
+
+    def step(self, int64_t now_ns, bytes received):
+        """Run one cycle of a core without a thread at time `now_ns` with the bytes `received`; returns the telegram."""
+        cdef uint8_t transmit[TRANSMIT_SIZE]
+        cdef int size
+        if not self.virtual:
+            raise RuntimeError("step: attach a core that has no control thread")
+        size = run_cycle(&self.loop.machine, now_ns, <const uint8_t*><const char*>received, len(received), transmit)
+        publish(self.loop)
+        return PyBytes_FromStringAndSize(<const char*>transmit, size)

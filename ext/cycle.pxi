@@ -1,0 +1,258 @@
+# One cycle: (machine, received bytes, commands, time) -> (bytes to send, state record). No clock and no file here:
+# the control thread and the tests' virtual clock run this very function.
+
+cdef void enter_bus_state(Machine* m, int state) noexcept nogil:
+    if m.bus.state != state:
+        event(m, EVENT_KIND_BUS, m.bus.state, state, 0)
+        m.bus.state = state
+
+
+cdef void take_line(Machine* m) noexcept nogil:
+    """A line was lent: an empty stream, no answer expected, start checks from the beginning."""
+    m.bus.filled = 0
+    m.bus.aligned = True
+    m.bus.accepted = -1
+    m.bus.attached_ns = -1
+    m.bus.valid_ns = -1
+    m.bus.first_valid_ns = -1
+    m.bus.sample_ns = -1
+    m.bus.fresh = False
+    m.bus.leaving = 0
+    m.start_enable_ns = m.start_contacts_ns = -1
+    m.contacts_closed_ns = m.button_contacts_ns = m.contacts_open_ns = -1
+    m.battery_v = 0.0
+    m.motor_power = False
+    apply_speed_cascade(m)
+    seed(m)
+    m.handshake.set_released(False)
+    enter_bus_state(m, BUS_STATE_STARTING)
+
+
+cdef void lose_bus(Machine* m, flag line_works) noexcept nogil:
+    """Communication lost. While the line still takes bytes the stop is sent over it, the board may hear us; then the
+    leave flag, then the line is released for a new bring-up."""
+    if m.bus.state == BUS_STATE_LOST or m.bus.state == BUS_STATE_DETACHED:
+        return
+    m.bus.faults[BUS_FAULT_LOST] += 1
+    enter_bus_state(m, BUS_STATE_LOST)
+    raise_error(m, ERROR_BUS_LOST, NO_AXIS)
+    m.bus.leaving = LEAVE_TELEGRAMS if line_works else 0
+    if not line_works:
+        m.handshake.set_released(True)
+
+
+cdef void watch_bus(Machine* m) noexcept nogil:
+    """Silence, and drives that only a new bring-up can cure."""
+    cdef int i
+    if m.bus.state != BUS_STATE_STARTING and m.bus.state != BUS_STATE_CYCLIC:
+        return
+    if m.bus.attached_ns < 0:
+        m.bus.attached_ns = m.now_ns
+    if m.bus.first_valid_ns < 0:
+        if m.now_ns - m.bus.attached_ns > FIRST_ANSWER_NS:
+            lose_bus(m, True)
+        return
+    if not m.bus.fresh:
+        m.bus.faults[BUS_FAULT_MISSED] += 1
+        if m.now_ns - m.bus.valid_ns > m.settings.silence_ns:
+            lose_bus(m, True)
+        return
+    if m.state == MASTER_STATE_ERROR and m.motion == MOTION_STANDING and not m.setup_tried:
+        for i in range(m.settings.axes):
+            if m.axis[i].driver_state in (DRIVER_STATE_NOT_CONNECTED, DRIVER_STATE_SETUP_NEEDED):
+                m.setup_tried = True
+                if m.reset_until_ns:
+                    m.reset_until_ns = m.now_ns + 3 * <int64_t>1000000000
+                m.motor_power = False
+                m.bus.leaving = LEAVE_TELEGRAMS
+                enter_bus_state(m, BUS_STATE_LOST)
+                return
+
+
+cdef void check_start(Machine* m) noexcept nogil:
+    """End of the start checks: the relay has had its time, and neither ENABLE nor CONTACTS is set (ESM-1, 2)."""
+    if (m.bus.state == BUS_STATE_STARTING and m.start_enable_ns < 0 and m.start_contacts_ns < 0
+            and m.now_ns - m.bus.first_valid_ns > m.settings.relay_ns):
+        enter_bus_state(m, BUS_STATE_CYCLIC)
+
+
+cdef void watch_deadlines(Machine* m) noexcept nogil:
+    """SAF-7. Only with an arm on the line: a board that boots may miss deadlines without any harm."""
+    if m.overruns_now > m.settings.overruns_in_a_row and m.bus.state == BUS_STATE_CYCLIC:
+        raise_error(m, ERROR_DEADLINES_MISSED, NO_AXIS)
+
+
+cdef int standing_mode(Machine* m) noexcept nogil:
+    """Driver working mode while no trajectory runs."""
+    if not m.motor_power:
+        return DRIVER_MODE_HARD_STOP if m.stop_category == STOP_CATEGORY_EMERGENCY else DRIVER_MODE_DRIVER_OFF
+    if m.state == MASTER_STATE_AUTO:
+        return DRIVER_MODE_STAND_STILL_IN_AUTO_STATE
+    if m.state == MASTER_STATE_TRANSITION_TO_AUTO and m.power_step == POWER_DRIVES:
+        return DRIVER_MODE_STAND_STILL_IN_AUTO_STATE
+    return DRIVER_MODE_STAND_STILL_IN_WAITING_STATE
+
+
+cdef void command_axes(Machine* m) noexcept nogil:
+    """Speed of every axis: trajectory plus correction, through the last gate."""
+    cdef int i
+    cdef Axis* axis
+    cdef flag closed = (m.bus.state == BUS_STATE_CYCLIC and m.motion != MOTION_STOPPING
+                        and m.now_ns - m.bus.sample_ns <= 3 * m.settings.period_ns + 500000)
+    for i in range(m.settings.axes):
+        axis = &m.axis[i]
+        correct(m, i, closed)
+        axis.command_deg_s = m.speed_deg_s[i] + axis.correction_deg_s
+    for i in range(m.settings.axes):
+        if not command_allowed(m, i):
+            # never seen but by a defect of ours: nothing that broke a limit leaves
+            raise_error(m, ERROR_TRAJECTORY, i + 1)
+            m.stop_category = STOP_CATEGORY_EMERGENCY
+            finish_stop(m)
+            return
+    for i in range(m.settings.axes):
+        m.axis[i].command_before_deg_s = m.axis[i].command_deg_s
+
+
+cdef int compose(Machine* m, uint8_t* out) noexcept nogil:
+    """The next command telegram; 0 bytes when there is no line to send it on."""
+    cdef int i
+    cdef uint8_t flags = 0
+    cdef uint8_t modes[MAX_AXES]
+    cdef uint8_t types[MAX_AXES]
+    cdef float targets[MAX_AXES]
+    if m.motion != MOTION_STANDING:
+        command_axes(m)     # may end the motion
+    for i in range(m.settings.axes):
+        if m.motion == MOTION_STANDING:
+            m.axis[i].command_deg_s = m.axis[i].command_before_deg_s = 0.0
+            modes[i] = standing_mode(m)
+            types[i] = TARGET_TYPE_NONE
+            targets[i] = 0.0
+        else:
+            modes[i] = DRIVER_MODE_SPEED_ABS
+            types[i] = TARGET_TYPE_SPEED_MICROSTEPS_S
+            targets[i] = <float>(m.axis[i].command_deg_s / m.parameters[i].deg_per_microstep)
+    if m.bus.state == BUS_STATE_DETACHED or (m.bus.state == BUS_STATE_LOST and m.bus.leaving == 0):
+        return 0
+    if m.motor_power:
+        flags |= FLAG_MOTOR_POWER
+    if m.stop_category == STOP_CATEGORY_EMERGENCY:
+        flags |= FLAG_QUICK_STOP
+    if m.reset_until_ns:
+        flags |= FLAG_CLEAR_ERRORS
+    if (m.bus.state == BUS_STATE_LOST or m.shutdown) and m.motion == MOTION_STANDING and m.bus.leaving:
+        m.bus.leaving -= 1
+        if m.bus.leaving < LEAVE_TELEGRAMS // 2:    # first power off, then leave: the board stops listening with it
+            flags |= FLAG_LEAVE_CYCLIC
+        if m.bus.leaving == 0:
+            m.handshake.set_released(True)
+    m.bus.sequence += 1
+    m.bus.sent_ns[m.bus.sequence] = m.now_ns
+    return build_command(out, m.settings.axes, m.bus.sequence, flags, modes, types, targets)
+
+
+cdef void begin_shutdown(Machine* m) noexcept nogil:
+    """The program ends: soft stop, power off, leave the cyclic phase."""
+    m.shutdown = True
+    m.bus.leaving = LEAVE_TELEGRAMS
+    power_down(m, REASON_SHUTDOWN)
+
+
+cdef inline flag shutdown_done(Machine* m) noexcept nogil:
+    return m.shutdown and m.motion == MOTION_STANDING and (m.bus.leaving == 0 or m.bus.state == BUS_STATE_DETACHED)
+
+
+cdef int run_cycle(Machine* m, int64_t now_ns, const uint8_t* received, int size, uint8_t* out) noexcept nogil:
+    """Run one cycle at monotonic time `now_ns` with the bytes received since the last one.
+
+    Writes the command telegram to `out` (256 bytes or more) and returns its size; 0 when there is nothing to send."""
+    m.now_ns = now_ns
+    if m.bus.state != BUS_STATE_DETACHED:
+        receive(m, received, size)
+        if m.bus.fresh:
+            read_axes(m)
+    if m.handshake.quitting() and not m.shutdown:
+        begin_shutdown(m)
+    watch_bus(m)
+    act_on_stop(m)
+    if m.bus.first_valid_ns >= 0 and (m.bus.state == BUS_STATE_STARTING or m.bus.state == BUS_STATE_CYCLIC):
+        monitor_emergency_stop(m)
+        check_start(m)
+        if m.bus.state == BUS_STATE_CYCLIC and m.bus.fresh:
+            watch_battery(m)
+            supervise(m)
+            watch_drives(m)
+    watch_deadlines(m)
+    take_commands(m)
+    step_state(m)
+    step_motion(m)
+    m.blockers = find_blockers(m)
+    size = compose(m, out)
+    m.cycle += 1
+    return size
+
+
+cdef void fill_record(Machine* m, StateRecord* r) noexcept nogil:
+    """What everyone else may know of this cycle."""
+    cdef int i
+    cdef Axis* axis
+    cdef flag planned
+    r.cycle = m.cycle
+    r.time_ns = m.now_ns
+    r.state_since_ns = m.state_since_ns
+    r.lateness_ns = m.lateness_ns
+    r.run_ns = m.run_ns
+    r.feedback_age_ns = m.now_ns - m.bus.sample_ns if m.bus.sample_ns >= 0 else -1
+    r.overruns = m.overruns
+    r.skipped = m.skipped
+    r.valid_telegrams = m.bus.valid
+    for i in range(m.settings.axes):
+        axis = &m.axis[i]
+        planned = m.motion != MOTION_STANDING
+        r.position_deg[i] = axis.position_deg
+        r.speed_deg_s[i] = axis.speed_deg_s
+        r.setpoint_position_deg[i] = m.position_deg[i]
+        r.setpoint_speed_deg_s[i] = m.speed_deg_s[i]
+        r.setpoint_acceleration_deg_s2[i] = m.acceleration_deg_s2[i]
+        r.command_speed_deg_s[i] = axis.command_deg_s
+        r.target_position_deg[i] = axis.target_deg
+        r.speed_limit_deg_s[i] = axis.speed_limit_deg_s
+        r.frequency_microsteps_s[i] = axis.frequency
+        r.position_counts[i] = axis.position_counts
+        r.torque_counts[i] = axis.torque_counts
+        r.drive_target[i] = axis.drive_target
+        r.error_code[i] = axis.error_code
+        r.warning_code[i] = axis.warning_code
+        r.driver_state[i] = axis.driver_state
+        r.driver_mode[i] = axis.driver_mode
+        r.status[i] = axis.status
+        r.on_target[i] = axis.on_target
+        r.moving[i] = planned and fabs(m.speed_deg_s[i]) > 1e-9
+    r.battery_percent = battery_percent(m) if m.bus.first_valid_ns >= 0 else 0.0
+    r.battery_v = m.battery_v
+    memcpy(r.bus_faults, m.bus.faults, sizeof(r.bus_faults))
+    memcpy(r.faults, m.faults, sizeof(r.faults))
+    memcpy(r.fault_cycle, m.fault_cycle, sizeof(r.fault_cycle))
+    r.fault_total = m.fault_total
+    r.commands_done = m.commands_done
+    r.commands_refused = m.commands_refused
+    r.last_command = m.last_command
+    r.stops = m.stops
+    r.limit_interventions = m.limit_interventions
+    r.events_dropped = m.events_dropped
+    r.motions_done = m.motions_done
+    r.blockers = m.blockers
+    r.board_clock_ms = m.bus.clock_ms
+    r.axes = m.settings.axes
+    r.state = m.state
+    r.mode = m.mode
+    r.bus_state = m.bus.state
+    r.stop_category = m.stop_category
+    r.motor_power = m.motor_power
+    r.inputs = m.bus.inputs
+    r.fault_count = m.fault_count
+    r.last_reason = m.reason
+    r.last_command_result = m.last_result
+    r.last_command_kind = m.last_kind
+    r.sequence = m.bus.sequence

@@ -1,0 +1,306 @@
+# The master state machine and the commands. The master state changes in `change_state` alone.
+
+cdef void change_state(Machine* m, int to, int reason) noexcept nogil:
+    """The only place where the master state changes."""
+    if m.state == to:
+        return
+    event(m, EVENT_KIND_STATE, m.state, to, reason)
+    m.state = to
+    m.reason = reason
+    m.state_since_ns = m.now_ns
+
+
+cdef void set_mode(Machine* m, int mode) noexcept nogil:
+    if m.mode != mode:
+        event(m, EVENT_KIND_MODE, m.mode, mode, 0)
+        m.mode = mode
+
+
+cdef void stop_softly(Machine* m, int reason) noexcept nogil:
+    """Stop category 2 into WAITING. In the error state a stop of its own is running already."""
+    m.pending.kind = 0
+    if m.state == MASTER_STATE_AUTO or m.state == MASTER_STATE_TRANSITION_TO_AUTO:
+        change_state(m, MASTER_STATE_TRANSITION_TO_WAITING, reason)
+        begin_stop(m, STOP_CATEGORY_SOFT)
+
+
+cdef void power_down(Machine* m, int reason) noexcept nogil:
+    """Soft stop where something moves, then motor power off."""
+    m.off_after_stop = True
+    if m.state == MASTER_STATE_AUTO or m.state == MASTER_STATE_TRANSITION_TO_AUTO:
+        stop_softly(m, reason)
+    elif m.motion == MOTION_STANDING:
+        m.pending.kind = 0
+        m.off_after_stop = False
+        m.motor_power = False
+        set_mode(m, MASTER_MODE_OFF)
+
+
+cdef void act_on_stop(Machine* m) noexcept nogil:
+    """The latched stop word: before and above all commands. Whatever waits in the ring was asked for before it."""
+    cdef Command command
+    if not m.handshake.take_stop():
+        return
+    m.stops += 1
+    event(m, EVENT_KIND_STOP, STOP_CATEGORY_SOFT, 1, 0)
+    while m.commands.try_pop(command):
+        finish_command(m, &command, COMMAND_RESULT_DROPPED_BY_STOP)
+    stop_softly(m, REASON_STOP_COMMAND)
+
+
+cdef void finish_command(Machine* m, const Command* command, int result) noexcept nogil:
+    m.commands_done += 1
+    if result != COMMAND_RESULT_OK:
+        m.commands_refused += 1
+    m.last_command = command.sequence
+    m.last_result = result
+    m.last_kind = command.kind
+    if command.kind != COMMAND_KIND_JOG or result != COMMAND_RESULT_OK:
+        event(m, EVENT_KIND_COMMAND, command.kind, result, command.client)
+
+
+cdef flag numbers_fit(const Command* command, int axes, double low, double high) noexcept nogil:
+    """Are the masked values finite and inside low..high, and is no axis masked that does not exist?"""
+    cdef int i
+    if command.mask >> axes:
+        return False
+    for i in range(axes):
+        if command.mask >> i & 1 and not (isfinite(command.values[i]) and low <= command.values[i] <= high):
+            return False
+    return isfinite(command.value)
+
+
+cdef int begin_move(Machine* m, const Command* command) noexcept nogil:
+    """Joint targets in degrees, arriving together. Refused where a target or a speed is not possible."""
+    cdef int i
+    cdef Axis* axis
+    cdef double before[MAX_AXES]
+    cdef double percent = m.move_percent
+    for i in range(m.settings.axes):
+        if command.mask >> i & 1 and m.axis[i].speed_limit_deg_s * command.value * 1e-2 <= MINIMUM_SPEED_DEG_S:
+            return COMMAND_RESULT_NO_SPEED
+    begin_motion(m)
+    for i in range(m.settings.axes):
+        axis = &m.axis[i]
+        before[i] = axis.target_deg
+        if command.mask >> i & 1:
+            axis.target_deg = command.values[i]
+        elif m.motion != MOTION_POSITION:
+            # an axis that is not asked to move ends where its jerk-limited stop from the present set-point takes it
+            axis.target_deg = m.position_deg[i] + stop_distance(
+                m.speed_deg_s[i], m.acceleration_deg_s2[i], DYNAMIC_SHARE * m.parameters[i].max_acceleration_deg_s2,
+                DYNAMIC_SHARE * m.parameters[i].max_jerk_deg_s3)
+    m.move_percent = command.value
+    if not plan_targets(m):
+        m.move_percent = percent
+        for i in range(m.settings.axes):
+            m.axis[i].target_deg = before[i]
+        return COMMAND_RESULT_NO_TRAJECTORY
+    for i in range(m.settings.axes):
+        m.axis[i].jog_percent = 0.0
+        m.axis[i].on_target = False
+    m.motion = MOTION_POSITION
+    set_mode(m, MASTER_MODE_POSITION_TARGET)
+    return COMMAND_RESULT_OK
+
+
+cdef int begin_jog(Machine* m, const Command* command, int64_t asked_ns) noexcept nogil:
+    """Joint speeds in percent, for the jog timeout from when they were asked for. Axes not in the mask stop."""
+    cdef int i
+    if m.now_ns - asked_ns > m.settings.jog_timeout_ns:
+        return COMMAND_RESULT_OK
+    begin_motion(m)
+    for i in range(m.settings.axes):
+        m.axis[i].jog_percent = command.values[i] if command.mask >> i & 1 else 0.0
+        m.axis[i].on_target = False
+    m.jog_ns = asked_ns
+    m.motion = MOTION_JOG
+    if m.mode != MASTER_MODE_TEST:
+        set_mode(m, MASTER_MODE_JOG)
+    return COMMAND_RESULT_OK if plan_jog(m) else COMMAND_RESULT_NO_TRAJECTORY
+
+
+cdef int begin_start(Machine* m, const Command* command) noexcept nogil:
+    """Stand ready for jog; a motion that runs ends softly first."""
+    end_motion(m)
+    set_mode(m, MASTER_MODE_TEST if command.mask & 1 else MASTER_MODE_JOG)
+    return COMMAND_RESULT_OK
+
+
+cdef void end_motion(Machine* m) noexcept nogil:
+    """End the present motion softly and stay in AUTO."""
+    cdef int i
+    if m.motion == MOTION_STANDING or m.motion == MOTION_SETTLING:
+        return
+    for i in range(m.settings.axes):
+        m.axis[i].jog_percent = 0.0
+    m.motion = MOTION_JOG
+    m.jog_ns = m.now_ns
+    if not plan_jog(m):
+        raise_error(m, ERROR_TRAJECTORY, NO_AXIS)
+
+
+cdef int dispatch_motion(Machine* m, const Command* command, int64_t asked_ns) noexcept nogil:
+    """A motion command in AUTO."""
+    if command.kind == COMMAND_KIND_MOVE:
+        return begin_move(m, command)
+    if command.kind == COMMAND_KIND_JOG:
+        return begin_jog(m, command, asked_ns)
+    return begin_start(m, command)
+
+
+cdef int take_motion(Machine* m, const Command* command) noexcept nogil:
+    """Motion commands are also the operator's start: from WAITING they switch motor power on first."""
+    cdef int i
+    cdef int axes = m.settings.axes
+    if command.kind == COMMAND_KIND_JOG and not numbers_fit(command, axes, -100.0, 100.0):
+        return COMMAND_RESULT_OUT_OF_RANGE
+    if command.kind == COMMAND_KIND_MOVE:
+        if not numbers_fit(command, axes, -1e6, 1e6) or not 0.0 < command.value <= 100.0 or command.mask == 0:
+            return COMMAND_RESULT_OUT_OF_RANGE
+        for i in range(axes):
+            if command.mask >> i & 1 and not (m.parameters[i].minimum_deg <= command.values[i]
+                                              <= m.parameters[i].maximum_deg):
+                return COMMAND_RESULT_OUT_OF_RANGE
+    if m.blockers:
+        return COMMAND_RESULT_NOT_READY
+    if m.state == MASTER_STATE_AUTO:
+        return dispatch_motion(m, command, m.now_ns)
+    if m.state == MASTER_STATE_WAITING:
+        m.stop_category = STOP_CATEGORY_NONE
+        m.off_after_stop = False
+        m.motor_power = True
+        m.power_step = POWER_CONTACTS
+        change_state(m, MASTER_STATE_TRANSITION_TO_AUTO, REASON_OPERATOR_START)
+    elif m.state != MASTER_STATE_TRANSITION_TO_AUTO:
+        return COMMAND_RESULT_WRONG_STATE
+    m.pending = command[0]
+    m.pending_ns = m.now_ns
+    return COMMAND_RESULT_OK
+
+
+cdef int take_speed_limits(Machine* m, const Command* command) noexcept nogil:
+    """One level of the speed cascade; a motion that runs is planned anew within it."""
+    cdef int i
+    cdef Axis* axis
+    if not numbers_fit(command, MAX_AXES, 0.0, 100.0) or command.value not in (60.0, 70.0, 80.0):
+        return COMMAND_RESULT_OUT_OF_RANGE
+    for i in range(MAX_AXES):
+        if command.mask >> i & 1:
+            axis = &m.axis[i]
+            if command.value == 60.0:
+                axis.advanced_percent = command.values[i]
+            elif command.value == 70.0:
+                axis.user_percent = command.values[i]
+            else:
+                axis.movement_percent = command.values[i]
+    apply_speed_cascade(m)
+    if m.motion == MOTION_JOG:
+        if not plan_jog(m):
+            raise_error(m, ERROR_TRAJECTORY, NO_AXIS)
+    elif m.motion == MOTION_POSITION:
+        if not plan_targets(m):
+            raise_error(m, ERROR_TRAJECTORY, NO_AXIS)
+    return COMMAND_RESULT_OK
+
+
+cdef int take_reset(Machine* m) noexcept nogil:
+    """RESET_ERROR: drives get a clear command, then every cause must be gone within 300 ms."""
+    if m.state != MASTER_STATE_ERROR:
+        return COMMAND_RESULT_OK
+    if m.motion != MOTION_STANDING:
+        return COMMAND_RESULT_NOT_READY
+    set_mode(m, MASTER_MODE_RESET_ERROR)
+    m.reset_until_ns = m.now_ns + 300000000
+    m.setup_tried = False
+    return COMMAND_RESULT_OK
+
+
+cdef int dispatch(Machine* m, const Command* command) noexcept nogil:
+    if command.kind in (COMMAND_KIND_START, COMMAND_KIND_JOG, COMMAND_KIND_MOVE):
+        return take_motion(m, command)
+    if command.kind == COMMAND_KIND_SPEED_LIMITS:
+        return take_speed_limits(m, command)
+    if command.kind == COMMAND_KIND_RESET:
+        return take_reset(m)
+    if command.kind == COMMAND_KIND_STAND_STILL:
+        if m.state == MASTER_STATE_TRANSITION_TO_AUTO:
+            m.pending.kind = 0
+        elif m.state != MASTER_STATE_AUTO:
+            return COMMAND_RESULT_WRONG_STATE
+        else:
+            end_motion(m)
+            set_mode(m, MASTER_MODE_STAND_STILL)
+        return COMMAND_RESULT_OK
+    if command.kind == COMMAND_KIND_OFF:
+        power_down(m, REASON_OFF_COMMAND)
+        return COMMAND_RESULT_OK
+    return COMMAND_RESULT_UNKNOWN
+
+
+cdef void take_commands(Machine* m) noexcept nogil:
+    """At most eight per cycle, so that a flood of commands cannot lengthen it."""
+    cdef Command command
+    cdef int taken = 0
+    while taken < 8 and m.commands.try_pop(command):
+        taken += 1
+        m.blockers = find_blockers(m)
+        finish_command(m, &command, dispatch(m, &command))
+
+
+cdef void step_power_up(Machine* m) noexcept nogil:
+    """TRANSITION_TO_AUTO: contacts, then drives, then set-points from fresh feedback, then the motion asked for."""
+    cdef int i
+    if m.now_ns - m.state_since_ns > 1000000000:
+        raise_error(m, ERROR_DRIVES_NOT_READY, NO_AXIS)
+        return
+    if m.power_step == POWER_CONTACTS:
+        if contacts_closed(m):
+            m.power_step = POWER_DRIVES
+        return
+    for i in range(m.settings.axes):
+        if m.axis[i].driver_state != DRIVER_STATE_AUTO or m.axis[i].status & STATUS_MOVING:
+            return
+    if not m.bus.fresh:
+        return
+    seed(m)
+    stand_still(m)
+    change_state(m, MASTER_STATE_AUTO, REASON_DRIVES_READY)
+    set_mode(m, MASTER_MODE_STAND_STILL)
+    if m.pending.kind:
+        m.last_result = dispatch_motion(m, &m.pending, m.pending_ns)
+        if m.last_result != COMMAND_RESULT_OK:
+            m.commands_refused += 1
+            event(m, EVENT_KIND_COMMAND, m.pending.kind, m.last_result, m.pending.client)
+        m.pending.kind = 0
+
+
+cdef void step_reset(Machine* m) noexcept nogil:
+    """RESET_ERROR in progress: done when no cause is left, given up when its time is over. Leads to WAITING only."""
+    cdef int i
+    for i in range(m.fault_count):
+        if not m.faults[i] >> 31 and cause_present(m, m.faults[i]):
+            if m.now_ns > m.reset_until_ns:
+                m.reset_until_ns = 0
+                m.last_result = COMMAND_RESULT_NOT_READY
+                set_mode(m, MASTER_MODE_STAND_STILL if m.motor_power else MASTER_MODE_OFF)
+            return
+    i = m.fault_count - 1
+    while i >= 0:
+        if not m.faults[i] >> 31:
+            remove_fault(m, i)
+        i -= 1
+    m.reset_until_ns = 0
+    m.stop_category = STOP_CATEGORY_NONE
+    set_mode(m, MASTER_MODE_STAND_STILL if m.motor_power else MASTER_MODE_OFF)
+    change_state(m, MASTER_STATE_WAITING, REASON_RESET)
+
+
+cdef void step_state(Machine* m) noexcept nogil:
+    """What the master state does by itself this cycle."""
+    if m.state == MASTER_STATE_TRANSITION_TO_AUTO:
+        step_power_up(m)
+    elif m.state == MASTER_STATE_ERROR and m.reset_until_ns:
+        step_reset(m)
+    elif m.state == MASTER_STATE_STARTUP and m.bus.state == BUS_STATE_CYCLIC:
+        change_state(m, MASTER_STATE_WAITING, REASON_START_CHECKS_GOOD)

@@ -1,0 +1,261 @@
+# Motion: trajectories by Ruckig, braking before limits, soft and quick stop, and when a motion is over.
+
+cdef inline void planning_limits(Machine* m, double percent, double* v, double* a, double* j) noexcept nogil:
+    """The trajectory's share of the limits in force. Quick stops use their own deceleration, reached within 20 ms."""
+    cdef int i
+    cdef AxisParameters* p
+    for i in range(m.settings.axes):
+        p = &m.parameters[i]
+        v[i] = fmax(SPEED_SHARE * m.axis[i].speed_limit_deg_s * percent * 1e-2, MINIMUM_SPEED_DEG_S)
+        if m.quick_limits:
+            a[i] = DYNAMIC_SHARE * p.quick_deceleration_deg_s2
+            j[i] = fmax(p.max_jerk_deg_s3, p.quick_deceleration_deg_s2 * 50.0)
+        else:
+            a[i] = DYNAMIC_SHARE * p.max_acceleration_deg_s2
+            j[i] = DYNAMIC_SHARE * p.max_jerk_deg_s3
+
+
+cdef flag plan_speeds(Machine* m, const double* speed_deg_s) noexcept nogil:
+    """New trajectory to the given joint speeds, every axis as fast as its limits allow."""
+    cdef double v[MAX_AXES]
+    cdef double a[MAX_AXES]
+    cdef double j[MAX_AXES]
+    planning_limits(m, 100.0, v, a, j)
+    if not m.planner.plan_velocity(m.settings.axes, m.position_deg, m.speed_deg_s, m.acceleration_deg_s2,
+                                   speed_deg_s, a, j):
+        return False
+    m.motion_time_s = 0.0
+    return True
+
+
+cdef flag plan_targets(Machine* m) noexcept nogil:
+    """New trajectory of all axes to their `target_deg`, arriving together."""
+    cdef double v[MAX_AXES]
+    cdef double a[MAX_AXES]
+    cdef double j[MAX_AXES]
+    cdef double target[MAX_AXES]
+    cdef int i
+    planning_limits(m, m.move_percent, v, a, j)
+    for i in range(m.settings.axes):
+        target[i] = m.axis[i].target_deg
+    if not m.planner.plan_position(m.settings.axes, m.position_deg, m.speed_deg_s, m.acceleration_deg_s2, target,
+                                   v, a, j):
+        return False
+    m.motion_time_s = 0.0
+    return True
+
+
+cdef flag plan_halt(Machine* m) noexcept nogil:
+    cdef double zero[MAX_AXES]
+    memset(zero, 0, sizeof(zero))
+    return plan_speeds(m, zero)
+
+
+cdef flag plan_jog(Machine* m) noexcept nogil:
+    """Trajectory to the jog speeds; a direction that a limit has blocked stays at zero until it is reversed."""
+    cdef double speed[MAX_AXES]
+    cdef int i
+    cdef Axis* axis
+    for i in range(m.settings.axes):
+        axis = &m.axis[i]
+        if axis.blocked * axis.jog_percent <= 0.0:
+            axis.blocked = 0
+            set_warning(m, WARNING_LIMIT_BRAKE, i + 1, False)
+        speed[i] = 0.0 if axis.blocked else axis.jog_percent * 1e-2 * SPEED_SHARE * axis.speed_limit_deg_s
+    return plan_speeds(m, speed)
+
+
+cdef void stand_still(Machine* m) noexcept nogil:
+    """The motion is over: drives hold where the arm is, under standstill supervision."""
+    cdef int i
+    m.motion = MOTION_STANDING
+    m.standing_since_ns = m.now_ns
+    m.quick_limits = False
+    for i in range(m.settings.axes):
+        m.axis[i].jog_percent = 0.0
+        m.axis[i].blocked = 0
+        set_warning(m, WARNING_LIMIT_BRAKE, i + 1, False)
+    # The set-points stay: an axis's target is reported until the next motion seeds anew.
+
+
+cdef inline flag setpoints_at_rest(Machine* m) noexcept nogil:
+    cdef int i
+    for i in range(m.settings.axes):
+        if fabs(m.speed_deg_s[i]) > 1e-6 or fabs(m.acceleration_deg_s2[i]) > 1e-3:
+            return False
+    return True
+
+
+cdef flag viable(Machine* m, int i, double position, double speed, double acceleration) noexcept nogil:
+    """Can the axis still stop inside its limits from this kinematic state, at its own jerk and acceleration?"""
+    cdef AxisParameters* p = &m.parameters[i]
+    cdef Axis* axis = &m.axis[i]
+    cdef double ending = position + stop_distance(speed, acceleration, DYNAMIC_SHARE * p.max_acceleration_deg_s2,
+                                                  DYNAMIC_SHARE * p.max_jerk_deg_s3)
+    return axis.lowest_deg - 0.01 <= ending <= axis.highest_deg + 0.01
+
+
+cdef void advance(Machine* m) noexcept nogil:
+    """Next set-point of the running trajectory. Before it is taken, every axis is asked whether it could still stop
+    inside its limits from there; where not, that axis (jog) or the whole motion (position) brakes from the present
+    set-point instead, from which stopping is still possible because it passed this very test a cycle ago."""
+    cdef double p[MAX_AXES]
+    cdef double v[MAX_AXES]
+    cdef double a[MAX_AXES]
+    cdef int i
+    cdef flag brake = False
+    cdef double dt = m.settings.period_ns * 1e-9
+    m.planner.at(m.motion_time_s + dt, p, v, a)
+    if m.motion == MOTION_JOG or m.motion == MOTION_POSITION:
+        for i in range(m.settings.axes):
+            if not viable(m, i, p[i], v[i], a[i]):
+                brake = True
+                m.limit_interventions += 1
+                m.axis[i].blocked = 1 if v[i] > 0.0 else -1
+                set_warning(m, WARNING_LIMIT_BRAKE, i + 1, True)
+        if brake:
+            if m.motion == MOTION_POSITION:
+                m.motion = MOTION_BRAKING
+            if not (plan_jog(m) if m.motion == MOTION_JOG else plan_halt(m)):
+                raise_error(m, ERROR_TRAJECTORY, NO_AXIS)
+                return
+            m.planner.at(dt, p, v, a)
+    m.motion_time_s += dt
+    for i in range(m.settings.axes):
+        m.position_deg[i] = p[i]
+        m.speed_deg_s[i] = v[i]
+        m.acceleration_deg_s2[i] = a[i]
+
+
+cdef flag settled(Machine* m) noexcept nogil:
+    """True once every axis has been within its tolerance for 20 ms, or after one second of trying."""
+    cdef int i
+    cdef flag inside = True
+    m.settle_ns += m.settings.period_ns
+    for i in range(m.settings.axes):
+        if fabs(m.position_deg[i] - m.axis[i].position_deg) > 0.5 * in_position_deg(m, i) \
+                or fabs(m.axis[i].correction_deg_s) > 0.05:
+            inside = False
+    m.settled_ns = m.settled_ns + m.settings.period_ns if inside else 0
+    return m.settled_ns >= 20000000 or m.settle_ns >= 1000000000
+
+
+cdef void arrive(Machine* m) noexcept nogil:
+    """Settling is over: say for each axis whether it stands on its target."""
+    cdef int i
+    cdef flag all_on_target = True
+    for i in range(m.settings.axes):
+        m.axis[i].on_target = (m.mode == MASTER_MODE_POSITION_TARGET
+                               and fabs(m.axis[i].target_deg - m.axis[i].position_deg) <= in_position_deg(m, i))
+        if not m.axis[i].on_target:
+            all_on_target = False
+    if m.mode == MASTER_MODE_POSITION_TARGET and all_on_target:
+        m.motions_done += 1
+        event(m, EVENT_KIND_MOTION_DONE, 0, 0, 0)
+    stand_still(m)
+    if m.mode == MASTER_MODE_POSITION_TARGET:
+        set_mode(m, MASTER_MODE_STAND_STILL)
+
+
+cdef void settle(Machine* m) noexcept nogil:
+    m.motion = MOTION_SETTLING
+    m.settle_ns = 0
+    m.settled_ns = 0
+
+
+cdef void begin_motion(Machine* m) noexcept nogil:
+    """Leaving standstill: seed from feedback, so nothing before it can make the arm jump."""
+    if m.motion == MOTION_STANDING:
+        seed(m)
+
+
+cdef void step_motion(Machine* m) noexcept nogil:
+    """One cycle of the present motion."""
+    cdef flag at_end
+    if m.motion == MOTION_STANDING:
+        return
+    if m.motion == MOTION_SETTLING:
+        if settled(m):
+            arrive(m)
+        return
+    if m.motion == MOTION_JOG and m.now_ns - m.jog_ns > m.settings.jog_timeout_ns:
+        release_jog(m)
+    advance(m)
+    at_end = m.motion_time_s >= m.planner.duration_s() and setpoints_at_rest(m)
+    if not at_end:
+        return
+    if m.motion == MOTION_BRAKING:
+        if plan_targets(m):
+            m.motion = MOTION_POSITION
+        else:
+            settle(m)
+    elif m.motion == MOTION_POSITION:
+        settle(m)
+    elif m.motion == MOTION_JOG:
+        if not jog_held(m):
+            settle(m)
+    elif m.motion == MOTION_STOPPING and (m.quick_limits or corrections_gone(m)):
+        finish_stop(m)
+
+
+cdef flag corrections_gone(Machine* m) noexcept nogil:
+    """A soft stop also lets the position loop's corrections run out before the drives hold by themselves."""
+    cdef int i
+    for i in range(m.settings.axes):
+        if fabs(m.axis[i].correction_deg_s) > 0.02:
+            return False
+    return True
+
+
+cdef flag jog_held(Machine* m) noexcept nogil:
+    cdef int i
+    for i in range(m.settings.axes):
+        if m.axis[i].jog_percent != 0.0:
+            return True
+    return False
+
+
+cdef void release_jog(Machine* m) noexcept nogil:
+    """The client let go, or was not heard of in time: all axes to zero, softly."""
+    cdef int i
+    if not jog_held(m):
+        return
+    for i in range(m.settings.axes):
+        m.axis[i].jog_percent = 0.0
+    if not plan_jog(m):
+        raise_error(m, ERROR_TRAJECTORY, NO_AXIS)
+
+
+cdef void begin_stop(Machine* m, int category) noexcept nogil:
+    """Begin a stop, or make the one that runs harder. Category 0: power off now. 1: shortest ramp, then power off.
+    2: jerk-limited, then hold."""
+    if category >= m.stop_category:
+        return
+    m.stop_category = category
+    event(m, EVENT_KIND_STOP, category, 0, 0)
+    if category == STOP_CATEGORY_EMERGENCY:
+        finish_stop(m)
+        return
+    if m.motion == MOTION_STANDING or not m.motor_power:
+        finish_stop(m)
+        return
+    m.quick_limits = category == STOP_CATEGORY_QUICK
+    m.motion = MOTION_STOPPING
+    set_mode(m, MASTER_MODE_STOP)
+    if not plan_halt(m):
+        m.stop_category = STOP_CATEGORY_EMERGENCY
+        finish_stop(m)
+
+
+cdef void finish_stop(Machine* m) noexcept nogil:
+    """The stop has ended: take power away where its category says so, and settle the master state."""
+    stand_still(m)
+    if m.stop_category < STOP_CATEGORY_SOFT or m.off_after_stop or m.shutdown:
+        m.motor_power = False
+    m.off_after_stop = False
+    set_mode(m, MASTER_MODE_STAND_STILL if m.motor_power else MASTER_MODE_OFF)
+    if m.state == MASTER_STATE_TRANSITION_TO_WAITING:
+        m.stop_category = STOP_CATEGORY_NONE
+        change_state(m, MASTER_STATE_WAITING, REASON_STOPPED)
+    elif m.state == MASTER_STATE_WAITING:
+        m.stop_category = STOP_CATEGORY_NONE

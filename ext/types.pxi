@@ -1,0 +1,150 @@
+# The core's own data: settings, axis, motion and bus state. Plain C structs, no Python object anywhere.
+
+cdef enum:
+    RECEIVE_SIZE = 4096
+    NO_AXIS = 0
+    STANDSTILL_SETTLE_NS = 150000000     # after a motion, before standstill is supervised
+    FIRST_ANSWER_NS = 500000000          # a board in the cyclic phase answers its first telegram by then
+    LEAVE_TELEGRAMS = 10                 # with the leave flag, before a line is given back
+
+cdef enum Motion:
+    MOTION_STANDING      # drives hold by themselves
+    MOTION_SETTLING      # trajectory ended, position loop closes the last counts
+    MOTION_POSITION
+    MOTION_JOG
+    MOTION_BRAKING       # a position motion was braked before a limit; planned anew once it stands
+    MOTION_STOPPING      # soft or quick stop
+
+cdef enum Power:         # steps of TRANSITION_TO_AUTO
+    POWER_CONTACTS
+    POWER_DRIVES
+
+ctypedef bint flag
+
+cdef struct Settings:    # constant while a line is attached; written by the main thread before `attach`
+    int axes
+    int64_t period_ns
+    int64_t silence_ns
+    int64_t relay_ns
+    int64_t jog_timeout_ns
+    int64_t overruns_in_a_row
+    double position_gain_1_s
+    double limit_margin_deg
+    double following_error_deg
+    double standstill_speed_deg_s
+    double standstill_drift_deg
+    double in_position_counts
+    double battery_minimum_v
+    double battery_maximum_v
+    double battery_averaging_s
+
+cdef struct AxisParameters:
+    double deg_per_count            # signed: dir x stroke / resolution
+    double zero_counts
+    double deg_per_microstep        # register 220 + i
+    int hard_minimum_counts
+    int hard_maximum_counts
+    double minimum_deg              # set-points stay inside: hard limits less the margin
+    double maximum_deg
+    double max_speed_deg_s
+    double max_acceleration_deg_s2
+    double max_jerk_deg_s3
+    double quick_deceleration_deg_s2
+
+cdef struct Axis:
+    # feedback
+    uint8_t status, driver_state, driver_mode
+    uint16_t error_code, warning_code
+    int16_t position_counts, torque_counts, drive_target
+    float frequency
+    double position_deg, speed_deg_s
+    # trajectory share of the set-point, and the position loop's correction on top of it
+    double correction_deg_s, correction_deg_s2
+    double command_deg_s, command_before_deg_s
+    # motion
+    double jog_percent, target_deg, hold_deg
+    double lowest_deg, highest_deg  # limits of the present motion: soft limits, widened to where the axis stood
+    int blocked                     # direction (-1, +1) in which a limit stopped a jog, 0 none
+    flag masked, on_target
+    # speed cascade in percent
+    double advanced_percent, user_percent, movement_percent
+    double speed_limit_deg_s
+
+cdef struct Command:
+    uint32_t kind
+    uint32_t sequence
+    uint32_t client
+    uint32_t mask
+    double value
+    double values[MAX_AXES]
+
+cdef struct Event:
+    int64_t time_ns
+    uint32_t kind, a, b, c
+
+cdef struct Bus:
+    uint8_t buffer[RECEIVE_SIZE]
+    int filled
+    flag aligned                    # the next byte should begin a telegram
+    uint8_t sequence                # of the last command telegram
+    int accepted                    # newest accepted sequence number, -1 none
+    int64_t sent_ns[256]
+    int64_t attached_ns, valid_ns   # monotonic times: first cycle on the line, last valid telegram; -1 none
+    int64_t first_valid_ns
+    int64_t sample_ns               # when the command was sent that the feedback answers, -1 none
+    int state
+    flag fresh                      # a new valid telegram came in this cycle
+    int leaving                     # telegrams still to send with the leave flag before the line is released
+    uint8_t inputs
+    uint16_t battery_mv, clock_ms
+    uint32_t faults[16]
+    uint64_t valid
+
+cdef struct Machine:
+    Settings settings
+    AxisParameters parameters[MAX_AXES]
+    Axis axis[MAX_AXES]
+    Bus bus
+    # set-points of the trajectory, as arrays for the planner
+    double position_deg[MAX_AXES]
+    double speed_deg_s[MAX_AXES]
+    double acceleration_deg_s2[MAX_AXES]
+    double motion_time_s
+    double move_percent
+    int motion
+    int64_t settle_ns               # time in MOTION_SETTLING
+    int64_t settled_ns
+    # state machine
+    int state, mode, reason
+    int64_t now_ns, state_since_ns, standing_since_ns
+    int power_step
+    flag motor_power
+    int stop_category               # of the stop that is running or done, STOP_CATEGORY_NONE otherwise
+    flag off_after_stop
+    flag shutdown
+    flag quick_limits               # the running trajectory uses the quick stop's limits
+    flag clear_errors
+    int64_t reset_until_ns          # RESET_ERROR is running until then, 0 not
+    flag setup_tried                # a bring-up was already asked for to cure a drive's set-up
+    Command pending                 # motion command waiting for AUTO; kind 0 none
+    int64_t pending_ns, jog_ns
+    # emergency stop monitor: since when each mismatch lasts, -1 not
+    int64_t start_enable_ns, start_contacts_ns, contacts_closed_ns, button_contacts_ns, contacts_open_ns
+    # faults
+    uint32_t faults[MAX_FAULTS]
+    uint32_t fault_cycle[MAX_FAULTS]
+    int fault_count
+    uint32_t fault_total
+    double battery_v
+    # counters
+    uint64_t cycle, overruns, skipped
+    int64_t overruns_now
+    int64_t lateness_ns, run_ns
+    uint32_t commands_done, commands_refused, last_command, stops, limit_interventions, events_dropped, motions_done
+    uint32_t blockers
+    int last_result, last_kind
+    # what the cycle may use besides its inputs
+    Planner* planner
+    CommandRing64[Command]* commands
+    CommandRing1024[Event]* events
+    Handshake* handshake
