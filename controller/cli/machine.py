@@ -25,7 +25,6 @@ THROTTLED_NOW = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "
 THROTTLED_BEFORE_SHIFT = 16  # Raspberry Pi firmware: the same bits, since boot
 GOOD_CLOCKS = {"tsc", "arch_sys_counter", "kvm-clock", "hyperv_clocksource_tsc_page"}
 HOT_C, WARM_C = 80.0, 70.0  # a Raspberry Pi 4 lowers its clock from 80 degrees on
-ENOUGH_LOCKED_BYTES = 1 << 30  # the lock counts address space, thread stacks included, not only what is used
 DEFAULT_RT_RUNTIME_US = 950_000
 
 
@@ -157,15 +156,15 @@ def scheduling(machine: Machine) -> Iterator[Finding]:
 
 
 def memory(machine: Machine) -> Iterator[Finding]:
+    remedy = "as a service: LimitMEMLOCK=infinity in the unit; as a user: a line '@realtime - memlock unlimited' in " \
+             "/etc/security/limits.d/allyarm.conf; log in again"
     soft, _ = machine.probes.limit(resource.RLIMIT_MEMLOCK)
     shown = "unlimited" if soft == resource.RLIM_INFINITY else f"{soft // 1024} kB"
     if refusal := machine.probes.lock():
-        yield Finding("memory lock", "red", f"mlockall refused: {refusal} (limit {shown})",
-                      "as a service: LimitMEMLOCK=infinity in the unit; as a user: a line '@realtime - memlock "
-                      "unlimited' in /etc/security/limits.d/allyarm.conf; log in again")
-    elif soft != resource.RLIM_INFINITY and soft < ENOUGH_LOCKED_BYTES and not machine.probes.privileged():
-        yield Finding("memory lock", "yellow", f"granted to this small program, but limited to {shown}",
-                      "LimitMEMLOCK=infinity in the unit, or memlock unlimited in /etc/security/limits.d/allyarm.conf")
+        yield Finding("memory lock", "red", f"mlockall refused: {refusal} (limit {shown})", remedy)
+    elif soft != resource.RLIM_INFINITY and not machine.probes.privileged():
+        # the core does not lock under a limit that it could outgrow: allocations would fail later
+        yield Finding("memory lock", "red", f"limited to {shown}", remedy)
     else:
         yield Finding("memory lock", "green", f"granted (limit {shown})")
     swaps = (machine.read("proc/swaps") or "").splitlines()[1:]
