@@ -136,9 +136,8 @@ def scheduling(machine: Machine) -> Iterator[Finding]:
     shown = "unlimited" if soft == resource.RLIM_INFINITY else str(soft)
     if refusal := machine.probes.fifo(machine.priority) if machine.priority else "":
         yield Finding("real-time priority", "red", f"SCHED_FIFO {machine.priority} refused: {refusal} (limit {shown})",
-                      "as a service: LimitRTPRIO=99 in the unit; as a user: a line '@realtime - rtprio 99' in "
-                      "/etc/security/limits.d/allyarm.conf, then groupadd -f realtime; usermod -aG realtime $USER; "
-                      "log in again")
+                      "as a service: LimitRTPRIO=99 in the unit; as a user: a line '@dialout - rtprio 99' in "
+                      "/etc/security/limits.d/60-allyarm.conf, then usermod -aG dialout $USER, and log in again")
     elif machine.priority:
         yield Finding("real-time priority", "green", f"SCHED_FIFO {machine.priority} granted (limit {shown})")
     else:
@@ -156,8 +155,8 @@ def scheduling(machine: Machine) -> Iterator[Finding]:
 
 
 def memory(machine: Machine) -> Iterator[Finding]:
-    remedy = "as a service: LimitMEMLOCK=infinity in the unit; as a user: a line '@realtime - memlock unlimited' in " \
-             "/etc/security/limits.d/allyarm.conf; log in again"
+    remedy = "as a service: LimitMEMLOCK=infinity in the unit; as a user: a line '@dialout - memlock unlimited' in " \
+             "/etc/security/limits.d/60-allyarm.conf, then usermod -aG dialout $USER, and log in again"
     soft, _ = machine.probes.limit(resource.RLIMIT_MEMLOCK)
     shown = "unlimited" if soft == resource.RLIM_INFINITY else f"{soft // 1024} kB"
     if refusal := machine.probes.lock():
@@ -234,8 +233,9 @@ def power(machine: Machine) -> Iterator[Finding]:
         yield Finding("sleep states", "green", "may be held off (/dev/cpu_dma_latency)")
     else:
         yield Finding("sleep states", "yellow", "/dev/cpu_dma_latency may not be written",
-                      "a line 'KERNEL==\"cpu_dma_latency\", GROUP=\"realtime\", MODE=\"0660\"' in "
-                      "/etc/udev/rules.d/60-allyarm.rules, then udevadm trigger")
+                      "a line 'KERNEL==\"cpu_dma_latency\", GROUP=\"dialout\", MODE=\"0660\"' in "
+                      "/etc/udev/rules.d/60-allyarm.rules (systemd/60-allyarm.rules has it), then udevadm control "
+                      "--reload && udevadm trigger")
     yield from _throttling(machine)
 
 
