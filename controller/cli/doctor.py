@@ -79,9 +79,13 @@ def main(args: argparse.Namespace) -> int:
         if finding.remedy:
             table.add_row("", "", f"[dim]remedy: {escape(finding.remedy)}[/]")
     console = Console()
-    if not console.is_terminal:
-        console.width = 400  # one line each for grep
-    console.print(table)
+    if console.is_terminal:
+        console.print(table)
+    else:  # one line each, for grep
+        for finding in findings:
+            print(f"{finding.level:7} {finding.name:20} {finding.found}")
+            if finding.remedy:
+                print(f"{'':28} remedy: {finding.remedy}")
     count = {level: sum(finding.level == level for finding in findings) for level in ("green", "yellow", "red")}
     console.print(f"{count['green']} green, {count['yellow']} yellow, {count['red']} red")
     return int(bad)

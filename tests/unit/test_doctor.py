@@ -6,6 +6,7 @@ import argparse
 import errno
 import json
 import os
+import re
 import resource
 import socket
 from pathlib import Path
@@ -291,6 +292,20 @@ def test_exit_code_and_table(unit: Unit, examined: list[Machine], capsys: pytest
     out = capsys.readouterr().out
     assert "remedy: add isolcpus=3 nohz_full=3 rcu_nocbs=3 irqaffinity=0-2 to the kernel command line" in out
     assert " green, 1 yellow, 1 red" in out
+    assert not [line for line in out.splitlines() if line != line.rstrip()]
+
+
+def test_the_table_of_a_terminal_cuts_no_remedy(unit: Unit, examined: list[Machine], monkeypatch: pytest.MonkeyPatch,
+                                                capsys: pytest.CaptureFixture[str]) -> None:
+    for name, value in {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "80", "NO_COLOR": ""}.items():
+        monkeypatch.setenv(name, value)
+    unit.write("sys/devices/system/cpu/isolated", "")
+    assert run() == 0
+    out = capsys.readouterr().out
+    assert "\x1b[" in out
+    words = re.sub(r"\x1b\[[\d;]*m", "", out).split()
+    for word in ["add", "isolcpus=3", "nohz_full=3", "rcu_nocbs=3", "irqaffinity=0-2", "/boot/firmware/cmdline.txt)"]:
+        assert word in words
 
 
 def test_json(unit: Unit, examined: list[Machine], capsys: pytest.CaptureFixture[str]) -> None:
