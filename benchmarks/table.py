@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 
 Cell = str | int | float
+WIDTH = 160  # of what is printed into a file or a pipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,8 @@ def table_markdown(table: Table) -> str:
 def show(tables: Sequence[Table], console: Console | None = None) -> None:
     """Print tables and aims to the terminal."""
     console = console or Console()
+    if not console.is_terminal:
+        console.width = WIDTH
     for table in tables:
         console.print(_rich(table.title, table.headers, table.rows))
         for aim in table.aims:
