@@ -1,12 +1,7 @@
-# The part of class Board that switches named faults; included in its body.
+# Switching the named faults of a board. Included behind class Board, whose methods call these.
 
-def set_fault(self, str name, on=True, axis=0, **params):
-    """Switches a named fault of controller.sim.faults.FAULTS on or off, from now on.
-
-    `axis` is 1-based, 0 = every axis. ValueError naming the parameter and what is allowed; nothing changes then.
-    """
+cdef int switch_fault(Board self, str name, object on, object axis, dict given) except -1:
     cdef FaultSlot* slot
-    given = dict(params)
     if axis != 0 or table.AXIS in table.parameters(table.find(name)):
         given["axis"] = axis
     row, values = table.checked(name, given, self.arm.axes)
@@ -23,24 +18,20 @@ def set_fault(self, str name, on=True, axis=0, **params):
         slot.count = int(values.get("count", 0))
         slot.until_ns = self.arm.now_ns + int(values["seconds"] * 1e9) if values["seconds"] else 0
         slot.first, slot.second = own[0], own[1]
-    self._apply_faults()
+    return apply_faults(self)
 
-def clear_faults(self, name=None):
-    """Switches every fault off, or the one named. A latched drive error stays until the controller clears it."""
+
+cdef int end_faults(Board self, object name) except -1:
     if name is not None:
         table.find(name)
     for f, row in enumerate(table.FAULTS):
         if name is None or row.name == name:
             for i in range(MAX_AXES + 1):
                 self.fault[<int>f][<int>i].on = False
-    self._apply_faults()
+    return apply_faults(self)
 
-def faults(self) -> tuple:
-    """((name, axis), ...) of the faults that are on; axis 0 for those that have none."""
-    return tuple((row.name, i) for f, row in enumerate(table.FAULTS) for i in range(MAX_AXES + 1)
-                 if self.fault[<int>f][<int>i].on)
 
-cdef int _apply_faults(self) except -1:
+cdef int apply_faults(Board self) except -1:
     """Hands the faults that act on the board and the axes to them."""
     cdef Axis* a
     cdef int i, f

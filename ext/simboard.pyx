@@ -93,7 +93,7 @@ cdef class Board:
         load_options(&self.arm, values)
         load_axes(&self.arm, start_deg, values["gravity_scale"])
         self._load_registers(serial_number)
-        self._apply_faults()
+        apply_faults(self)
 
     def _load_registers(self, serial_number):
         cdef Axis* a
@@ -137,13 +137,13 @@ cdef class Board:
             return b""
         if self.waiting:
             self._send_waiting()
+        if (self.heard.size() and self.arm.phase == REGISTER_PHASE
+                and now_ns - self.heard_byte_ns > PARTIAL_MESSAGE_NS):
+            self.arm.counters.malformed += 1
+            self.heard.clear()
         if size:
             self.heard.insert(self.heard.end(), data, data + size)
             self.heard_byte_ns = now_ns
-        elif (self.heard.size() and self.arm.phase == REGISTER_PHASE
-              and now_ns - self.heard_byte_ns > PARTIAL_MESSAGE_NS):
-            self.arm.counters.malformed += 1
-            self.heard.clear()
         if self.heard.size():
             self._read()
         return self.answer.data()[:self.answer.size()] if self.answer.size() else b""
@@ -178,7 +178,7 @@ cdef class Board:
                         self.fault[f][i].on = False
                         ended = True
             if ended:
-                self._apply_faults()
+                apply_faults(self)
             if next_ns >= now_ns:
                 return 0
 
@@ -240,7 +240,7 @@ cdef class Board:
         if address == 10 and message.kind == NUMBER and message.value == 8.0:
             for i in range(MAX_AXES + 1):
                 self.fault[NO_SETUP][i].on = False  # the board sets its drives up again
-            self._apply_faults()
+            apply_faults(self)
             to_cyclic_phase(&self.arm)
         return 0
 
@@ -340,7 +340,23 @@ cdef class Board:
             self._append(<const uint8_t*><const char*>data, len(data))
         return 0
 
-    include "sim_faults.pxi"
+    # -- faults
+
+    def set_fault(self, str name, on=True, axis=0, **params):
+        """Switches a named fault of controller.sim.faults.FAULTS on or off, from now on.
+
+        `axis` is 1-based, 0 = every axis. ValueError naming the parameter and what is allowed; nothing changes then.
+        """
+        switch_fault(self, name, on, axis, params)
+
+    def clear_faults(self, name=None):
+        """Switches every fault off, or the one named. A latched drive error stays until the controller clears it."""
+        end_faults(self, name)
+
+    def faults(self) -> tuple:
+        """((name, axis), ...) of the faults that are on; axis 0 for those that have none."""
+        return tuple([(row.name, i) for f, row in enumerate(table.FAULTS) for i in range(MAX_AXES + 1)
+                      if self.fault[<int>f][<int>i].on])
 
     @property
     def hung_up(self) -> bool:
@@ -383,3 +399,6 @@ cdef class Board:
     def flag_log(self) -> list:
         """[(time_ns, flags), ...] of the last 256 changes of the command flags, oldest first."""
         return flag_log_of(&self.arm)
+
+
+include "sim_faults.pxi"
