@@ -93,8 +93,9 @@ def virtual(quick: bool) -> Table:
     rows = [[axes, "all axes jog" if moving else "standing", median(values), min(values), max(values)]
             for (axes, moving), values in spent.items()]
     return Table("Compiled cycle alone, us", ["axes", "arm", "median", "least", "most"], rows,
-                 f"Virtual clock, no system call: a recorded run of {cycles:,} cycles played to the core again, {rounds} "
-                 "interleaved rounds. One whole cycle: receive, state machine, safety, trajectory, telegram, state record.")
+                 f"Virtual clock, no system call: a recorded run of {cycles:,} cycles played to the core again, "
+                 f"{rounds} interleaved rounds. One whole cycle: receive, state machine, safety, trajectory, telegram, "
+                 "state record.")
 
 
 def real(quick: bool) -> Table:
@@ -121,8 +122,8 @@ def real(quick: bool) -> Table:
     loop = Config().loop
     return Table("Cycle with its system calls, us", ["axes", "situation", "arm", "p50", "p99", "p99.9", "max"], rows,
                  f"{loop.rate_hz} Hz over a pseudo-terminal, from the wake-up to the state record: read, cycle, write, "
-                 f"publish. {rounds} interleaved rounds of {seconds:g} s; percentiles are medians over the rounds. A write "
-                 "to a pseudo-terminal wakes the simulator's process, which a serial port does not do.", aims)
+                 f"publish. {rounds} interleaved rounds of {seconds:g} s; percentiles are medians over the rounds. A "
+                 "write to a pseudo-terminal wakes the simulator's process, which a serial port does not do.", aims)
 
 
 def run(quick: bool) -> list[Table]:

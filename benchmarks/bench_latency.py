@@ -98,13 +98,14 @@ def run(quick: bool) -> list[Table]:
                     limit = SPIN_LIMIT if VARIANTS[name] else LIMIT
                     aims.append(Aim(f"p99, {situation}, {name}", ratio, limit, "x cyclictest"))
     loop = Config().loop
-    return [Table(
-        "Wake-up lateness, us", ["situation", "who", "p50", "p99", "p99.9", "max", "p99 of the segments", "p99 / cyclictest"],
-        rows, f"{loop.rate_hz} Hz, SCHED_FIFO {loop.priority}, memory locked, cpu {cpu}. {rounds} rounds of segments of "
-        f"{seconds:g} s by turns; percentiles are medians over the segments, max is over all. The control thread runs the "
-        f"whole cycle for {AXES} axes over a pseudo-terminal, the simulated arm in a process of its own; cyclictest only "
-        "wakes up. Both count whole us, rounded down. \"Interpreter lock held\": another thread of the process holds it "
-        "for about 20 ms at a time without end. \"Both cores busy\": one computing process per core.", aims)]
+    note = (f"{loop.rate_hz} Hz, SCHED_FIFO {loop.priority}, memory locked, cpu {cpu}. {rounds} rounds of segments of "
+            f"{seconds:g} s by turns; percentiles are medians over the segments, max is over all. The control thread "
+            f"runs the whole cycle for {AXES} axes over a pseudo-terminal, the simulated arm in a process of its own; "
+            "cyclictest only wakes up. Both count whole us, rounded down. \"Interpreter lock held\": another thread of "
+            "the process holds it for tens of ms at a time without end. \"Both cores busy\": one computing process per "
+            "core.")
+    headers = ["situation", "who", "p50", "p99", "p99.9", "max", "p99 of the segments", "p99 / cyclictest"]
+    return [Table("Wake-up lateness, us", headers, rows, note, aims)]
 
 
 if __name__ == "__main__":

@@ -33,13 +33,14 @@ def build_module(folder: Path) -> ModuleType:
     if ruckig is None or ruckig.origin is None:
         raise RuntimeError("ruckig is needed to build: python -m pip install 'ruckig>=0.15'")
     root = Path(ruckig.origin).parent
-    includes = [str(folder), str(EXT), sysconfig.get_paths()["include"], str(root / "include"), str(root.parent / "include")]
-    subprocess.run([sys.executable, "-m", "cython", "--cplus", "-3", "-I", str(folder), "-I", str(EXT), "-o", str(source),
-                    str(HERE / "telegram_loop.pyx")], check=True)
+    includes = [folder, EXT, sysconfig.get_paths()["include"], root / "include", root.parent / "include"]
+    subprocess.run([sys.executable, "-m", "cython", "--cplus", "-3", "-I", folder, "-I", EXT, "-o", source,
+                    HERE / "telegram_loop.pyx"], check=True)
     subprocess.run(["g++", "-std=c++20", "-O3", "-fno-math-errno", "-fvisibility=hidden", "-shared", "-fPIC", "-w",
-                    *(f"-I{path}" for path in includes), str(source), "-o", str(target)], check=True)
+                    *(f"-I{path}" for path in includes), source, "-o", target], check=True)
     spec = importlib.util.spec_from_file_location("telegram_loop", target)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -71,8 +72,9 @@ def run(quick: bool) -> list[Table]:
     rows = [[axes, median(ours[axes]), median(peer[axes]), median(peer[axes]) / median(ours[axes])] for axes in AXES]
     return [Table(
         "Telegrams: check, parse and build, ns", ["axes", "core", "Python, struct and zlib", "Python / core"], rows,
-        f"Per cycle: check of header, footer, CRC-8, CRC-32, parity, values and sequence of a received telegram, parse into "
-        f"the axes, build of the next command. {rounds} interleaved rounds of {count:,} telegrams, records through memory.",
+        f"Per cycle: check of header, footer, CRC-8, CRC-32, parity, values and sequence of a received telegram, parse "
+        f"into the axes, build of the next command. {rounds} interleaved rounds of {count:,} telegrams, records through "
+        "memory.",
         [Aim(f"{AIM_AXES} axes", median(ours[AIM_AXES]), AIM_NS, "ns")])]
 
 

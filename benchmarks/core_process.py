@@ -1,6 +1,6 @@
 """The control thread as in production, in a process of its own, attached to a simulated arm in another one.
 
-    python -m benchmarks.core_process AXES
+    python -m benchmarks.core_process PORT
 
 Takes one JSON line per request on its standard input and answers with one line: {"do": "measure", "seconds": 5,
 "spin_us": 0, "moving": false} -> lateness and run time of every cycle in ns; {"do": "hog", "on": true} has another
@@ -20,7 +20,6 @@ from benchmarks.machine import control_cpu, other_cpus
 from controller._core import Core, State, StateReader
 from controller.bus.serial import SerialBus
 from controller.config import Config
-from controller.simulated import SimulatedArm
 from controller.spec.modes import BusFault, CommandKind, MasterState
 from controller.supervisor import core_axes, core_settings
 
@@ -51,16 +50,13 @@ class Hog:
 class Rig:
     """Core and arm; the core is made anew for every measurement and gone after it, so cyclictest has the processor."""
 
-    def __init__(self, axes: int) -> None:
+    def __init__(self, port: str) -> None:
+        self._port = port
         self._config = Config()
         self._cpu = control_cpu() if len(os.sched_getaffinity(0)) > 1 else -1
-        os.sched_setaffinity(0, other_cpus())   # as App does: the simulated arm and the hog inherit it
-        self._arm = SimulatedArm(axes, 1)
+        os.sched_setaffinity(0, other_cpus())   # as App does; the hog inherits it
         self._hog = Hog()
         self._hogging = False
-
-    def close(self) -> None:
-        self._arm.close()
 
     def hog(self, on: bool) -> dict[str, Any]:
         self._hogging = on
@@ -92,10 +88,11 @@ class Rig:
             statistics = core.statistics()
             self._hog.switch(False)
             last = records[-1]
+            wanted = MasterState.AUTO if moving else MasterState.WAITING
             return {
                 "lateness_ns": [r.lateness_ns for r in records], "run_ns": [r.run_ns for r in records],
                 "lost": reader.lost - lost, "statistics": statistics, "realtime": report,
-                "skipped": last.skipped - records[0].skipped, "state": MasterState(last.state).name,
+                "skipped": last.skipped - records[0].skipped, "good": all(r.state == wanted for r in records),
                 "missed": last.bus_faults[BusFault.MISSED] - records[0].bus_faults[BusFault.MISSED],
             }
         finally:
@@ -108,12 +105,7 @@ class Rig:
             self._hog.switch(self._hogging)
 
     def _bring_up(self, core: Core) -> SerialBus:
-        until = time.monotonic() + READY_S
-        while not (port := self._arm.port()):
-            if time.monotonic() > until:
-                raise RuntimeError("the simulated arm does not come up")
-            time.sleep(0.02)
-        bus = SerialBus(port, self._config.bus.baudrate)
+        bus = SerialBus(self._port, self._config.bus.baudrate)
         bus.open()
         facts = bus.bring_up([self._config.limits(i).max_speed_deg_s for i in range(8)])
         core.configure(core_settings(self._config), core_axes(self._config, facts))
@@ -147,18 +139,15 @@ def _until(reader: StateReader, wanted: MasterState) -> None:
 
 
 def main() -> None:
-    rig = Rig(int(sys.argv[1]))
-    try:
-        print(json.dumps({"ready": True}), flush=True)
-        for line in sys.stdin:
-            request = json.loads(line)
-            if request["do"] == "hog":
-                answer = rig.hog(request["on"])
-            else:
-                answer = rig.measure(request["seconds"], request["spin_us"], request["moving"])
-            print(json.dumps(answer), flush=True)
-    finally:
-        rig.close()
+    rig = Rig(sys.argv[1])
+    print(json.dumps({"ready": True}), flush=True)
+    for line in sys.stdin:
+        request = json.loads(line)
+        if request["do"] == "hog":
+            answer = rig.hog(request["on"])
+        else:
+            answer = rig.measure(request["seconds"], request["spin_us"], request["moving"])
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pathlib import Path
 
 APT = "apt-get install rt-tests libboost-dev libreaderwriterqueue-dev"
 NODE_MAJOR = 18
+CLOCKSOURCE = "/sys/devices/system/clocksource/clocksource0"
 
 
 class Missing(Exception):
@@ -30,7 +31,7 @@ def require_node() -> str:
     """Path of node, version 18 or later, with npm beside it."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
-        raise Missing(f"node and npm are needed, version {NODE_MAJOR} or later: https://nodejs.org or apt-get install npm")
+        raise Missing(f"node >= {NODE_MAJOR} with npm is needed: https://nodejs.org, or apt-get install nodejs npm")
     version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout.strip()
     if int(version.lstrip("v").split(".")[0]) < NODE_MAJOR:
         raise Missing(f"node {version} is too old: version {NODE_MAJOR} or later is needed")
@@ -58,20 +59,19 @@ def describe() -> list[tuple[str, str]]:
     memory = re.search(r"^MemTotal:\s*(\d+)", _read("/proc/meminfo"), re.MULTILINE)
     hypervisor = _read("/sys/hypervisor/type").strip()
     flags = re.search(r"^flags\s*:.*\bhypervisor\b", _read("/proc/cpuinfo"), re.MULTILINE)
-    rows = [
+    return [
         ("CPU", cpu.group(1).strip() if cpu else platform.machine()),
         ("cores", f"{len(os.sched_getaffinity(0))}"),
         ("memory", f"{int(memory.group(1)) / 1024 / 1024:.1f} GB" if memory else "unknown"),
         ("virtual machine", hypervisor or ("yes" if flags else "no")),
         ("kernel", f"{platform.release()} {platform.machine()}"),
         ("preemption", preemption()),
-        ("clock source", _read("/sys/devices/system/clocksource/clocksource0/current_clocksource").strip() or "unknown"),
+        ("clock source", _read(f"{CLOCKSOURCE}/current_clocksource").strip() or "unknown"),
         ("governor", _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor").strip() or "none"),
         ("Python", platform.python_version()),
         ("load before the run", " ".join(f"{load:.2f}" for load in os.getloadavg())),
         ("date", time.strftime("%Y-%m-%d %H:%M %Z")),
     ]
-    return rows
 
 
 def preemption() -> str:

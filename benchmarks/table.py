@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -34,7 +35,7 @@ class Aim:
 
 @dataclass(slots=True)
 class Table:
-    """`rows` hold text or numbers, as many as `headers`; units belong in the headers. `note` says how it was measured."""
+    """`rows` hold text or numbers, as many as `headers`; units go into the headers. `note`: how it was measured."""
 
     title: str
     headers: Sequence[str]
@@ -52,7 +53,7 @@ def text(value: Cell) -> str:
         return value
     if isinstance(value, int):
         return f"{value:,}"
-    if value == 0 or value != value:
+    if value == 0 or not math.isfinite(value):
         return f"{value:g}"
     size = abs(value)
     digits = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 0.1 else 3

@@ -13,10 +13,11 @@ TRAILER = struct.Struct("<BBBxHHI")
 COMMAND_HEAD, COMMAND_AXIS, WORD = struct.Struct("<HBB"), struct.Struct("<BBf"), struct.Struct("<I")
 FOOTER = b"\xff" * t.BLOCK_FOOTER_SIZE
 CRC8 = []
-for _value in range(256):
+for _start in range(256):
+    _crc = _start
     for _ in range(8):
-        _value = _value << 1 ^ 0x07 if _value & 0x80 else _value << 1  # noqa: PLW2901
-    CRC8.append(_value & 0xFF)
+        _crc = _crc << 1 ^ 0x07 if _crc & 0x80 else _crc << 1
+    CRC8.append(_crc & 0xFF)
 
 
 def crc8(data: bytes) -> int:
@@ -47,8 +48,8 @@ def state(axes: int, sequence: int) -> bytes:
     """A state telegram as a board sends it."""
     data = b""
     for i in range(axes):
-        block = BLOCK.pack(0, 0xFF, i + 1, t.STATUS_MOVING | t.STATUS_PARITY, 0x10, 0, 0, 100 * i + sequence, -20 * i, 1500.5 + i, 7,
-                           FOOTER)
+        block = BLOCK.pack(0, 0xFF, i + 1, t.STATUS_MOVING | t.STATUS_PARITY, 0x10, 0, 0, 100 * i + sequence, -20 * i,
+                           1500.5 + i, 7, FOOTER)
         data += bytes((crc8(block[1:]),)) + block[1:]
     data += TRAILER.pack(t.TRAILER_HEADER, sequence, t.INPUT_BUTTON | t.INPUT_CONTACTS, 24_000, sequence, 0)[:-4]
     return data + WORD.pack(zlib.crc32(data))
