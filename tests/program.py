@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -15,9 +16,11 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
+
+import socketio
 
 ROOT = Path(__file__).resolve().parents[1]
 T = TypeVar("T")
@@ -120,3 +123,35 @@ def running(*arguments: str, folder: Path | None = None, environment: dict[str, 
             if program.process.poll() is None:
                 program.process.kill()
                 program.process.wait()
+
+
+class Client:
+    """python-socketio's asyncio client on a thread of its own, kept past the first second (no motion commands then)."""
+
+    def __init__(self, address: str, transport: str = "websocket", settle_s: float = 1.1) -> None:
+        self.data: list[dict[str, Any]] = []
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._socket = self._run(self._connect(address, transport))
+        time.sleep(settle_s)
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    async def _connect(self, address: str, transport: str) -> socketio.AsyncClient:
+        client = socketio.AsyncClient(reconnection=False)
+        client.on("data", self.data.append)
+        await client.connect(address, transports=[transport])
+        return client
+
+    def send(self, **message: Any) -> dict[str, Any]:
+        """A typed `command`; returns its acknowledgement."""
+        answer = self._run(self._socket.call("command", message, timeout=5))
+        assert isinstance(answer, dict)
+        return answer
+
+    def close(self) -> None:
+        self._run(self._socket.disconnect())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)

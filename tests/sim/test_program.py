@@ -13,28 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import socketio
 
-from tests.program import ANNOUNCEMENT, ROOT, Program, running, wait_for
-
-
-class Client:
-    """python-socketio's own client, kept past the first second in which motion commands are refused."""
-
-    def __init__(self, program: Program) -> None:
-        self.socket = socketio.Client(reconnection=False)
-        self.data: list[dict[str, Any]] = []
-        self.socket.on("data", self.data.append)
-        self.socket.connect(program.address, transports=["websocket"])
-        time.sleep(1.1)
-
-    def send(self, **message: Any) -> dict[str, Any]:
-        answer = self.socket.call("command", message, timeout=5)
-        assert isinstance(answer, dict)
-        return answer
-
-    def close(self) -> None:
-        self.socket.disconnect()
+from controller.simulated import prefer
+from tests.program import ANNOUNCEMENT, ROOT, Client, Program, running, wait_for
 
 
 @pytest.fixture
@@ -57,7 +38,7 @@ def test_main_job(program: Program) -> None:
     announcement = program.line(ANNOUNCEMENT.pattern)[0]
     assert "simulated arm" in announcement
     assert "1000 Hz" in announcement
-    client = Client(program)
+    client = Client(program.address)
     assert move(client, 20, 10, 5, -10)["ok"]
     done = program.until(lambda s: s["motions_done"] == 1)
     assert positions(done) == pytest.approx([20, 10, 5, -10], abs=0.3)
@@ -95,7 +76,7 @@ def test_main_job(program: Program) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_while_moving_stops_softly_and_takes_power_away(program: Program, number: int) -> None:
-    client = Client(program)
+    client = Client(program.address)
     assert move(client, -40, -30, -30, -30)["ok"]
     program.until(lambda s: any(abs(axis["speed_deg_s"]) > 10 for axis in s["axis"]))
     begun = time.monotonic()
@@ -109,13 +90,14 @@ def test_signal_while_moving_stops_softly_and_takes_power_away(program: Program,
 def test_saf_1_killed_and_started_again_nothing_moves(tmp_path: Path) -> None:
     """kill -9 in a motion: the board's watchdog takes power; a new program starts without any."""
     link, control = tmp_path / "arm", tmp_path / "control"
-    simulator = subprocess.Popen([sys.executable, "-m", "controller.sim", "--link", str(link), "--control", str(control)],
-                                 cwd=ROOT, stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "controller.sim", "--link", str(link), "--control", str(control)]
+    simulator = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    prefer(simulator.pid)
     try:
         wait_for(link.exists, 10, lambda: "no simulator")
         with running("--bus-port", str(link)) as first:
             first.until(lambda s: s["state"] == "WAITING")
-            client = Client(first)
+            client = Client(first.address)
             assert move(client, 40, 40, 40, 40)["ok"]
             first.until(lambda s: any(axis["moving"] for axis in s["axis"]))
             first.process.kill()
@@ -219,7 +201,7 @@ def test_unwritable_store_does_not_stop_the_arm(tmp_path: Path) -> None:
     blocked.write_text("not a folder")
     with running(folder=blocked) as program:
         program.until(lambda s: s["state"] == "WAITING")
-        client = Client(program)
+        client = Client(program.address)
         assert move(client, 10, 10, 10, 10)["ok"]
         program.until(lambda s: s["motions_done"] == 1)
         client.close()
