@@ -39,7 +39,8 @@ class AxisFacts:
         counts = round(self.zero_counts + position_deg / self._deg_per_count())
         if not INT16_MIN <= counts <= INT16_MAX:
             low, high = sorted((self.degrees(INT16_MIN), self.degrees(INT16_MAX)))
-            raise ValueError(f"{position_deg:g} deg is {counts} counts, outside int16: allowed {low:.2f}..{high:.2f} deg")
+            raise ValueError(f"{position_deg:g} deg is {counts} counts, outside int16: "
+                             f"allowed {low:.2f}..{high:.2f} deg")
         return counts
 
     @property

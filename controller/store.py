@@ -18,6 +18,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 Value = float | bool | str | None
+FILE = "settings.sqlite"
 SCHEMA_VERSION = 1
 SCHEMA = "CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL, changed_at REAL NOT NULL) WITHOUT ROWID"
 log = logging.getLogger(__name__)
@@ -28,13 +29,14 @@ class StoreError(Exception):
 
 
 class Store:
-    """Key/value settings. `path` None keeps them in memory only (`problem` stays empty)."""
+    """Key/value settings in FILE of `folder`; None keeps them in memory only (`problem` stays empty)."""
 
-    def __init__(self, path: Path | str | None = None) -> None:
-        self.path = Path(path) if path is not None else None
+    def __init__(self, folder: Path | str | None = None) -> None:
+        self.path = Path(folder) / FILE if folder is not None else None
         self.problem = ""
         self.writes = 0
         self.failures = 0
+        self._damage = ""
         self._values: dict[str, Value] = {}
         self._database: sqlite3.Connection | None = None
         self._writer: ThreadPoolExecutor | None = None
@@ -79,6 +81,7 @@ class Store:
                 aside = self._set_aside(path)
                 self._report(f"settings file {path} is damaged ({error}); it was kept as {aside.name}, "
                              "settings start from their defaults")
+                self._damage = self.problem  # stays visible for this run
                 return self._load(path)
         except (sqlite3.Error, OSError) as error:
             self._close()
@@ -150,7 +153,7 @@ class Store:
                          f"check the free space of {self.path}")
             raise StoreError(self.problem) from None
         self.writes += 1
-        self.problem = ""
+        self.problem = self._damage
 
     def _close(self) -> None:
         if self._database is not None:

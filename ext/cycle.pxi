@@ -11,8 +11,7 @@ cdef void take_line(Machine* m) noexcept nogil:
     """A line was lent: an empty stream, no answer expected, start checks from the beginning."""
     m.bus.filled = 0
     m.bus.aligned = True
-    m.bus.accepted = -1
-    m.bus.attached_ns = m.now_ns
+    m.bus.attached_ns = -1
     m.bus.valid_ns = -1
     m.bus.first_valid_ns = -1
     m.bus.sample_ns = -1
@@ -46,6 +45,8 @@ cdef void watch_bus(Machine* m) noexcept nogil:
     cdef int i
     if m.bus.state != BUS_STATE_STARTING and m.bus.state != BUS_STATE_CYCLIC:
         return
+    if m.bus.attached_ns < 0:
+        m.bus.attached_ns = m.now_ns
     if m.bus.first_valid_ns < 0:
         if m.now_ns - m.bus.attached_ns > FIRST_ANSWER_NS:
             lose_bus(m, True)
@@ -147,6 +148,7 @@ cdef int compose(Machine* m, uint8_t* out) noexcept nogil:
             m.handshake.set_released(True)
     m.bus.sequence += 1
     m.bus.sent_ns[m.bus.sequence] = m.now_ns
+    memcpy(m.sent_position_deg[m.bus.sequence & (SENT_SETPOINTS - 1)], m.position_deg, sizeof(m.position_deg))
     return build_command(out, m.settings.axes, m.bus.sequence, flags, modes, types, targets)
 
 

@@ -112,7 +112,9 @@ MODES: dict[int, str] = {  # register 10
     0: "off", 1: "stand_still", 3: "start", 4: "start", 5: "target_wait", 6: "stop", 7: "reset", 8: "external",
     9: "external",
 }
-TEST_CYCLES: dict[int, str] = {1: "test_motion", 3: "test_motion", 4: "test_drives_off", 7: "test_motion", 8: "test_jog"}
+TEST_CYCLES: dict[int, str] = {  # register 11
+    1: "test_motion", 3: "test_motion", 4: "test_drives_off", 7: "test_motion", 8: "test_jog",
+}
 
 Kind = Literal["number", "boolean", "text", "choice"]
 Span = Literal["one", "five", "arm"]  # a single value, one per address of the map, one per axis of the arm
@@ -289,15 +291,16 @@ CLIENT_DATA_RANGE_AXES = 4  # clientData always has 101..108
 
 def check() -> None:
     """ValueError when a table contradicts itself or another; run by a test and by the server at start."""
-    for rows in (ACTIONS, SETTINGS, FORMS, DATA_FIELDS):
-        names = [row.name for row in rows]
+    for names in ([row.name for row in ACTIONS], [row.name for row in SETTINGS], [row.name for row in FORMS],
+                  [row.name for row in DATA_FIELDS]):
         if len(set(names)) != len(names):
             raise ValueError(f"a name is given twice in {names}")
     asked = [*BUTTONS.values(), *MODES.values(), *TEST_CYCLES.values(), *COMMANDS.values(),
              *(form.action for form in FORMS)]
     if missing := set(asked) - set(ACTION):
         raise ValueError(f"no action row for {sorted(missing)}")
-    stored = [name for row in (*FORMS, *DATA_FIELDS) for name in row.settings]
+    stored = [name for form in FORMS for name in form.settings]
+    stored += [name for field in DATA_FIELDS for name in field.settings]
     if missing := set(stored) - set(SETTING):
         raise ValueError(f"no setting row for {sorted(missing)}")
 

@@ -1,0 +1,68 @@
+# make run            environment, build, controller on the simulated arm (ARGS="--rate 500" is passed on)
+# make test           every test (TESTS="tests/unit" for some, PYTEST_ARGS="-x" for pytest's own flags)
+# make bench          benchmarks; tables to the terminal and to docs/benchmarks.md
+# make lint           ruff, mypy, generated documents
+# make lock           renew the lock files from pyproject.toml
+# make clean          remove environments and everything built
+
+PYTHON ?= python3
+VENV   ?= .venv
+ARGS   ?=
+TESTS  ?= tests
+PYTEST_ARGS ?=
+BIN := $(VENV)/bin
+SOURCES := setup.py pyproject.toml $(wildcard ext/*.pyx ext/*.pxi ext/*.pxd ext/*.hpp) \
+           $(wildcard controller/spec/*.py)
+
+.PHONY: run test bench lint docs lock clean build dev
+
+run: build
+	@$(BIN)/allyarm run $(ARGS)
+
+build: $(VENV)/.built
+
+test: dev
+	@$(BIN)/python -m pytest $(TESTS) $(PYTEST_ARGS)
+
+bench: dev
+	@$(BIN)/python -m benchmarks.run $(ARGS)
+
+lint: dev
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m controller.spec.check
+	@$(BIN)/python -m controller.spec.docs --check
+
+docs: dev
+	@$(BIN)/python -m controller.spec.docs
+
+$(VENV)/.packages: requirements.lock ext/preflight.py
+	@$(PYTHON) ext/preflight.py
+	@echo "making the environment in $(VENV) (once, about a minute)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
+	@touch $@
+
+# First the editable install, which builds too; later a changed source is rebuilt in place without pip.
+$(VENV)/.built: $(VENV)/.packages $(SOURCES)
+	@echo "building the core"
+	@if [ -e $(BIN)/allyarm ]; then $(BIN)/python setup.py --quiet build_ext --inplace; else \
+		$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-build-isolation --no-deps --editable .; fi
+	@touch $@
+
+dev: $(VENV)/.dev
+
+$(VENV)/.dev: $(VENV)/.built requirements-dev.lock
+	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements-dev.lock
+	@touch $@
+
+lock: build
+	@$(BIN)/python -m pip install --quiet pip-tools
+	@$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe --no-emit-index-url \
+		--no-emit-find-links --extra build --output-file requirements.lock pyproject.toml
+	@$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe --no-emit-index-url \
+		--no-emit-find-links --extra build --extra dev --output-file requirements-dev.lock pyproject.toml
+
+clean:
+	rm -rf .venv* build dist *.egg-info ext/generated ext/core.cpp ext/simboard.cpp controller/*.so controller/sim/*.so
+	rm -rf tests/hmi/node_modules benchmarks/node/node_modules

@@ -1,0 +1,112 @@
+"""Which form a `response` message has, by its whole set of keys, and its values as numbers.
+
+Addresses collide between forms (60 is advanced speed of axis 1 and the rest position of axis 5), so no key is ever
+looked at alone.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from controller.hmi.clients import Refused
+from controller.spec import hmi
+from controller.spec.hmi import Form, Notice, Setting
+
+Value = float | bool | str | None
+NUMBER_TEXT = re.compile(r"[+-]?\d{1,9}(\.\d{1,12})?")
+MOST_KEYS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """A form with its raw `values` by key, and what its settings' keys mean: key -> (setting, stored name)."""
+
+    form: Form
+    values: dict[str, object]
+    meaning: dict[str, tuple[Setting, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    form: Form
+    required: frozenset[str]
+    allowed: frozenset[str]
+    meaning: dict[str, tuple[Setting, str]]
+
+
+@cache
+def compiled(axes: int) -> tuple[_Compiled, ...]:
+    """The forms for an arm of `axes` axes."""
+    result = []
+    for form in hmi.FORMS:
+        meaning = {key: (row, name) for row in (hmi.SETTING[name] for name in form.settings)
+                   for key, name in zip(row.keys(axes), row.names(axes), strict=True)}
+        free = set(meaning)
+        if form.axes:
+            free |= {str(int(form.axes) + i) for i in range(min(axes, hmi.MAP_AXES))}
+        required = set(form.required) | (set(meaning) if form.whole else set())
+        result.append(_Compiled(form, frozenset(required), frozenset(required | free), meaning))
+    return tuple(result)
+
+
+def recognise(message: dict[str, object], axes: int) -> Recognised:
+    """The one form whose keys these are; Refused when there is none."""
+    keys = message.keys()
+    if len(keys) <= MOST_KEYS:
+        for row in compiled(axes):
+            if row.required <= keys and keys <= row.allowed and (len(keys) > len(row.form.required) or
+                                                                  row.required == row.allowed):
+                return Recognised(row.form, message, row.meaning)
+    names = ", ".join(repr(key[:12]) for key in list(message)[:4])
+    more = f" and {len(message) - 4} more" if len(message) > 4 else ""
+    raise Refused(Notice.UNKNOWN, "", f"no form has the keys {names}{more}" if keys else "an empty object is no form")
+
+
+def number(key: str, value: object, low: float, high: float, *, whole: bool = False) -> float:
+    """A number in low..high, given as one or as plain decimal text; Refused with the range otherwise."""
+    allowed = f"allowed is a {'whole ' if whole else ''}number {low:g}..{high:g}"
+    if isinstance(value, str) and len(value) <= 24 and NUMBER_TEXT.fullmatch(value):
+        value = float(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise Refused(Notice.VALUE, key, f"{shown(value)} is not a number; {allowed}")
+    if not low <= value <= high:  # NaN too
+        raise Refused(Notice.VALUE, key, f"{shown(value)} is out of range; {allowed}")
+    if whole and value != int(value):
+        raise Refused(Notice.VALUE, key, f"{value:g} is not whole; {allowed}")
+    return float(value)
+
+
+def exactly(key: str, value: object, allowed: int) -> None:
+    """Refused unless the value is this number."""
+    if number(key, value, allowed, allowed, whole=True) != allowed:
+        raise AssertionError("number() let a value outside its range pass")
+
+
+def setting_value(key: str, row: Setting, value: object) -> Value:
+    """A value checked against its setting's row; Refused names the key and what is allowed."""
+    if row.kind == "number":
+        return number(key, value, row.low, row.high, whole=row.whole)
+    if row.kind == "boolean":
+        if value is True or value is False or (isinstance(value, int | float) and value in (0, 1)):
+            return bool(value)
+        raise Refused(Notice.VALUE, key, f"{shown(value)}: allowed are true and false")
+    if row.kind == "choice":
+        if (value is None or isinstance(value, str)) and value in row.choices:
+            return value
+        named = ", ".join("null" if item is None else repr(item) for item in row.choices)
+        raise Refused(Notice.VALUE, key, f"{shown(value)}: allowed are {named}")
+    if isinstance(value, str) and len(value) <= row.high and value.isprintable() and value.strip():
+        return value
+    raise Refused(Notice.VALUE, key, f"{shown(value)}: allowed is text of 1..{row.high:g} printable characters")
+
+
+def shown(value: object) -> str:
+    """A value of a client, short enough and harmless for a message."""
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "an array"
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 10**18:
+        return "a huge number"
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."

@@ -1,0 +1,140 @@
+"""The typed `command` messages. Their JSON Schema is served at /schema.json."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from controller.hmi.clients import Refused
+from controller.spec import hmi, telegram
+from controller.spec.hmi import Notice
+
+SpeedPercent = Annotated[float, Meta(gt=0.0, le=100.0)]
+SignedPercent = Annotated[float, Meta(ge=-100.0, le=100.0)]
+Degrees = Annotated[float, Meta(ge=-3600.0, le=3600.0)]
+AxisKey = Annotated[str, Meta(pattern=f"^[1-{telegram.MAX_AXES}]$")]
+ModeNumber = Annotated[int, Meta(ge=0, le=9)]
+SettingValue = float | bool | Annotated[str, Meta(max_length=64)] | None
+SettingName = Annotated[str, Meta(max_length=64)]
+
+
+class _Base(msgspec.Struct, tag_field="type", forbid_unknown_fields=True):
+    pass
+
+
+class Stop(_Base, tag="stop"):
+    """Stop in the next control cycle; everyone's."""
+
+
+class Start(_Base, tag="start"):
+    """Power up and stand ready for jog."""
+
+
+class Reset(_Base, tag="reset"):
+    """RESET_ERROR."""
+
+
+class Mode(_Base, tag="mode"):
+    """Master working mode, register 10."""
+
+    mode: ModeNumber
+
+
+class Jog(_Base, tag="jog"):
+    """Joint speeds in percent of the present limit, one per axis; repeat at least every 200 ms while held."""
+
+    speed_percent: Annotated[list[SignedPercent], Meta(min_length=1, max_length=telegram.MAX_AXES)]
+
+
+class Move(_Base, tag="move"):
+    """Joint targets in degrees: one per axis with null = leave it, or an object by axis number."""
+
+    position_deg: (Annotated[list[Degrees | None], Meta(min_length=1, max_length=telegram.MAX_AXES)]
+                   | Annotated[dict[AxisKey, Degrees], Meta(min_length=1, max_length=telegram.MAX_AXES)])
+    speed_percent: SpeedPercent = 100.0
+
+
+class Subscribe(_Base, tag="subscribe"):
+    """Rate of an event for this client; 0 switches it off."""
+
+    event: Literal["data", "state"]
+    rate_hz: Annotated[float, Meta(ge=0.0, le=hmi.RATE_MAXIMUM_HZ)]
+
+
+class Acquire(_Base, tag="acquire"):
+    """Take control of the arm when nobody has it."""
+
+
+class Release(_Base, tag="release"):
+    """Give up control; a motion ends softly."""
+
+
+class Settings(_Base, tag="settings"):
+    """Write stored settings, then read some (by name, or all with an empty list)."""
+
+    write: Annotated[dict[SettingName, SettingValue], Meta(max_length=64)] | None = None
+    read: Annotated[list[SettingName], Meta(max_length=128)] | None = None
+
+
+Command = Stop | Start | Reset | Mode | Jog | Move | Subscribe | Acquire | Release | Settings
+_FIELD = re.compile(r" - at `\$?\.?(.*)`$")
+_UNKNOWN = re.compile(r"unknown field `(.*)`$")
+_MISSING = re.compile(r"missing required field `(.*)`$")
+BY_TYPE: dict[str, type[_Base]] = {
+    "stop": Stop, "start": Start, "reset": Reset, "mode": Mode, "jog": Jog, "move": Move, "subscribe": Subscribe,
+    "acquire": Acquire, "release": Release, "settings": Settings,
+}
+ALLOWED = {
+    ("mode", "mode"): "a whole number 0..9",
+    ("jog", "speed_percent"): "an array of numbers -100..100, one per axis",
+    ("move", "position_deg"): "an array of degrees or null per axis, or an object of axis number and degrees",
+    ("move", "speed_percent"): "a number above 0, up to 100",
+    ("subscribe", "event"): "data or state",
+    ("subscribe", "rate_hz"): f"a number 0..{hmi.RATE_MAXIMUM_HZ:g}",
+    ("settings", "write"): "an object of setting names and values",
+    ("settings", "read"): "an array of setting names",
+}
+
+
+def parse(message: object) -> Command:
+    """The command of a decoded JSON value; Refused names the field and what is allowed."""
+    if not isinstance(message, dict):
+        raise Refused(Notice.VALUE, "", "a command is an object with the field `type`")
+    kind = message.get("type")
+    if not isinstance(kind, str) or kind not in hmi.COMMANDS:
+        raise Refused(Notice.UNKNOWN, "type", f"allowed are {', '.join(sorted(hmi.COMMANDS))}")
+    try:
+        command: Command = msgspec.convert(message, Command)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise _refused(kind, str(error)) from None
+    return command
+
+
+def _refused(kind: str, text: str) -> Refused:
+    """The validation error with the field it is about and everything that is allowed there."""
+    found = _FIELD.search(text) or _UNKNOWN.search(text) or _MISSING.search(text)
+    field = found.group(1)[:64].replace("key` in `$.", "") if found else ""
+    name = re.split(r"[.\[]", field)[0]
+    known = {item.encode_name: item for item in msgspec.structs.fields(BY_TYPE[kind])}
+    message = _FIELD.sub("", text)[:200]
+    if name not in known:
+        return Refused(Notice.VALUE, field, f"{message}; fields of {kind}: {', '.join(known) or 'none'}")
+    return Refused(Notice.VALUE, field, f"{message}; allowed is {ALLOWED[kind, name]}")
+
+
+class Error(msgspec.Struct):
+    """Why something was refused: name of the notice, field, text."""
+
+    code: str
+    field: str
+    message: str
+
+
+class Answer(msgspec.Struct):
+    """What every acknowledgement holds; a command that reads adds its own fields."""
+
+    ok: bool
+    error: Error | None = None

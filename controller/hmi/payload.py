@@ -1,0 +1,185 @@
+"""The `data` message: one function per row of spec/hmi.DATA_FIELDS, encoded once per tick for all clients.
+
+Thread contract: HMI thread only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from controller.arm import INT16_MAX, INT16_MIN, ArmFacts
+from controller.hmi.counters import Counters
+from controller.hmi.faultlist import Active, FaultList
+from controller.spec import hmi, record, telegram
+from controller.spec.hmi import Setting
+from controller.store import Store
+
+if TYPE_CHECKING:
+    from controller._core import State
+
+RESERVE_BYTES = 320  # for the frame, the event name and a notice
+_encode = msgspec.json.Encoder().encode
+
+
+def empty_state(axes: int) -> State:
+    """What there is to show before the first record: every field 0."""
+    fields = {row.name: 0 if not row.count else (0,) * (axes if row.count == record.PER_AXIS else row.count)
+              for row in record.FIELDS}
+    return SimpleNamespace(**{**fields, "axes": axes})  # type: ignore[return-value]
+
+
+class DataMessage:
+    """Builds `data`. `address` is the board's IPv4 address; call `settings_changed` when a stored value changed."""
+
+    def __init__(self, store: Store, faults: FaultList, counters: Counters) -> None:
+        self.facts = ArmFacts("", "", ())
+        self.address = "127.0.0.1"
+        self._store, self._faults, self._counters = store, faults, counters
+        self._objects: dict[str, msgspec.Raw] = {}
+        self._lists: tuple[tuple[int, int], msgspec.Raw, msgspec.Raw] | None = None
+        builders = self._make_builders()
+        if builders.keys() != {row.name for row in hmi.DATA_FIELDS}:
+            raise AssertionError("spec/hmi.DATA_FIELDS and the functions of hmi/payload.py differ")
+        self._builders = {row.name: builders[row.name] for row in hmi.DATA_FIELDS}
+
+    def settings_changed(self) -> None:
+        """Forget what was encoded of the settings (also after a bring-up: limits may be others)."""
+        self._objects.clear()
+
+    def build(self, state: State | None) -> dict[str, Any]:
+        """All fields, ready for the encoder."""
+        if state is None:
+            state = empty_state(max(1, self.facts.axes))
+        message = {name: builder(state) for name, builder in self._builders.items()}
+        errors, warnings = self._fault_lists(message)
+        message["errorTest"] = message["errorData"] = errors
+        message["warningTest"] = message["warningData"] = warnings
+        return message
+
+    def encode(self, message: dict[str, Any]) -> bytes:
+        """Text of the Engine.IO packet: `42["data",{...}]`."""
+        return b'42["' + hmi.DATA.encode() + b'",' + _encode(message) + b"]"
+
+    # -- one function per field
+
+    def _make_builders(self) -> dict[str, Callable[[State], Any]]:
+        def bit(mask: int, master: Callable[[State], bool]) -> Callable[[State], list[int]]:
+            return lambda s: self._node([1 if status & mask else 0 for status in s.status], int(master(s)))
+
+        faults = self._faults
+        builders: dict[str, Callable[[State], Any]] = {
+            "parity": bit(telegram.STATUS_PARITY, lambda s: False),
+            "debug": bit(telegram.STATUS_DEBUG, lambda s: False),
+            "error": bit(telegram.STATUS_ERROR, lambda s: bool(faults.errors)),
+            "warning": bit(telegram.STATUS_WARNING, lambda s: bool(faults.warnings)),
+            "motionOnGoing": bit(telegram.STATUS_MOVING, lambda s: any(s.moving)),
+            "onTargetPosition": bit(telegram.STATUS_ON_TARGET, lambda s: s.axes > 0 and all(s.on_target)),
+            "driverState": lambda s: self._node(s.driver_state, s.state),
+            "workingMode": lambda s: self._node(s.driver_mode, s.mode),
+            "errorCode": lambda s: self._node(s.error_code, _first(faults.errors)),
+            "warningCode": lambda s: self._node([faults.drive_warning(i) for i in range(s.axes)],
+                                                _first(faults.warnings)),
+            "targetPosition": lambda s: _at_least_five([self._counts(i, deg)
+                                                        for i, deg in enumerate(s.target_position_deg)]),
+            "actualTorque": lambda s: _at_least_five(s.torque_counts),
+            "actualFrequency": lambda s: _at_least_five([self._whole(f) for f in s.frequency_microsteps_s]),
+            "actualPosition": lambda s: list(s.position_counts),
+            "actualPositionDeg": lambda s: [self._rounded(deg) for deg in s.position_deg],
+            "axesX": lambda s: 0.0, "axesY": lambda s: 0.0, "axesZ": lambda s: 0.0, "axesG": lambda s: 0.0,
+            "batteryStatus": lambda s: self._rounded(s.battery_percent),
+            "axisNumberTest": lambda s: s.axes,
+            "ipAddress": lambda s: self.address,
+            **{name: lambda s: None for name in ("errorTest", "errorData", "warningTest", "warningData")},
+        }
+        for row in hmi.DATA_FIELDS:
+            if row.settings:
+                builders[row.name] = lambda s, row=row: self._object(row)  # type: ignore[misc]
+        return builders
+
+    def _node(self, values: Any, master: int) -> list[int]:
+        """Per node: axes 1..5, then the master; N + 1 elements above five axes."""
+        return [*values, *(0,) * (hmi.MAP_AXES - len(values)), master]
+
+    def _whole(self, value: float) -> int | None:
+        if math.isfinite(value):
+            return round(value)
+        self._counters.add("nan_replaced")
+        return None
+
+    def _rounded(self, value: float) -> float | None:
+        if math.isfinite(value):
+            return round(value, 1)
+        self._counters.add("nan_replaced")
+        return None
+
+    def _counts(self, axis: int, position_deg: float) -> int | None:
+        if not math.isfinite(position_deg):
+            self._counters.add("nan_replaced")
+            return None
+        if axis >= self.facts.axes:
+            return 0
+        try:
+            return self.facts.counts(axis, position_deg)
+        except ValueError:
+            return INT16_MAX if position_deg > 0 else INT16_MIN
+
+    def _object(self, row: hmi.DataField) -> msgspec.Raw:
+        found = self._objects.get(row.name)
+        if found is None:
+            axes = max(self.facts.axes, hmi.CLIENT_DATA_RANGE_AXES)
+            values = {key: self._setting(setting, name, i)
+                      for setting in (hmi.SETTING[name] for name in row.settings)
+                      for i, (key, name) in enumerate(zip(setting.keys(axes), setting.names(axes), strict=True))}
+            found = self._objects[row.name] = msgspec.Raw(_encode(values))
+        return found
+
+    def _setting(self, row: Setting, name: str, axis: int) -> Any:
+        value = self._store.get(name, row.default)
+        if value is None and row.name in {"range_minimum_deg", "range_maximum_deg"}:  # never set: the hard limits
+            if axis >= self.facts.axes:
+                return 0
+            facts = self.facts.axis[axis]
+            return round(facts.minimum_deg if row.name == "range_minimum_deg" else facts.maximum_deg, 1)
+        return value
+
+    def _fault_lists(self, message: dict[str, Any]) -> tuple[msgspec.Raw, msgspec.Raw]:
+        """Both lists, encoded once per change. They go out twice each, within what DATA_BYTES leaves.
+
+        What does not fit loses its long texts first, then its place: the gravest errors stay whole; `state` has all.
+        """
+        # The lengths of numbers vary by some bytes from tick to tick: steps of 256 keep the lists from flickering.
+        room = (hmi.DATA_BYTES - RESERVE_BYTES - len(_encode(message))) // 256 * 256
+        if self._lists is None or self._lists[0] != (self._faults.version, room):
+            errors, left = fit(self._faults.errors, room // 2)
+            warnings, _ = fit(self._faults.warnings, left)
+            self._lists = ((self._faults.version, room), errors, warnings)
+        return self._lists[1], self._lists[2]
+
+
+def fit(active: list[Active], room: int) -> tuple[msgspec.Raw, int]:
+    """As many entries as fit `room` bytes, in order, short ones where whole ones do not; and the room left."""
+    entries = []
+    for item in active:
+        for brief in (False, True):
+            text = _encode(item.as_entry(brief=brief))
+            if len(text) + 1 <= room:
+                entries.append(text)
+                room -= len(text) + 1
+                break
+        else:
+            break
+    return msgspec.Raw(b"[" + b",".join(entries) + b"]"), room
+
+
+def _first(active: list[Active]) -> int:
+    """Code of the first fault that is the master's own, 0 none."""
+    return next((item.code for item in active if not item.drive), 0)
+
+
+def _at_least_five(values: Any) -> list[Any]:
+    return [*values, *(0,) * (hmi.MAP_AXES - len(values))]

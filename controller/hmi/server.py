@@ -1,0 +1,135 @@
+"""The HMI thread from outside: start, stop, the arm's facts, and whether it is alive.
+
+Thread contract: these methods are called from the main thread. The server's libraries (200 ms of imports) are loaded
+in the HMI thread itself, so the control loop is running long before. That thread reads the core through its own reader,
+pushes commands and can stop the arm; it cannot make the control thread wait.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from controller.arm import ArmFacts
+from controller.hmi.options import HmiOptions, check_options
+from controller.store import Store
+
+if TYPE_CHECKING:
+    from controller._core import Core
+    from controller.hmi.service import Service
+
+__all__ = ["HmiOptions", "HmiServer", "check_options"]
+ALIVE_S = 2.0
+SEND_BUFFER_BYTES = 32768  # small, so that a client that does not read shows within seconds
+log = logging.getLogger(__name__)
+
+
+class HmiServer:
+    """The Socket.IO server in a thread of its own. ValueError when the options are not safe together."""
+
+    def __init__(self, core: Core, options: HmiOptions, store: Store, facts: ArmFacts) -> None:
+        check_options(options)
+        self._core, self._options, self._store, self._facts = core, options, store, facts
+        self._thread: threading.Thread | None = None
+        self._service: Service | None = None
+        self._listening = threading.Event()
+        self._failure: BaseException | None = None
+        self.address = ""
+
+    def start(self) -> None:
+        """Returns once the socket is listening; OSError says what is wrong with the address and what to do."""
+        listener = self._listen()
+        host, port = listener.getsockname()[:2]
+        self.address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        self._thread = threading.Thread(target=self._run, args=(listener,), name="hmi", daemon=True)
+        self._thread.start()
+        self._listening.wait()
+        if self._failure is not None:
+            raise OSError(f"HMI server on {self.address}: {self._failure}") from self._failure
+
+    def stop(self, timeout_s: float = 2.0) -> bool:
+        """Disconnect everyone and end the thread; False when it did not end in time."""
+        if self._thread is None:
+            return True
+        if self._service is not None:
+            self._service.quit()
+        self._thread.join(timeout_s)
+        if self._thread.is_alive():
+            log.error("the HMI thread did not end within %g s", timeout_s)
+            return False
+        self._thread = None
+        return True
+
+    def set_arm(self, facts: ArmFacts) -> None:
+        """The arm as the latest bring-up found it."""
+        self._facts = facts
+        if self._service is not None:
+            self._service.arm_changed(facts)
+
+    def alive(self) -> bool:
+        """Whether the HMI thread did its round within the last two seconds (for the service watchdog)."""
+        service, thread = self._service, self._thread
+        return (service is not None and thread is not None and thread.is_alive()
+                and time.monotonic() - service.last_round_s < ALIVE_S)
+
+    def _listen(self) -> socket.socket:
+        options = self._options
+        family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # accepted ones inherit it
+            listener.bind((options.host, options.port))
+            listener.listen(128)
+            listener.setblocking(False)
+        except OSError as error:
+            listener.close()
+            where = f"{options.host} port {options.port}"
+            if error.errno == errno.EADDRINUSE:
+                text = (f"{where} is in use by another program (another allyarm?): stop that one, or choose another "
+                        "port with --hmi-port or hmi.port; 0 takes a free one")
+            elif error.errno in {errno.EADDRNOTAVAIL, None} or isinstance(error, socket.gaierror):
+                text = f"{options.host} is not an address of this machine: set hmi.host, 127.0.0.1 is the default"
+            elif error.errno == errno.EACCES:
+                text = f"{where} needs more rights: choose a port above 1023 with --hmi-port or hmi.port"
+            else:
+                text = f"{where}: {error.strerror}"
+            raise OSError(error.errno or 0, text) from None
+        return listener
+
+    def _run(self, listener: socket.socket) -> None:
+        try:
+            import asyncio
+
+            import uvloop
+
+            from controller.hmi.service import Service
+
+            runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+            loop = runner.get_loop()
+        except BaseException as error:
+            listener.close()
+            self._failure = error
+            self._listening.set()
+            return
+        try:
+            service = Service(self._core, self._options, self._store, self._facts, loop)
+            runner.run(service.serve(listener, lambda: self._opened(service)))
+        except BaseException as error:
+            if self._listening.is_set():
+                log.exception("the HMI thread ended by a fault; the control loop goes on")
+            self._failure = error
+        finally:
+            self._service = None
+            runner.close()
+            self._listening.set()
+
+    def _opened(self, service: Service) -> None:
+        self._service = service
+        if service.facts is not self._facts:  # a bring-up finished meanwhile
+            service.arm_changed(self._facts)
+        self._listening.set()

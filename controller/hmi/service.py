@@ -1,0 +1,361 @@
+"""What runs inside the HMI thread: receives packets, calls the handlers, answers, and goes its round.
+
+Thread contract: everything here runs in the HMI thread, except `quit` and `arm_changed`, which only post to its loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from aiohttp import web
+
+from controller.arm import ArmFacts
+from controller.hmi.access import Access
+from controller.hmi.broadcast import Broadcast, own_ipv4
+from controller.hmi.clients import FLOOD_GRACE_S, Client, ControlToken, Refused
+from controller.hmi.counters import Counters, logger
+from controller.hmi.faultlist import FaultList
+from controller.hmi.handlers import Handlers, Outcome, Sent, is_stop
+from controller.hmi.options import HmiOptions
+from controller.hmi.payload import DataMessage
+from controller.hmi.results import Results
+from controller.hmi.state import Holder, StateBuilder
+from controller.hmi.transport import SocketServer
+from controller.hmi.web import Pages
+from controller.spec import hmi
+from controller.spec.hmi import Notice
+from controller.store import Store, StoreError
+
+if TYPE_CHECKING:
+    from controller._core import Core, State
+
+ROUND_S = 0.1  # longest time between two rounds
+RESULT_POLL_S = 0.002
+STALE_S = 0.5
+SLOW_ROUND_S = 1.0
+CONNECT_LIMIT_S = 10.0
+STRANGER_PACKETS = 20
+Answer = Callable[[dict[str, object]], None]
+
+
+@dataclass(slots=True)
+class Reply:
+    """How one message is answered: its acknowledgement if it asked for one, and whether a refusal is also shown."""
+
+    answer: Answer | None = None
+    visible: bool = True
+
+    def give(self, result: dict[str, object]) -> bool:
+        """Send the acknowledgement, once; False when there is none (any more)."""
+        if self.answer is None:
+            return False
+        self.answer(result)
+        self.answer = None
+        return True
+
+
+log = logger("controller.hmi")
+
+
+class Service:
+    """The whole server on one event loop."""
+
+    def __init__(self, core: Core, options: HmiOptions, store: Store, facts: ArmFacts,
+                 loop: asyncio.AbstractEventLoop) -> None:
+        self._core, self._options, self._store, self._loop = core, options, store, loop
+        self._counters = Counters()
+        self._faults = FaultList()
+        self._results = Results()
+        self._reader = core.reader()
+        self._state: State | None = None
+        self._advanced_s = -STALE_S
+        self._clients: dict[str, Client] = {}
+        self._by_key: dict[str, Client] = {}
+        self._strangers: dict[str, tuple[float, int]] = {}
+        self._last_number = 0
+        self._ended = asyncio.Event()
+        self.last_round_s = time.monotonic()
+        self._next_round_s = 0.0
+        self._next_slow_s = 0.0
+        self._polling = False
+        access = Access(options)
+        self._access = access
+        self._server = SocketServer(self, access, self._counters)
+        self._control = ControlToken(self._control_lost)
+        self._handlers = Handlers(core, store, self._control, self._counters,
+                                  latest=self._latest, changed=self._settings_changed)
+        self._payload = DataMessage(store, self._faults, self._counters)
+        self._builder = StateBuilder(self._faults, self._counters)
+        self._broadcast = Broadcast(
+            self._server, self._counters, options.stalled_s,
+            data=lambda: self._payload.encode(self._payload.build(self._state)),
+            state=lambda: b'42["state",' + msgspec.json.encode(self.state_message()) + b"]",
+            notice=self._notice_message)
+        self._pages = Pages(access, self._counters, state=self.state_message, running=self._running,
+                            stop=self._handlers.stop)
+        self._set_facts(facts)
+
+    # -- from the main thread
+
+    def quit(self) -> None:
+        """End `serve`."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed already
+            self._loop.call_soon_threadsafe(self._ended.set)
+
+    def arm_changed(self, facts: ArmFacts) -> None:
+        """A bring-up is done: conversions are others, and the control loop needs the stored limits."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._set_facts, facts)
+
+    # -- life
+
+    async def serve(self, listener: socket.socket, opened: Callable[[], None]) -> None:
+        """Serve on `listener` until `quit`."""
+        self._loop.set_exception_handler(lambda loop, context: log.error(
+            "unexpected: %s", context.get("message"), exc_info=context.get("exception")))
+        app = web.Application(middlewares=[self._pages.guard], logger=log)
+        self._server.attach(app, socketio_path=hmi.PATH)
+        self._pages.add_to(app)
+        runner = web.AppRunner(app, access_log=None, logger=log, shutdown_timeout=0.2, handle_signals=False)
+        await runner.setup()
+        try:
+            await web.SockSite(runner, listener).start()
+            self._next_round_s = self._loop.time()
+            self._round()
+            opened()
+            await self._ended.wait()
+        finally:
+            for key in list(self._server.eio.sockets):
+                self._server.cut(key)
+            await self._server.shutdown()
+            await runner.cleanup()
+
+    def _round(self) -> None:
+        """One round: read the core, look after clients, send what is due, plan the next."""
+        if self._ended.is_set():
+            return
+        try:
+            self._do_round(time.monotonic())
+        except Exception:
+            self._counters.add("internal_errors")
+            log.exception("fault in the HMI's round")
+        fastest = max((max(client.data_hz, client.state_hz) for client in self._clients.values()), default=0.0)
+        period_s = min(ROUND_S, 1.0 / fastest) if fastest else ROUND_S
+        now_s = self._loop.time()
+        self._next_round_s = max(self._next_round_s + period_s, now_s + 0.2 * period_s)
+        self._loop.call_at(self._next_round_s, self._round)
+
+    def _do_round(self, now_s: float) -> None:
+        self.last_round_s = now_s
+        self._read_core(now_s)
+        self._results.tick(now_s)
+        self._handlers.tick()
+        state = self._state
+        self._control.tick(now_s, state is not None and any(state.moving))
+        for client in list(self._clients.values()):
+            if client.flooding_since_s is not None and now_s - client.flooding_since_s > FLOOD_GRACE_S:
+                self._counters.add("dropped")
+                self._server.cut(client.key)
+        self._broadcast.send_due(list(self._clients.values()), now_s)
+        if now_s >= self._next_slow_s:
+            self._next_slow_s = now_s + SLOW_ROUND_S
+            self._slow_round(now_s)
+
+    def _slow_round(self, now_s: float) -> None:
+        self._payload.address = own_ipv4()
+        self._builder.statistics = self._core.statistics()
+        self._builder.realtime = self._core.realtime()
+        sessions = self._server.eio.sockets
+        self._strangers = {key: seen for key, seen in self._strangers.items() if key in sessions}
+        for key in list(sessions):
+            if key not in self._by_key:
+                since, _ = self._strangers.setdefault(key, (now_s, 0))
+                if now_s - since > CONNECT_LIMIT_S:
+                    self._counters.refuse("no_connect")
+                    self._server.cut(key)
+
+    def _read_core(self, now_s: float) -> None:
+        """Every record since the last time: results and drive codes show in one record only."""
+        newest = None
+        while (state := self._reader.next()) is not None:
+            newest = state
+            self._faults.follow(state)
+            self._results.follow(state)
+        if newest is not None:
+            self._state, self._advanced_s = newest, now_s
+
+    # -- what others ask
+
+    def _latest(self) -> State | None:
+        """The newest record, None when the loop has not advanced lately."""
+        self._read_core(time.monotonic())
+        return self._state if self._running() else None
+
+    def _running(self) -> bool:
+        now_s = time.monotonic()
+        self._read_core(now_s)
+        return now_s - self._advanced_s < STALE_S
+
+    def state_message(self) -> Any:
+        """The `state` message of this moment."""
+        holder = self._control.holder
+        counts = {"clients": len(self._clients), "records_lost": self._reader.lost, **self._counters.as_dict()}
+        return self._builder.build(
+            self._state, running=self._running(), counts=counts, store_problem=self._store.problem,
+            holder=Holder(holder.number if holder else None, holder.name if holder else ""))
+
+    def _notice_message(self, notice: dict[str, object]) -> bytes:
+        return self._payload.encode({**self._payload.build(self._state), hmi.NOTICE_FIELD: notice})
+
+    @property
+    def facts(self) -> ArmFacts:
+        return self._handlers.facts
+
+    def _set_facts(self, facts: ArmFacts) -> None:
+        self._handlers.facts = self._payload.facts = self._builder.facts = facts
+        self._payload.settings_changed()
+        self._handlers.apply_settings()
+
+    def _settings_changed(self) -> None:
+        self._payload.settings_changed()
+
+    def _control_lost(self, client: Client) -> None:
+        self._handlers.end_motion(client)
+
+    # -- transport.Receiver
+
+    def packet_came(self, key: str, size: int) -> None:
+        """Every packet, before anything looks into it."""
+        now_s = time.monotonic()
+        client = self._by_key.get(key)
+        if client is None:
+            since, count = self._strangers.get(key, (now_s, 0))
+            self._strangers[key] = (since, count + 1)
+            if count >= STRANGER_PACKETS:
+                self._counters.refuse("no_connect")
+                self._server.cut(key)
+            return
+        if size > hmi.MESSAGE_BYTES:
+            self._refuse(client, Refused(Notice.TOO_LARGE, "", f"allowed are {hmi.MESSAGE_BYTES} bytes"), Reply())
+        elif not client.within_rate(now_s) and client.flooding_since_s == now_s:
+            self._refuse(client, Refused(Notice.RATE, "", f"more than {hmi.MESSAGES_PER_S} messages per second: this "
+                                         "client is disconnected; only stop is still taken"), Reply())
+
+    def malformed(self, key: str, why: str) -> None:
+        """A packet that is none; its connection ends."""
+        self._counters.refuse("malformed")
+        log.warning("malformed packet refused: %s", why[:200])
+
+    async def connected(self, key: str, sid: str, request: web.Request, auth: object) -> str:
+        """A client joins the namespace; the text says why not."""
+        if not self._access.token_good(request.headers, auth):
+            self._counters.refuse("token")
+            self._loop.call_later(0.5, self._server.cut, key)
+            return "a token is needed: pass auth {token} or a bearer header"
+        if len(self._clients) >= self._options.max_clients:
+            self._counters.refuse("clients")
+            self._loop.call_later(0.5, self._server.cut, key)
+            return f"already {self._options.max_clients} clients are connected"
+        now_s = time.monotonic()
+        self._last_number += 1
+        client = Client(self._last_number, key, sid, request.remote or "?", now_s, data_hz=self._options.rate_hz,
+                        data_due_s=now_s, allowance_s=now_s)
+        self._clients[sid] = self._by_key[key] = client
+        self._strangers.pop(key, None)
+        self._counters.add("connections")
+        return ""
+
+    def disconnected(self, sid: str) -> None:
+        """A client is gone: whatever it moved ends."""
+        client = self._clients.pop(sid, None)
+        if client is None:
+            return
+        self._by_key.pop(client.key, None)
+        self._results.forget(client)
+        self._control.release(client)
+
+    def event(self, key: str, sid: str, name: object, args: list[object], answer: Answer | None) -> None:
+        """One event of a client. Never raises; a stop is acted on before anything else."""
+        client = self._clients.get(sid)
+        if client is None:
+            return
+        self._counters.add("messages")
+        reply = Reply(answer, visible=answer is None or name != hmi.COMMAND)
+        message = args[0] if args else None
+        now_s = time.monotonic()
+        if is_stop(name, message):
+            self._handlers.stop()
+            self._control.used(client, now_s)
+            reply.give({"ok": True})
+            return
+        if client.flooding_since_s is not None:
+            self._counters.refuse(Notice.RATE.name.lower())
+            return
+        try:
+            self._finish(client, self._dispatch(client, name, message, now_s), reply)
+        except Refused as refused:
+            self._refuse(client, refused, reply)
+        except Exception:
+            self._counters.add("internal_errors")
+            log.exception("fault while handling a message")
+            self._refuse(client, Refused(Notice.INTERNAL, "", Notice.INTERNAL.doc), reply)
+
+    def _dispatch(self, client: Client, name: object, message: object, now_s: float) -> Outcome:
+        if name == hmi.RESPONSE:
+            return self._handlers.response(client, message, now_s)
+        if name == hmi.COMMAND:
+            return self._handlers.command(client, message, now_s)
+        raise Refused(Notice.UNKNOWN, "", f"no such event; clients send `{hmi.RESPONSE}` or `{hmi.COMMAND}`")
+
+    # -- answers
+
+    def _finish(self, client: Client, outcome: Outcome, reply: Reply) -> None:
+        if isinstance(outcome, Sent):
+            self._results.expect(outcome.sequence, client, time.monotonic(),
+                                 lambda client, refused: self._settle(client, refused, reply))
+            if not self._polling:
+                self._polling = True
+                self._loop.call_later(RESULT_POLL_S, self._poll_results)
+        elif isinstance(outcome, Future):
+            outcome.add_done_callback(
+                lambda future: self._loop.call_soon_threadsafe(self._saved, client, future, reply))
+        else:
+            reply.give({"ok": True, **(outcome or {})})
+
+    def _poll_results(self) -> None:
+        now_s = time.monotonic()
+        self._read_core(now_s)
+        self._results.tick(now_s)
+        self._polling = self._results.waiting > 0
+        if self._polling:
+            self._loop.call_later(RESULT_POLL_S, self._poll_results)
+
+    def _settle(self, client: Client, refused: Refused | None, reply: Reply) -> None:
+        if refused is not None:
+            self._refuse(client, refused, reply)
+        else:
+            reply.give({"ok": True})
+
+    def _saved(self, client: Client, future: Future[None], reply: Reply) -> None:
+        error = future.exception()
+        if error is None:
+            reply.give({"ok": True})
+            return
+        text = str(error) if isinstance(error, StoreError) else Notice.NOT_SAVED.doc
+        self._refuse(client, Refused(Notice.NOT_SAVED, "", text), reply)
+
+    def _refuse(self, client: Client, refused: Refused, reply: Reply) -> None:
+        """Count it, and tell the client: by its acknowledgement, by a notice for the page, or both."""
+        self._counters.refuse(refused.notice.name.lower())
+        answered = reply.give({"ok": False, "error": refused.as_error()})
+        if reply.visible or not answered:
+            client.notices.append(refused.as_notice())
+            self._broadcast.send_notice(client, time.monotonic())

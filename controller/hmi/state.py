@@ -1,0 +1,167 @@
+"""The typed `state` message: the rows of spec/record.py with proper types, one object per axis, and what is around.
+
+Rows per axis become fields of `axis[i]`, the others fields of the message; a code becomes its name, a flag a boolean,
+a bit set a list of words. The structs are made from the rows, and the JSON Schema from the structs.
+Thread contract: HMI thread only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from controller.arm import ArmFacts
+from controller.hmi.counters import Counters
+from controller.hmi.faultlist import Active, FaultList
+from controller.hmi.payload import empty_state
+from controller.spec import hmi, modes, record, telegram
+from controller.spec.coded import Coded
+
+if TYPE_CHECKING:
+    from controller._core import State
+
+CODES: dict[str, type[Coded]] = {
+    "driver_state": modes.DriverState, "driver_mode": modes.DriverMode, "state": modes.MasterState,
+    "mode": modes.MasterMode, "bus_state": modes.BusState, "stop_category": modes.StopCategory,
+    "last_reason": modes.Reason, "last_command_result": modes.CommandResult, "last_command_kind": modes.CommandKind,
+}
+FLAGS = {"on_target", "moving", "motor_power"}
+LEFT_OUT = {"faults", "fault_cycle", "fault_count"}  # they are the list `faults`
+
+
+class FaultEntry(msgspec.Struct, frozen=True):
+    """An active error or warning; `axis` is 1-based, null the master; `category` the stop category."""
+
+    code: int
+    axis: int | None
+    warning: bool
+    category: int
+    since: str
+    message: str
+    description: str
+    cause: str
+    solution: str
+
+
+class Inputs(msgspec.Struct, frozen=True):
+    """Contacts as the base board sees them."""
+
+    button_closed: bool
+    contacts_closed: bool
+    enable_seen: bool
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """Who has control: null when nobody."""
+
+    client: int | None
+    name: str
+
+
+def _number_type(row: record.Field) -> Any:
+    return float | None if row.ctype in {"double", "float"} else int
+
+
+def _type(row: record.Field) -> Any:
+    if row.name in CODES:
+        return str
+    if row.name in FLAGS:
+        return bool
+    if row.name == "bus_faults":
+        return dict[str, int]
+    if row.name == "blockers":
+        return list[str]
+    if row.name == "inputs":
+        return Inputs
+    return _number_type(row) if row.count in {0, record.PER_AXIS} else list[_number_type(row)]  # type: ignore[misc]
+
+
+AXIS_ROWS = tuple(row for row in record.FIELDS if row.count == record.PER_AXIS)
+TOP_ROWS = tuple(row for row in record.FIELDS if row.count != record.PER_AXIS and row.name not in LEFT_OUT)
+AxisState: Any = msgspec.defstruct(
+    "AxisState", [("axis", int), *((row.name, _type(row)) for row in AXIS_ROWS),
+                  ("minimum_deg", float | None), ("maximum_deg", float | None)],
+    frozen=True, namespace={"__doc__": "One axis; `axis` is its 1-based number, the limits are the hard ones."})
+StateMessage: Any = msgspec.defstruct(
+    "StateMessage", [
+        ("contract_version", str), ("running", bool), ("serial", str), ("board_version", str),
+        *((row.name, _type(row)) for row in TOP_ROWS), ("axis", list[AxisState]), ("faults", list[FaultEntry]),
+        ("control", Holder), ("realtime", dict[str, Any]), ("statistics", dict[str, Any]), ("hmi", dict[str, Any]),
+        ("store_problem", str)],
+    frozen=True, namespace={"__doc__": "The whole state of the controller. Units are in the names."})
+
+
+def blocker_words(bits: int) -> list[str]:
+    """The active blockers in words."""
+    return [blocker.doc for blocker in modes.Blocker if bits >> blocker & 1]
+
+
+def _name(table: type[Coded]) -> Callable[[int], str]:
+    names = {int(member): member.name for member in table}
+    return lambda code: names.get(code, f"UNKNOWN_{code}")
+
+
+class StateBuilder:
+    """Makes StateMessage from a record. `realtime`, `statistics` and `counts` are whatever was last asked of them."""
+
+    def __init__(self, faults: FaultList, counters: Counters) -> None:
+        self.facts = ArmFacts("", "", ())
+        self.realtime: dict[str, Any] = {}
+        self.statistics: dict[str, Any] = {}
+        self._faults, self._counters = faults, counters
+        self._top = [(row.name, self._converter(row)) for row in TOP_ROWS]
+        self._axis = [(row.name, self._converter(row)) for row in AXIS_ROWS]
+
+    def build(self, state: State | None, *, running: bool, holder: Holder, counts: dict[str, Any],
+              store_problem: str) -> Any:
+        """The message; with no record yet every number is 0 and `running` false."""
+        if state is None:
+            state = empty_state(max(1, self.facts.axes))
+        columns = [(name, convert, getattr(state, name)) for name, convert in self._axis]
+        axes = [AxisState(axis=i + 1, minimum_deg=self._limit(i, "minimum_deg"),
+                          maximum_deg=self._limit(i, "maximum_deg"),
+                          **{name: convert(values[i]) for name, convert, values in columns})
+                for i in range(state.axes)]
+        return StateMessage(
+            contract_version=hmi.CONTRACT_VERSION, running=running, serial=self.facts.serial,
+            board_version=self.facts.version, axis=axes,
+            faults=[_entry(item) for item in (*self._faults.errors, *self._faults.warnings)], control=holder,
+            realtime=self.realtime, statistics=self.statistics, hmi=counts, store_problem=store_problem,
+            **{name: convert(getattr(state, name)) for name, convert in self._top})
+
+    def _limit(self, axis: int, name: str) -> float | None:
+        return getattr(self.facts.axis[axis], name) if axis < self.facts.axes else None
+
+    def _converter(self, row: record.Field) -> Callable[[Any], Any]:
+        if row.name in CODES:
+            return _name(CODES[row.name])
+        if row.name in FLAGS:
+            return bool
+        if row.name == "bus_faults":
+            names = [fault.name.lower() for fault in modes.BusFault]
+            return lambda counts: dict(zip(names, counts, strict=False))
+        if row.name == "blockers":
+            return blocker_words
+        if row.name == "inputs":
+            return lambda bits: Inputs(bool(bits & telegram.INPUT_BUTTON), bool(bits & telegram.INPUT_CONTACTS),
+                                       bool(bits & telegram.INPUT_ENABLE))
+        if row.ctype in {"double", "float"}:
+            return self._finite
+        return lambda value: value
+
+    def _finite(self, value: float) -> float | None:
+        if math.isfinite(value):
+            return round(value, 6)
+        self._counters.add("nan_replaced")
+        return None
+
+
+def _entry(item: Active) -> FaultEntry:
+    row = item.row()
+    kind = "warning" if item.warning else "error"
+    return FaultEntry(item.code, item.axis or None, item.warning, item.category, item.since,
+                      row.message if row else f"Unknown {kind} {item.code}", row.description if row else "",
+                      row.cause if row else "", row.solution if row else "")

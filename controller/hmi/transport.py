@@ -1,0 +1,287 @@
+"""python-socketio with the edges we need: no compression, checked packets, and frames written straight to a client.
+
+Every packet passes `packet_problem` before the library sees it, events go to one function in the order they came, and
+what the library would queue without bound for a client that does not read is skipped instead.
+Thread contract: everything here runs in the HMI thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, Protocol
+
+import engineio
+import engineio.async_drivers.aiohttp as driver
+import engineio.async_socket
+import engineio.base_socket
+import engineio.packet
+import msgspec
+import socketio
+import socketio.packet
+from aiohttp import WSMsgType, web
+
+from controller.hmi.access import Access
+from controller.hmi.counters import Counters, logger
+from controller.spec import hmi
+
+# The library times pings by the wall clock; a step of it would drop every client and so end their motions.
+engineio.async_socket.time = engineio.base_socket.time = SimpleNamespace(time=time.monotonic)
+
+PING_INTERVAL_S, PING_TIMEOUT_S = 5, 5
+WEBSOCKET_BYTES = 8 * hmi.MESSAGE_BYTES  # between the two limits a refusal can still be answered
+TEXT_FRAME = 0x81
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder()
+log = logger("controller.hmi.socketio")
+log.setLevel(logging.WARNING)  # below it the library writes every packet
+
+
+class Json:
+    """The library's `json` interface on msgspec: strict, and NaN or Infinity become null."""
+
+    @staticmethod
+    def dumps(value: object, separators: object = None) -> str:
+        return _encoder.encode(value).decode()
+
+    @staticmethod
+    def loads(text: str | bytes) -> object:
+        try:
+            return _decoder.decode(text)
+        except (RecursionError, UnicodeError) as error:
+            raise ValueError(str(error)) from None
+
+
+class Packet(socketio.packet.Packet):  # type: ignore[misc]
+    """Our own class because the library sets `json` on it for the whole process."""
+
+    json = Json
+    uses_binary_events = False
+
+
+class Receiver(Protocol):
+    """What the server does with packets; `key` is the Engine.IO session."""
+
+    def packet_came(self, key: str, size: int) -> None: ...
+    def malformed(self, key: str, why: str) -> None: ...
+    async def connected(self, key: str, sid: str, request: web.Request, auth: object) -> str: ...
+    def disconnected(self, sid: str) -> None: ...
+    def event(self, key: str, sid: str, name: object, args: list[object],
+              answer: Callable[[dict[str, object]], None] | None) -> None: ...
+
+
+def text_frame(text: bytes) -> bytes:
+    """One unmasked WebSocket text frame (RFC 6455, 5.2), as a server sends it."""
+    size = len(text)
+    if size < 126:
+        head = bytes((TEXT_FRAME, size))
+    elif size < 65536:
+        head = bytes((TEXT_FRAME, 126)) + size.to_bytes(2, "big")
+    else:
+        head = bytes((TEXT_FRAME, 127)) + size.to_bytes(8, "big")
+    return head + text
+
+
+def packet_problem(packet: str | bytes) -> str:
+    """Why an Engine.IO packet is refused, "" when it is well-formed (of the few kinds that clients really send)."""
+    if not isinstance(packet, str):
+        return "binary packets are not used here"
+    kind = packet[:1]
+    if kind == "4":
+        return "" if packet[1:2] in {"0", "1", "2"} else "a Socket.IO packet is CONNECT, DISCONNECT or EVENT"
+    if kind == "2":
+        return "" if packet == "2probe" else "only the server pings"
+    if kind in {"1", "3", "5", "6"} and kind:
+        return "" if len(packet) == 1 else "a control packet carries no data"
+    return "unknown Engine.IO packet type"
+
+
+class Link:
+    """One WebSocket under the library, without compression, and a way around its queue for prebuilt frames."""
+
+    def __init__(self, handler: Callable[[Link], Any], server: Engine) -> None:
+        self._handler = handler
+        self._server = server
+        self._engine_socket: Any = handler.__self__  # type: ignore[attr-defined]
+        self._upgrade = self._engine_socket.connected
+        self._opened = self._upgrade
+        self._socket = web.WebSocketResponse(compress=False, max_msg_size=WEBSOCKET_BYTES, timeout=2.0)
+        self._transport: asyncio.Transport | None = None
+
+    async def __call__(self, environ: dict[str, Any]) -> web.WebSocketResponse:
+        request: web.Request = environ["aiohttp.request"]
+        await self._socket.prepare(request)
+        self.environ = environ
+        self._transport = request.transport
+        self._server.links[self._engine_socket.sid] = self
+        try:
+            await self._handler(self)
+        finally:
+            self._server.links.pop(self._engine_socket.sid, None)
+        return self._socket
+
+    async def close(self) -> None:
+        await self._socket.close()
+
+    async def send(self, message: str) -> None:
+        await self._socket.send_str(message)
+        if message.startswith("40"):
+            self._opened = True  # a frame before the CONNECT packet would reach a client that is not there yet
+
+    async def wait(self) -> str:
+        """The next packet; OSError makes the library end the connection in good order."""
+        message = await self._socket.receive()
+        key = self._engine_socket.sid
+        if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
+            self._server.receiver.packet_came(key, len(message.data))
+            if not (problem := packet_problem(message.data)):
+                return str(message.data)
+            self._server.receiver.malformed(key, problem)
+        elif message.type is WSMsgType.ERROR:
+            self._server.receiver.malformed(key, f"WebSocket: {message.data}")
+        raise OSError("closed")
+
+    @property
+    def ready(self) -> bool:
+        """Whether frames may be written now: upgraded, told so, and nothing of the library waiting."""
+        return bool(self._opened and self._engine_socket.upgraded and self._engine_socket.queue.empty()
+                    and not self._socket.closed)
+
+    def unsent(self) -> int:
+        """Bytes that the client has not taken from us yet."""
+        return self._transport.get_write_buffer_size() if self._transport else 0
+
+    def write(self, frame: bytes) -> None:
+        """Write one prebuilt frame. Ask `ready` and `unsent` first."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(frame)
+
+    def abort(self) -> None:
+        """Cut the connection without waiting for the client."""
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class Body:
+    """A request body that was read and checked before the library reads it."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    async def read(self, length: int = -1) -> bytes:
+        return self._body[:length] if length >= 0 else self._body
+
+
+class Engine(engineio.AsyncServer):  # type: ignore[misc]
+    """Engine.IO server whose packets are checked before it decodes them."""
+
+    receiver: Receiver
+    access: Access
+    counters: Counters
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.links: dict[str, Link] = {}
+        self._async: dict[str, Any] = {**driver._async, "websocket": Link, "translate_request": self._translate}
+
+    async def _translate(self, request: web.Request) -> dict[str, Any]:
+        """aiohttp request -> the library's environ; refuses by HTTP error what it would choke on."""
+        if not self.access.host_allowed(request.host):
+            raise self._refuse("host", web.HTTPForbidden(text="the Host header does not name this machine"))
+        if not self.access.origin_allowed(request.headers.get("Origin"), request.host):
+            raise self._refuse("origin", web.HTTPForbidden(text="this origin is not allowed: see hmi.allowed_origins"))
+        if "j" in request.query:
+            raise self._refuse("jsonp", web.HTTPBadRequest(text="JSONP is not offered: use websocket or polling"))
+        environ: dict[str, Any] = driver.translate_request(request)
+        if request.method == "POST":
+            body = await request.content.read(hmi.MESSAGE_BYTES + 1)
+            while len(body) <= hmi.MESSAGE_BYTES and not request.content.at_eof():
+                body += await request.content.read(hmi.MESSAGE_BYTES + 1 - len(body))
+            key = request.query.get("sid", "")
+            self.receiver.packet_came(key, len(body))
+            if len(body) > hmi.MESSAGE_BYTES:
+                raise web.HTTPRequestEntityTooLarge(hmi.MESSAGE_BYTES, len(body))
+            try:
+                packets = body.decode().split("\x1e")
+            except UnicodeDecodeError:
+                packets = [""]
+            for packet in packets:
+                if problem := packet_problem(packet):
+                    self.receiver.malformed(key, problem)
+                    raise web.HTTPBadRequest(text=problem)
+            for _ in packets[1:]:
+                self.receiver.packet_came(key, 0)
+            environ["wsgi.input"] = Body(body)
+            environ["CONTENT_LENGTH"] = str(len(body))
+        return environ
+
+    def _refuse(self, kind: str, error: web.HTTPException) -> web.HTTPException:
+        self.counters.refuse(kind)
+        return error
+
+
+class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
+    """Socket.IO server that hands every event, in order, to a Receiver."""
+
+    def __init__(self, receiver: Receiver, access: Access, counters: Counters) -> None:
+        super().__init__(
+            async_mode="aiohttp", serializer=Packet, async_handlers=False, namespaces=["/"], logger=log,
+            engineio_logger=log, max_http_buffer_size=hmi.MESSAGE_BYTES, http_compression=False,
+            ping_interval=PING_INTERVAL_S, ping_timeout=PING_TIMEOUT_S, cors_credentials=False,
+            cors_allowed_origins=lambda origin, environ: access.origin_allowed(origin, environ.get("HTTP_HOST", "")))
+        self.eio.receiver, self.eio.access, self.eio.counters = receiver, access, counters
+        self._receiver = receiver
+        self.on("connect", self._connected)
+        self.on("disconnect", self._disconnected)
+
+    def _engineio_server_class(self) -> type[Engine]:
+        return Engine
+
+    async def _connected(self, sid: str, environ: dict[str, Any], auth: object = None) -> bool:
+        key = self.manager.eio_sid_from_sid(sid, "/")
+        if problem := await self._receiver.connected(key, sid, environ["aiohttp.request"], auth):
+            raise socketio.exceptions.ConnectionRefusedError(problem)
+        return True
+
+    async def _handle_eio_message(self, eio_sid: str, data: Any) -> None:
+        try:
+            await super()._handle_eio_message(eio_sid, data)
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+            self._receiver.malformed(eio_sid, f"Socket.IO packet: {error}")
+            await self.close_engine(eio_sid)
+
+    async def _handle_event(self, eio_sid: str, namespace: str | None, id: int | None, data: Any) -> None:
+        sid = self.manager.sid_from_eio_sid(eio_sid, "/")
+        if namespace not in {None, "/"} or sid is None or not self.manager.is_connected(sid, "/"):
+            raise ValueError("event before CONNECT or in a namespace that does not exist")
+        if not isinstance(data, list) or not data:
+            raise ValueError("an event is an array that begins with its name")
+
+        def answer(result: dict[str, object]) -> None:
+            socket = self.eio.sockets.get(eio_sid)
+            if socket is not None and not socket.closed:
+                text = Packet(socketio.packet.ACK, data=[result], id=id).encode()
+                socket.queue.put_nowait(engineio.packet.Packet(engineio.packet.MESSAGE, data=text))
+
+        self._receiver.event(eio_sid, sid, data[0], data[1:], answer if id is not None else None)
+
+    async def _disconnected(self, sid: str, reason: str) -> None:
+        self._receiver.disconnected(sid)
+
+    async def close_engine(self, key: str) -> None:
+        """End a session: a WebSocket in good order, a polling client at its next request."""
+        socket = self.eio.sockets.get(key)
+        if socket is not None:
+            await socket.close(wait=False, reason=self.reason.SERVER_DISCONNECT)
+
+    def cut(self, key: str) -> None:
+        """End a session without waiting for its client."""
+        if (link := self.eio.links.get(key)) is not None:
+            link.abort()
+            return
+        socket = self.eio.sockets.get(key)
+        if socket is not None and not socket.closing:
+            self.start_background_task(socket.close, wait=False, abort=True, reason=self.reason.TRANSPORT_ERROR)
