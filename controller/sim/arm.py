@@ -82,8 +82,8 @@ def axes_table() -> str:
         "| start, deg | deg/s per microstep/s |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    lines += [
-        f"| {i} | {a.name} | {a.resolution_counts} | {a.stroke_deg:g} | {a.zero_counts} | {'yes' if a.inverted else 'no'} "
-        f"| {a.minimum_deg:g}..{a.maximum_deg:g} | {a.start_deg:g} | {a.conversion:g} |" for i, a in enumerate(AXES, 1)
-    ]
+    for i, a in enumerate(AXES, 1):
+        cells = (i, a.name, a.resolution_counts, f"{a.stroke_deg:g}", a.zero_counts, "yes" if a.inverted else "no",
+                 f"{a.minimum_deg:g}..{a.maximum_deg:g}", f"{a.start_deg:g}", f"{a.conversion:g}")
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)

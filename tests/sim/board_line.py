@@ -1,4 +1,4 @@
-"""The other end of the simulated board's line, for its tests: a codec written from the bus specification, bit by bit."""
+"""The other end of the simulated board's line, for its tests: a codec from the specification alone."""
 
 from __future__ import annotations
 

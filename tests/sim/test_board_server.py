@@ -269,6 +269,13 @@ def test_socket_left_behind_is_taken_over_and_a_served_one_is_not(start):
     assert second.state()["phase"] == "register"
 
 
+def test_shares_nothing_with_the_controller():
+    code = ("import sys, controller.sim.cli, controller.sim.server\n"
+            "print([m for m in sys.modules if m.startswith('controller.') and not m.startswith('controller.sim')])")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_help_lists_every_fault():
     from controller.sim.faults import NAMES
 
