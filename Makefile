@@ -43,12 +43,11 @@ $(VENV)/.packages: requirements.lock ext/preflight.py
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements.lock
 	@touch $@
 
-# --inplace beside the editable install: a changed source is rebuilt without pip
+# First the editable install, which builds too; later a changed source is rebuilt in place without pip.
 $(VENV)/.built: $(VENV)/.packages $(SOURCES)
 	@echo "building the core"
-	@test -e $(BIN)/allyarm || $(BIN)/python -m pip install --disable-pip-version-check --quiet \
-		--no-build-isolation --no-deps --editable .
-	@$(BIN)/python setup.py --quiet build_ext --inplace
+	@if [ -e $(BIN)/allyarm ]; then $(BIN)/python setup.py --quiet build_ext --inplace; else \
+		$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-build-isolation --no-deps --editable .; fi
 	@touch $@
 
 dev: $(VENV)/.dev

@@ -69,4 +69,4 @@ def extensions() -> list[Extension]:
 
 
 building = {"build_ext", "build", "bdist_wheel", "editable_wheel", "develop", "install"} & set(sys.argv)
-setup(ext_modules=extensions() if building else [])
+setup(ext_modules=extensions() if building else [], options={"build_ext": {"parallel": 2}})

@@ -6,7 +6,6 @@ key, what was found and what is allowed.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -16,6 +15,8 @@ from msgspec import Meta
 
 from controller.config_reader import ConfigError, Problem, Reader, Section, keys, read, shown
 from controller.spec import telegram
+
+__all__ = ["Config", "ConfigError", "Limits", "Problem", "check_axes", "check_line_budget", "load", "notes"]
 
 PERIODS_OF_SILENCE = 3  # motor bus: communication is never called lost after fewer periods
 FLAGS: dict[str, str] = {  # the command line's name of a key
@@ -129,11 +130,6 @@ class Store(Section, frozen=True):
 
     path: Annotated[str, Meta(max_length=4096, description="folder; empty takes $STATE_DIRECTORY, else "
                               "~/.local/state/allyarm")] = ""
-
-    def folder(self) -> Path:
-        """The folder in force (not created here)."""
-        given = self.path or os.environ.get("STATE_DIRECTORY", "").split(":")[0]
-        return Path(given).expanduser() if given else Path.home() / ".local" / "state" / "allyarm"
 
 
 class Sim(Section, frozen=True):

@@ -63,7 +63,18 @@ def allowed(hint: Any) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:g}" if abs(value) < 1e6 and value != int(value) else str(int(value))
+    return repr(value) if value != int(value) else str(int(value))
+
+
+def written(value: object) -> str:
+    """A value as TOML has it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (tuple, list)):
+        return f"[{', '.join(map(written, value))}]"
+    if isinstance(value, str):
+        return msgspec.json.encode(value).decode()  # basic TOML strings are JSON strings
+    return _number(value) if isinstance(value, (int, float)) else str(value)
 
 
 def shown(value: object) -> str:
@@ -126,10 +137,10 @@ class Reader:
         import difflib
 
         hint = ""
-        if close := difflib.get_close_matches(name, valid, 1, 0.5):
-            hint = f", did you mean {close[0]}?"
-        elif homes := [f"[{section}]" for section, kind in self.sections.items() if name in keys(kind)]:
+        if homes := [f"[{section}]" for section, kind in self.sections.items() if name in keys(kind)]:
             hint = f", it belongs to {' or '.join(homes)}"
+        elif close := difflib.get_close_matches(name, valid, 1, 0.5):
+            hint = f", did you mean {close[0]}?"
         self.report(key, f"unknown key{hint}", ", ".join(valid))
 
     def section(self, kind: type[S], name: str, table: object, defaults: Mapping[str, object]) -> S:

@@ -7,7 +7,7 @@ send. The pty server and the tests on a virtual clock drive the very same object
 
 from math import ceil, floor
 
-from libc.math cimport copysign, exp, fabs, isfinite, lround, round, sin, sqrt
+from libc.math cimport copysign, exp, fabs, isfinite, isnan, lround, round, sin, sqrt
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.string cimport memcpy, memset
@@ -24,6 +24,7 @@ include "sim_codec.pxi"
 include "sim_axis.pxi"
 include "sim_arm.pxi"
 include "sim_registers.pxi"
+include "sim_model.pxi"
 
 cdef enum:
     MAX_FAULTS = 64
@@ -88,57 +89,11 @@ cdef class Board:
         self.waiting = []
         self.swapped = None
         self.started = False
-        self._load_options(options)
-        self._load_axes(start_deg)
+        values = checked_options(options)
+        load_options(&self.arm, values)
+        load_axes(&self.arm, start_deg, values["gravity_scale"])
         self._load_registers(serial_number)
-        self._apply_faults()
-
-    def _load_options(self, options):
-        values = {row.name: row.default for row in model.OPTIONS}
-        for name, value in options.items():
-            row = next((r for r in model.OPTIONS if r.name == name), None)
-            if row is None:
-                raise ValueError(f"option {name!r} is unknown; there are: {', '.join(values)}")
-            if not row.low <= value <= row.high:
-                raise ValueError(f"option {name} {value:g} is outside {row.low:g}..{row.high:g} {row.unit}".rstrip())
-            values[name] = value
-        self.arm.drive.speed_limit = values["speed_limit_deg_s"]
-        self.arm.drive.acceleration_limit = values["acceleration_limit_deg_s2"]
-        self.arm.drive.soft_stop = values["soft_stop_deg_s2"]
-        self.arm.drive.hard_stop = values["hard_stop_deg_s2"]
-        self.arm.drive.fall_damping = values["fall_damping"]
-        self.arm.drive.lag_s = values["lag_ms"] * 1e-3
-        self.arm.drive.noise_counts = values["noise_counts"]
-        self.arm.relay_ns = int(values["relay_ms"] * 1e6)
-        self.arm.watchdog_ns = int(values["watchdog_ms"] * 1e6)
-        self.arm.fallback_ns = int(values["fallback_ms"] * 1e6)
-        self.arm.battery = values["battery_mv"]
-        self.arm.idle_drain = values["idle_drain_mv_s"]
-        self.arm.load_drain = values["load_drain_mv_s"]
-        for i in range(self.arm.axes):
-            self.arm.axis[i].gravity = values["gravity_scale"]  # scaled by the row in _load_axes
-
-    def _load_axes(self, start_deg):
-        cdef Axis* a
-        if start_deg is not None and len(start_deg) != self.arm.axes:
-            raise ValueError(f"start_deg has {len(start_deg)} values for {self.arm.axes} axes")
-        for i in range(self.arm.axes):
-            row = model.AXES[i]
-            a = &self.arm.axis[i]
-            a.resolution, a.zero, a.inverted = row.resolution_counts, row.zero_counts, row.inverted
-            a.stroke, a.conversion = row.stroke_deg, row.conversion
-            a.deg_per_count = (-1.0 if row.inverted else 1.0) * a.stroke / a.resolution
-            ends = sorted(row.zero_counts + angle / a.deg_per_count for angle in (row.minimum_deg, row.maximum_deg))
-            a.count_minimum, a.count_maximum = ceil(ends[0]), floor(ends[1])
-            a.low, a.high = sorted(a.deg_per_count * (end - a.zero) for end in (a.count_minimum, a.count_maximum))
-            a.inertia, a.friction = row.inertia, row.friction
-            a.gravity *= row.gravity
-            a.position = row.start_deg if start_deg is None else start_deg[i]
-            if not a.low <= a.position <= a.high:
-                raise ValueError(f"start_deg of axis {i + 1}: {a.position:g} is outside {a.low:.2f}..{a.high:.2f} deg")
-            a.drive_position = a.position
-            a.reading = sensor_counts(a, 0.0)
-        self.reset_maxima()
+        apply_faults(self)
 
     def _load_registers(self, serial_number):
         cdef Axis* a
@@ -151,6 +106,10 @@ cdef class Board:
                     (200, a.stroke), (220, a.conversion), (400, a.inverted))
             for base, value in rows:
                 self.value[<int>base + <int>i] = value
+                self.read_only[<int>base + <int>i] = True
+        for base in (130, 140, 160, 170, 200, 220, 400):
+            for i in range(self.arm.axes, MAX_AXES):
+                self.value[<int>base + <int>i] = float("nan")  # an axis that is not there has no answer
                 self.read_only[<int>base + <int>i] = True
         self.value[230], self.value[231] = model.SPRING_OFFSET_COUNTS, model.SPRING_STIFFNESS_COUNTS_PER_DEG
         for address in (1, 2, 7, 230, 231):
@@ -182,12 +141,13 @@ cdef class Board:
             return b""
         if self.waiting:
             self._send_waiting()
+        if (self.heard.size() and self.arm.phase == REGISTER_PHASE
+                and now_ns - self.heard_byte_ns > PARTIAL_MESSAGE_NS):
+            self.arm.counters.malformed += 1
+            self.heard.clear()
         if size:
             self.heard.insert(self.heard.end(), data, data + size)
             self.heard_byte_ns = now_ns
-        elif self.heard.size() and self.arm.phase == REGISTER_PHASE and now_ns - self.heard_byte_ns > PARTIAL_MESSAGE_NS:
-            self.arm.counters.malformed += 1
-            self.heard.clear()
         if self.heard.size():
             self._read()
         return self.answer.data()[:self.answer.size()] if self.answer.size() else b""
@@ -205,23 +165,24 @@ cdef class Board:
         """Stops at the end of every fault that is limited in time."""
         cdef int64_t next_ns, until
         cdef bint ended
+        cdef int f, i
         while True:
             next_ns = now_ns
-            for f in range(len(table.FAULTS)):
+            for f in range(MAX_FAULTS):
                 for i in range(MAX_AXES + 1):
                     until = self.fault[f][i].until_ns
                     if self.fault[f][i].on and until and until < next_ns:
                         next_ns = until
             advance(&self.arm, next_ns)
             ended = False
-            for f in range(len(table.FAULTS)):
+            for f in range(MAX_FAULTS):
                 for i in range(MAX_AXES + 1):
                     until = self.fault[f][i].until_ns
                     if self.fault[f][i].on and until and until <= next_ns:
                         self.fault[f][i].on = False
                         ended = True
             if ended:
-                self._apply_faults()
+                apply_faults(self)
             if next_ns >= now_ns:
                 return 0
 
@@ -269,7 +230,7 @@ cdef class Board:
     cdef int _register(self, Message* message) except -1:
         cdef int address = message.address
         if message.kind == REQUEST:
-            if message.value != 0.0:
+            if message.value != 0.0 or isnan(self.value[address]):
                 self.arm.counters.refused_registers += 1
                 return 0
         elif message.kind == TEXT:
@@ -283,7 +244,7 @@ cdef class Board:
         if address == 10 and message.kind == NUMBER and message.value == 8.0:
             for i in range(MAX_AXES + 1):
                 self.fault[NO_SETUP][i].on = False  # the board sets its drives up again
-            self._apply_faults()
+            apply_faults(self)
             to_cyclic_phase(&self.arm)
         return 0
 
@@ -390,74 +351,16 @@ cdef class Board:
 
         `axis` is 1-based, 0 = every axis. ValueError naming the parameter and what is allowed; nothing changes then.
         """
-        cdef FaultSlot* slot
-        given = dict(params)
-        if axis != 0 or table.AXIS in table.parameters(table.find(name)):
-            given["axis"] = axis
-        row, values = table.checked(name, given, self.arm.axes)
-        number = _number(name)
-        own = [values[p.name] for p in row.parameters] + [0.0, 0.0]
-        first_axis, last_axis = 0, 0
-        if row.per_axis:
-            chosen = int(values["axis"])
-            first_axis, last_axis = (chosen, chosen) if chosen else (1, self.arm.axes)
-        for i in range(first_axis, last_axis + 1):
-            slot = &self.fault[<int>number][<int>i]
-            slot.on = bool(on)
-            slot.probability = values.get("probability", 1.0)
-            slot.count = int(values.get("count", 0))
-            slot.until_ns = self.arm.now_ns + int(values["seconds"] * 1e9) if values["seconds"] else 0
-            slot.first, slot.second = own[0], own[1]
-        self._apply_faults()
+        switch_fault(self, name, on, axis, params)
 
     def clear_faults(self, name=None):
         """Switches every fault off, or the one named. A latched drive error stays until the controller clears it."""
-        if name is not None:
-            table.find(name)
-        for f, row in enumerate(table.FAULTS):
-            if name is None or row.name == name:
-                for i in range(MAX_AXES + 1):
-                    self.fault[<int>f][<int>i].on = False
-        self._apply_faults()
+        end_faults(self, name)
 
     def faults(self) -> tuple:
         """((name, axis), ...) of the faults that are on; axis 0 for those that have none."""
-        return tuple((row.name, i) for f, row in enumerate(table.FAULTS) for i in range(MAX_AXES + 1)
-                     if self.fault[<int>f][<int>i].on)
-
-    cdef int _apply_faults(self) except -1:
-        """Hands the faults that act on the board and the axes to them."""
-        cdef Axis* a
-        cdef int i, f
-        self.arm.pressed = self.fault[BUTTON][0].on
-        self.arm.welded = self.fault[WELDED][0].on
-        self.arm.stuck_open = self.fault[STUCK_OPEN][0].on
-        self.arm.enable_stuck = self.fault[ENABLE_STUCK][0].on
-        self.arm.battery_override = -1.0
-        if self.fault[LOW_BATTERY][0].on:
-            self.arm.battery_override = self.fault[LOW_BATTERY][0].first
-        elif self.fault[HIGH_BATTERY][0].on:
-            self.arm.battery_override = self.fault[HIGH_BATTERY][0].first
-        for i in range(self.arm.axes):
-            a = &self.arm.axis[i]
-            a.no_setup = self.fault[NO_SETUP][i + 1].on
-            a.no_connection = self.fault[NO_CONNECTION][i + 1].on
-            a.fault_error = <int>self.fault[ERROR_FAULT][i + 1].first if self.fault[ERROR_FAULT][i + 1].on else 0
-            a.fault_warning = <int>self.fault[WARNING_FAULT][i + 1].first if self.fault[WARNING_FAULT][i + 1].on else 0
-            a.stuck = self.fault[SENSOR_STUCK][i + 1].on
-            a.blocked = self.fault[BLOCKED][i + 1].on
-            a.drift = self.fault[DRIFT][i + 1].first if self.fault[DRIFT][i + 1].on else 0.0
-            a.sensor_offset = 0.0
-            if self.fault[SENSOR_JUMP][i + 1].on:
-                a.sensor_offset += self.fault[SENSOR_JUMP][i + 1].first
-            if self.fault[SENSOR_WRAP][i + 1].on:
-                a.sensor_offset += self.fault[SENSOR_WRAP][i + 1].first * a.resolution
-        self.timed_faults = False
-        for f in range(<int>len(table.FAULTS)):
-            for i in range(MAX_AXES + 1):
-                if self.fault[f][i].on and self.fault[f][i].until_ns:
-                    self.timed_faults = True
-        return 0
+        return tuple([(row.name, i) for f, row in enumerate(table.FAULTS) for i in range(MAX_AXES + 1)
+                      if self.fault[<int>f][<int>i].on])
 
     @property
     def hung_up(self) -> bool:
@@ -482,56 +385,24 @@ cdef class Board:
         return self.texts[address] if address < 10 else self.value[address]
 
     def truth(self) -> dict:
-        """How the arm really is, whatever it reports: see the stub for the fields."""
-        indices = range(self.arm.axes)
-        return {
-            "time_ns": self.arm.now_ns,
-            "phase": "cyclic" if self.arm.phase == CYCLIC_PHASE else "register",
-            "position_deg": tuple([self.arm.axis[i].position for i in indices]),
-            "speed_deg_s": tuple([self.arm.axis[i].speed for i in indices]),
-            "torque_counts": tuple([self.arm.axis[i].torque for i in indices]),
-            "position_counts": tuple([true_counts(&self.arm.axis[i]) for i in indices]),
-            "minimum_deg": tuple([self.arm.axis[i].low for i in indices]),
-            "maximum_deg": tuple([self.arm.axis[i].high for i in indices]),
-            "driver_state": tuple([driver_state(&self.arm.axis[i], self.arm.contacts) for i in indices]),
-            "error_code": tuple([self.arm.axis[i].error for i in indices]),
-            "warning_code": tuple([self.arm.axis[i].warning for i in indices]),
-            "command": tuple([(self.arm.axis[i].mode, self.arm.axis[i].target_type, self.arm.axis[i].target)
-                              for i in indices]),
-            "torque_offset_counts": tuple([self.arm.axis[i].torque_offset for i in indices]),
-            "enable": bool(enable_seen(&self.arm)),
-            "contacts": bool(self.arm.contacts),
-            "button_pressed": bool(self.arm.pressed),
-            "battery_mv": battery_mv(&self.arm),
-            "counters": self.arm.counters,
-        }
+        """How the arm really is, whatever it reports: the stub names the fields."""
+        return truth_of(&self.arm)
 
     def maxima(self) -> dict:
         """Running extremes since the start or reset_maxima(), one value per axis.
 
-        command_speed_deg_s: highest speed commanded in the speed modes. command_change_deg_s: largest step of it from one
-        valid telegram to the next; on entering a speed mode, from the joint's true speed. speed_deg_s, lowest_deg and
-        highest_deg: of the true joint.
+        command_speed_deg_s: highest speed commanded in the speed modes. command_change_deg_s: largest step of it from
+        one valid telegram to the next; on entering a speed mode, from the joint's true speed. speed_deg_s, lowest_deg
+        and highest_deg: of the true joint.
         """
-        indices = range(self.arm.axes)
-        return {
-            "command_speed_deg_s": tuple([self.arm.axis[i].max_command_speed for i in indices]),
-            "command_change_deg_s": tuple([self.arm.axis[i].max_command_change for i in indices]),
-            "speed_deg_s": tuple([self.arm.axis[i].max_speed for i in indices]),
-            "lowest_deg": tuple([self.arm.axis[i].lowest for i in indices]),
-            "highest_deg": tuple([self.arm.axis[i].highest for i in indices]),
-        }
+        return maxima_of(&self.arm)
 
     def reset_maxima(self):
-        cdef int i
-        cdef Axis* a
-        for i in range(self.arm.axes):
-            a = &self.arm.axis[i]
-            a.max_command_speed = a.max_command_change = a.max_speed = 0.0
-            a.lowest = a.highest = a.position
+        forget_maxima(&self.arm)
 
     def flag_log(self) -> list:
         """[(time_ns, flags), ...] of the last 256 changes of the command flags, oldest first."""
-        count = self.arm.log_count
-        return [(self.arm.log_ns[k % LOG_SIZE], self.arm.log_flags[k % LOG_SIZE])
-                for k in range(max(0, count - LOG_SIZE), count)]
+        return flag_log_of(&self.arm)
+
+
+include "sim_faults.pxi"

@@ -1,4 +1,4 @@
-"""What the simulated arm is made of: one row per axis, one row per option. The board loads it, the documents list it."""
+"""What the simulated arm is made of: one row per axis, one row per option. The documents list it too."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("speed_limit_deg_s", 120.0, 0.1, 10000.0, "deg/s", "the drives' own speed limit"),
     Option("acceleration_limit_deg_s2", 1500.0, 1.0, 1e6, "deg/s^2", "the drives' own acceleration limit"),
     Option("soft_stop_deg_s2", 300.0, 1.0, 1e6, "deg/s^2", "ramp of SOFT_STOP"),
-    Option("hard_stop_deg_s2", 6000.0, 1.0, 1e6, "deg/s^2", "ramp of HARD_STOP, of a drive in error and of the watchdog"),
+    Option("hard_stop_deg_s2", 6000.0, 1.0, 1e6, "deg/s^2", "ramp of HARD_STOP, of drives in error, of the watchdog"),
     Option("lag_ms", 5.0, 0.0, 1000.0, "ms", "time constant with which the joint follows its drive"),
     Option("noise_counts", 0.3, 0.0, 100.0, "counts", "standard deviation of the position sensor"),
     Option("gravity_scale", 1.0, 0.0, 10.0, "", "scales the gravity of every axis"),

@@ -93,6 +93,10 @@ def find(name: str) -> Fault:
     raise ValueError(f"fault {name!r} is unknown; there are: {', '.join(NAMES)}")
 
 
+def _short(value: float) -> str:
+    return f"{value:g}" if abs(value) < 1e15 else repr(value)[:40]
+
+
 def checked(name: str, given: dict[str, float], axes: int) -> tuple[Fault, dict[str, float]]:
     """(row, value of every parameter). ValueError naming parameter and allowed values when one is not right."""
     row = find(name)
@@ -108,9 +112,9 @@ def checked(name: str, given: dict[str, float], axes: int) -> tuple[Fault, dict[
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise ValueError(f"fault {name}: {p.name} must be a number, not {value!r}")
         if not p.low <= value <= high:  # also refuses NaN
-            raise ValueError(f"fault {name}: {p.name} {value:g} is outside {p.low:g}..{high:g} {p.unit}".rstrip())
+            raise ValueError(f"fault {name}: {p.name} {_short(value)} is outside {p.low:g}..{high:g} {p.unit}".rstrip())
         if p.whole and value != int(value):
-            raise ValueError(f"fault {name}: {p.name} {value:g} must be a whole number")
+            raise ValueError(f"fault {name}: {p.name} {_short(value)} must be a whole number")
         values[p.name] = value
     return row, values
 

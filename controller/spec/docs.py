@@ -97,17 +97,10 @@ def record_table() -> str:
 def configuration_table(section: str) -> str:
     """`configuration bus`: the keys of one section of the configuration file."""
     from controller import config
-    from controller.config_reader import allowed, keys
+    from controller.config_reader import allowed, keys, written
 
     kind = config.SECTIONS[section]
     default = kind()
-
-    def written(value: object) -> str:
-        if isinstance(value, bool):
-            return str(value).lower()
-        if isinstance(value, tuple):
-            return "[]"
-        return f'"{value}"' if isinstance(value, str) else f"{value:g}" if isinstance(value, float) else str(value)
 
     inherited = keys(config.Limits) if section == "axis" else {}
     return markdown(("key", "default", "allowed", "meaning"), (

@@ -46,8 +46,8 @@ def categories() -> str:
     for row in faults.ERRORS:
         if row.source == "drive":
             continue
-        codes = [row.code + i for i in range(1, telegram.MAX_AXES + 1)] if row.per_axis else [row.code]
-        by_category.setdefault(row.category, []).extend(map(str, codes))
+        own = [row.code + i for i in range(1, telegram.MAX_AXES + 1)] if row.per_axis else [row.code]
+        by_category.setdefault(row.category, []).extend(map(str, own))
     for category, codes in sorted(by_category.items()):
         lines.append(f"    if {_is_one_of(codes)}:")
         lines.append(f"        return {category}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from controller.spec.registers import AXES_IN_MAP
+from controller.spec.telegram import MAX_AXES
 
 Source = Literal["drive", "master", "back-end"]
 
@@ -35,7 +35,7 @@ class Fault:
         """True when `code`, raised for `axis` (1-based, 0 unknown), is this row."""
         if not self.per_axis:
             return code == self.code
-        return code == self.code + axis if axis else 1 <= code - self.code <= AXES_IN_MAP
+        return code == self.code + axis if axis else 1 <= code - self.code <= MAX_AXES
 
 
 BACK_END_ERRORS: tuple[Fault, ...] = (
@@ -174,14 +174,15 @@ MASTER_ERRORS: tuple[Fault, ...] = (
           "After power-up the drives did not report that they are ready. Motor power was switched off.",
           "A drive failed its self-test or motor power does not reach it.",
           "Reset the error and start again. If it returns, call a technician."),
-    Fault(620, "DRIVE_SETUP_BEYOND_5", "master", 1, "Drive needs set-up",
-          "A drive of axis 6 or above has lost its configuration. The arm was stopped and motor power switched off.",
-          "The drive restarted, for instance after a dip of its supply.",
-          "Reset the error: the controller connects to the arm anew. If it returns, call a technician.", per_axis=True),
     Fault(612, "TRAJECTORY", "master", 1, "Set-point outside its limits",
           "The controller computed a set-point that breaks a limit; it was not sent. All axes were stopped quickly.",
           "An internal error of the controller software.",
           "Reset the error. Keep the history and report it; call a technician if it returns."),
+    # The catalogue's 120+i and 125+i leave room for five axes; the core uses this row from axis 6 on.
+    Fault(620, "DRIVE_SETUP_BEYOND_5", "master", 1, "Drive needs set-up",
+          "A drive of axis 6 or above has lost its configuration. The arm was stopped and motor power switched off.",
+          "The drive restarted, for instance after a dip of its supply.",
+          "Reset the error: the controller connects to the arm anew. If it returns, call a technician.", per_axis=True),
 )
 
 # The master answers all of them with DRIVE_ERROR of the axis, so they share its category.
@@ -320,8 +321,7 @@ def lookup(code: int, axis: int, warning: bool, source: Source | None = None) ->
 
     `axis` is 1-based, 0 for the master and the back-end. With an axis the drive's own codes come first, then per-axis
     rows (101 of axis 1 is row 100), then rows of the master that concern an axis (601). Without an axis, rows whose
-    own code it is come first. Where ranges for more than five axes overlap (126: axis 6 of row 120 or axis 1 of row
-    125) the axis tells them apart. `source` restricts the search.
+    own code it is come first, then the nearest per-axis row below. `source` restricts the search.
     """
     rows = [row for row in (WARNINGS if warning else ERRORS)
             if row.matches(code, axis) and (row.source == source if source else axis or row.source != "drive")]

@@ -61,7 +61,7 @@ def test_a_stale_table_is_listed_then_rewritten(tmp_path: Path, monkeypatch: pyt
     ("<!-- generated: registers -->\n", "no <!-- end -->"),
 ])
 def test_a_block_that_cannot_be_filled_names_the_file(text: str, message: str) -> None:
-    with pytest.raises(ValueError, match="here.md") as error:
+    with pytest.raises(ValueError, match=r"here\.md") as error:
         docs.filled(text, "here.md")
     assert message in str(error.value)
 

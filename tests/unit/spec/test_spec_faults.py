@@ -31,7 +31,9 @@ def test_every_code_of_the_specification_is_there() -> None:
     (101, 0, False, None, "DRIVE_ERROR"),
     (108, 8, False, None, "DRIVE_ERROR"),
     (102, 1, False, None, None),
-    (126, 6, False, None, "DRIVE_SETUP"),
+    (626, 6, False, None, "DRIVE_SETUP_BEYOND_5"),
+    (628, 0, False, None, "DRIVE_SETUP_BEYOND_5"),
+    (108, 0, False, None, "DRIVE_ERROR"),
     (126, 1, False, None, "DRIVE_VERSION"),
     (126, 0, False, None, "DRIVE_VERSION"),
     (601, 3, False, None, "ESS_HARD_MINIMUM"),
@@ -62,8 +64,8 @@ def test_every_row_is_found_again() -> None:
 
 def test_a_limb_is_held_wherever_drives_and_bus_are_healthy() -> None:
     """SAF-3: an error neither of the bus, of a drive nor of the loop's own timing never takes motor power away."""
-    unhealthy = {"BUS_LOST", "DRIVE_ERROR", "DRIVE_LOST", "DRIVE_SETUP", "DRIVES_NOT_READY", "DEADLINES_MISSED",
-                 "TRAJECTORY"}
+    unhealthy = {"BUS_LOST", "DRIVE_ERROR", "DRIVE_LOST", "DRIVE_SETUP", "DRIVE_SETUP_BEYOND_5", "DRIVES_NOT_READY",
+                 "DEADLINES_MISSED", "TRAJECTORY"}
     for row in ERRORS:
         if row.source != "drive" and row.name not in unhealthy and not row.name.startswith(("ESM_", "ESS_")):
             assert row.category >= 2, row.name
