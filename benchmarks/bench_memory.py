@@ -42,7 +42,8 @@ def run(quick: bool) -> list[Table]:
             rows.append([count, rss, pss, *measure(node, count, seconds)])
             if count == AIM_CLIENTS:
                 aims.append(Aim(f"VmRSS with {count} clients at {RATE_HZ} Hz", rss, AIM_MB, "MB"))
-    return [Table("Resident memory, MB", ["clients", "VmRSS ours", "PSS ours", "VmRSS Node", "PSS Node"], rows,
+    headers = ["clients", "VmRSS ours", "PSS ours", "VmRSS Node", "PSS Node"]
+    return [Table("Resident memory, MB", headers, rows,
                   f"After {seconds:g} s at {RATE_HZ} Hz. Ours is the whole controller with its memory locked, and the "
                   f"benchmark's door in it; Node {node_version()} is the socket.io server alone. PSS shares out pages that "
                   "several processes map.", aims)]

@@ -22,12 +22,12 @@ HEADINGS = {
 }
 INTRODUCTION = """# Benchmarks
 
-Written by `make bench`; do not edit. Every figure is beside a named peer that ran in the same run, or an aim.
+Written by `make bench`; do not edit. Figures stand beside a named peer that ran in the same run, or beside an aim.
 
 How to read it:
 
-- **Ratios count, absolute figures drift.** Peers run by turns with ours in short rounds, so that a change of the machine
-  hits both. Figures are medians over rounds unless the note of a table says otherwise.
+- **Ratios count, absolute figures drift.** Peers run by turns with ours in short rounds, so that a change of the
+  machine hits both. Figures are medians over rounds unless the note of a table says otherwise.
 - **Judge lateness by p99 and p99.9 against `cyclictest` in the same run, never by a maximum.** On a virtual machine the
   hypervisor takes processors away: single wake-ups late by milliseconds hit `cyclictest` as well.
 - **No benchmark asserts a time.** "not met" is a finding to look into, not a failed run.
@@ -66,17 +66,18 @@ def document(found: dict[str, list[Table]], problems: dict[str, str], described:
     aims = [aim for tables in found.values() for table in tables for aim in table.aims]
     rows = [(HEADINGS[name], *aim.cells()) for name, tables in found.items() for table in tables for aim in table.aims]
     parts += ["## Aims", f"{sum(aim.met for aim in aims)} of {len(aims)} met.", markdown(("", *AIM_HEADERS), rows)]
-    for name in HEADINGS:
+    for name, heading in HEADINGS.items():
         if name in found:
-            parts += [f"## {HEADINGS[name]}", *(table_markdown(table) for table in found[name])]
+            parts += [f"## {heading}", *(table_markdown(table) for table in found[name])]
         elif name in problems:
-            parts += [f"## {HEADINGS[name]}", f"Not run: {problems[name]}."]
+            parts += [f"## {heading}", f"Not run: {problems[name]}."]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
 def main() -> int:
     """Exit code 0 when everything asked for ran, 1 when something is not installed, 2 usage."""
-    parser = argparse.ArgumentParser(prog="benchmarks.run", description="Run the benchmarks and write docs/benchmarks.md.")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run",
+                                     description="Run the benchmarks and write docs/benchmarks.md.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"only these: {', '.join(NAMES)}")
     parser.add_argument("--quick", action="store_true", help="a minute or two: proves that everything runs, no more")
     parser.add_argument("--output", type=Path, metavar="FILE",

@@ -1,4 +1,4 @@
-"""The two HMI servers under comparison, each in a process of its own: ours (the whole controller) and Node's socket.io."""
+"""The two HMI servers under comparison, each in its own process: ours (the whole controller) and Node's socket.io."""
 
 from __future__ import annotations
 
@@ -135,13 +135,13 @@ class Node:
 
     def __enter__(self) -> Node:
         install_node_packages()
-        self._file = tempfile.NamedTemporaryFile("w", suffix=".json")    # noqa: SIM115 - closed at exit
+        self._file = tempfile.NamedTemporaryFile("w", suffix=".json")
         json.dump(self._payload, self._file)
         self._file.flush()
         self.process = subprocess.Popen(
             [require_node(), str(NODE / "server.cjs"), str(self._rate_hz), self._file.name], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, text=True, env={**os.environ, "NODE_ENV": "production"},
-            preexec_fn=_leave_control_cpu)
+            stdout=subprocess.PIPE, text=True, env={**os.environ, "NODE_ENV": "production"})
+        os.sched_setaffinity(self.process.pid, other_cpus())    # before it has other threads: they inherit it
         assert self.process.stdout is not None
         self.port = int(self.process.stdout.readline())
         return self
@@ -162,10 +162,6 @@ class Node:
         self.process.stdin.flush()
         found: list[int] = json.loads(self.process.stdout.readline())
         return found
-
-
-def _leave_control_cpu() -> None:
-    os.sched_setaffinity(0, other_cpus())
 
 
 def environment(state_folder: str) -> dict[str, str]:
