@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from controller import __version__
 from controller._core import Core
@@ -25,6 +26,9 @@ from controller.config import Config, notes
 from controller.notify import Notifier
 from controller.simulated import SimulatedArm
 from controller.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from controller.hmi.server import HmiServer
 
 log = logging.getLogger("allyarm")
 TICK_S = 0.02
@@ -128,8 +132,7 @@ class App:
         from controller.history import describe
 
         for event in self._core.events():
-            level, text = describe(event)
-            log.log(level, "%s", text)
+            log.log(*describe(event))
 
     def _real_time(self) -> dict[str, str]:
         """Ask for the configured real-time settings; returns what was refused."""
@@ -167,6 +170,6 @@ class App:
 
 def state_folder(path: str) -> str:
     """Folder for settings: the configured one, systemd's $STATE_DIRECTORY, or ~/.local/state/allyarm."""
-    return path or os.environ.get("STATE_DIRECTORY", "").split(":")[0] or os.path.expanduser("~/.local/state/allyarm")
+    return os.path.expanduser(path) or os.environ.get("STATE_DIRECTORY", "").split(":")[0] or os.path.expanduser("~/.local/state/allyarm")
 
 

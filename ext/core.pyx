@@ -213,7 +213,6 @@ cdef class Core:
         m.settings.overruns_in_a_row = 10
         m.stop_category = STOP_CATEGORY_NONE
         m.bus.valid_ns = m.bus.first_valid_ns = m.bus.sample_ns = -1
-        m.bus.accepted = -1
         for i in range(MAX_AXES):
             m.axis[i].advanced_percent = m.axis[i].user_percent = m.axis[i].movement_percent = 100.0
         self.joined = True

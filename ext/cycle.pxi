@@ -11,7 +11,6 @@ cdef void take_line(Machine* m) noexcept nogil:
     """A line was lent: an empty stream, no answer expected, start checks from the beginning."""
     m.bus.filled = 0
     m.bus.aligned = True
-    m.bus.accepted = -1
     m.bus.attached_ns = -1
     m.bus.valid_ns = -1
     m.bus.first_valid_ns = -1
@@ -149,6 +148,7 @@ cdef int compose(Machine* m, uint8_t* out) noexcept nogil:
             m.handshake.set_released(True)
     m.bus.sequence += 1
     m.bus.sent_ns[m.bus.sequence] = m.now_ns
+    memcpy(m.sent_position_deg[m.bus.sequence & (SENT_SETPOINTS - 1)], m.position_deg, sizeof(m.position_deg))
     return build_command(out, m.settings.axes, m.bus.sequence, flags, modes, types, targets)
 
 

@@ -151,7 +151,7 @@ cdef void supervise(Machine* m) noexcept nogil:
             if (fabs(axis.speed_deg_s) > m.settings.standstill_speed_deg_s
                     or fabs(axis.position_deg - axis.hold_deg) > m.settings.standstill_drift_deg):
                 raise_error(m, ERROR_ESS_STANDSTILL, i + 1)
-        elif fabs(m.position_deg[i] - axis.position_deg) > m.settings.following_error_deg:
+        elif fabs(axis.following_error_deg) > m.settings.following_error_deg:
             raise_error(m, ERROR_ESS_FOLLOWING, i + 1)
 
 

@@ -72,16 +72,18 @@ cdef inline void accept_telegram(Machine* m, const uint8_t* data) noexcept nogil
     cdef Bus* bus = &m.bus
     cdef uint8_t echo = data[BLOCK_SIZE * m.settings.axes + TRAILER_SEQUENCE]
     cdef int age = <uint8_t>(bus.sequence - echo)
-    if bus.accepted >= 0 and echo == <uint8_t>bus.accepted:
+    # Times tell what is newer: sequence numbers wrap within the longest silence that may be configured.
+    cdef int64_t asked_ns = bus.sent_ns[echo]
+    if bus.sample_ns >= 0 and asked_ns == bus.sample_ns:
         bus.faults[BUS_FAULT_REPEATED] += 1
         return
-    if age > 1 or (bus.accepted >= 0 and <uint8_t>(echo - <uint8_t>bus.accepted) > 127):
+    if age > 1 or asked_ns < bus.sample_ns or bus.attached_ns < 0 or asked_ns < bus.attached_ns:
         bus.faults[BUS_FAULT_SEQUENCE] += 1
         return
     if age == 1:
         bus.faults[BUS_FAULT_LATE] += 1
-    bus.accepted = echo
-    bus.sample_ns = bus.sent_ns[echo]
+    bus.answered = echo
+    bus.sample_ns = asked_ns
     bus.valid_ns = m.now_ns
     bus.fresh = True
     bus.valid += 1

@@ -1,6 +1,6 @@
 """The rings under real threads: ThreadSanitizer, plain, AddressSanitizer with UBSan, and mutants that must be caught.
 
-ALLYARM_RING_OPERATIONS sets the number of operations of the plain build (default 240 million); the sanitizers take
+ALLYARM_RING_OPERATIONS sets the number of operations of the plain build (default 210 million); the sanitizers take
 shares of it. Run with `-s` to see the counts.
 """
 
@@ -16,12 +16,12 @@ import pytest
 
 from tests.native.toolchain import EXT, NATIVE, compile_cpp
 
-OPERATIONS = int(os.environ.get("ALLYARM_RING_OPERATIONS", "240000000"))
+OPERATIONS = int(os.environ.get("ALLYARM_RING_OPERATIONS", "210000000"))
 BUILDS = {  # flags, share of the operations
     "plain": (["-O2"], 1.0),
     # GCC does not instrument a memcpy that it expands in place, so records have to go through the library's.
-    "thread": (["-O1", "-g", "-fsanitize=thread", "-fno-builtin-memcpy"], 0.08),
-    "address,undefined": (["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"], 0.04),
+    "thread": (["-O1", "-g", "-fsanitize=thread", "-fno-builtin-memcpy"], 0.1),
+    "address,undefined": (["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"], 0.03),
 }
 
 
@@ -115,7 +115,10 @@ def test_mutant_is_caught(mutant: Mutant, tmp_path: Path) -> None:
     assert text.count(mutant.old) == mutant.count, f"{mutant.header} no longer contains: {mutant.old}"
     (headers / mutant.header).write_text(text.replace(mutant.old, mutant.new))
     program = compile_cpp(NATIVE / "rings.cpp", tmp_path / "rings", BUILDS[mutant.build][0], headers)
-    done = run(program, int(OPERATIONS * BUILDS[mutant.build][1] / 4), 120, mutant.header.split("_")[0])
+    for _ in range(3):  # on a busy machine the threads may hardly meet
+        done = run(program, int(OPERATIONS * BUILDS[mutant.build][1] / 4), 120, mutant.header.split("_")[0])
+        if done.returncode != 0:
+            break
     assert done.returncode != 0, f"not caught: {mutant.name}\n{done.stdout}"
     expected = "data race" if mutant.build == "thread" else "FAILED"
     assert expected in done.stderr, done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, get_args
@@ -332,3 +333,10 @@ def test_any_file_is_refused_or_read(tmp_path_factory: pytest.TempPathFactory, c
     else:
         return
     assert str(path) in error
+
+
+def test_there_is_no_key_that_nobody_reads() -> None:
+    folder = Path(config.__file__).parent
+    text = "\n".join(path.read_text() for path in folder.rglob("*.py") if not path.name.startswith("config"))
+    used = set(re.findall(r"\.(\w+)\b", text))
+    assert [(section, key) for section, key in EVERY if key not in used] == []
