@@ -73,8 +73,8 @@ def run(quick: bool) -> list[Table]:
     return [Table(
         "Telegrams: check, parse and build, ns", ["axes", "core", "Python, struct and zlib", "Python / core"], rows,
         f"Per cycle: check of header, footer, CRC-8, CRC-32, parity, values and sequence of a received telegram, parse "
-        f"into the axes, build of the next command. {rounds} interleaved rounds of {count:,} telegrams, records through "
-        "memory.",
+        f"into the axes, build of the next command. {rounds} interleaved rounds of {count:,} telegrams, records "
+        "through memory.",
         [Aim(f"{AIM_AXES} axes", median(ours[AIM_AXES]), AIM_NS, "ns")])]
 
 
