@@ -190,8 +190,8 @@ def test_the_message_stays_below_its_limit_with_everything_wrong() -> None:
 def test_every_catalogue_row_fits() -> None:
     for row in faults.ERRORS:
         if row.source != "drive":
-            code = row.code + int(row.per_axis)
-            entry = Bench().message(faulty(word(code)))["errorTest"][0]
+            axis = 1 if row.per_axis else 0
+            entry = Bench().message(faulty(word(row.code + axis, axis)))["errorTest"][0]
             assert (entry["message"], entry["solution"]) == (row.message, row.solution)
 
 
