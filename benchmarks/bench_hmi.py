@@ -120,12 +120,12 @@ def servers_table(quick: bool) -> Table:
                 aims.append(Aim(f"server CPU, {count} clients at {rate_hz} Hz", ratio, AIM_RATIO, "x Node"))
     headers = ["Hz", "clients", "CPU % ours", "CPU % Node", "ours / Node", "p50 us ours", "p50 us Node", "p99 us ours",
                "p99 us Node", "Hz ours", "Hz Node"]
-    note = (f"Node {node_version()}. The message of {size} bytes was captured from ours and is encoded anew for every send "
-            "by both. CPU in percent of one core: ours is the whole controller without the control thread (so with "
-            "supervision and with following every state record: "
-            f"{idle[RATES_HZ[-1]]:.1f} % without any client), Node's the whole process; both on the same processors, the "
-            "clients on another. The ratio is per message delivered. Delivery: from the beginning of a send to its "
-            "receipt by each client over a WebSocket. Medians, and the median of the rounds' ratios, over "
+    note = (f"Node {node_version()}. The message of {size} bytes was captured from ours and is encoded anew for every "
+            "send by both. CPU in percent of one core: ours is the whole controller without the control thread, so with "
+            "supervision and with following every state record "
+            f"({idle[RATES_HZ[-1]]:.1f} % without any client); Node's is the whole process. Both run on the same "
+            "processors, the clients on another. The ratio is per message delivered. Delivery: from the beginning of a "
+            "send to its receipt by each client over a WebSocket. Medians, and the median of the rounds' ratios, over "
             f"{rounds} interleaved rounds of {seconds:g} s.")
     return Table("HMI server beside Node socket.io: CPU and delivery", headers, rows, note, aims)
 

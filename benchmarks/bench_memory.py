@@ -45,8 +45,8 @@ def run(quick: bool) -> list[Table]:
     headers = ["clients", "VmRSS ours", "PSS ours", "VmRSS Node", "PSS Node"]
     return [Table("Resident memory, MB", headers, rows,
                   f"After {seconds:g} s at {RATE_HZ} Hz. Ours is the whole controller with its memory locked, and the "
-                  f"benchmark's door in it; Node {node_version()} is the socket.io server alone. PSS shares out pages that "
-                  "several processes map.", aims)]
+                  f"benchmark's door in it; Node {node_version()} is the socket.io server alone. PSS shares out pages "
+                  "that several processes map.", aims)]
 
 
 if __name__ == "__main__":
