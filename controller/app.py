@@ -116,8 +116,8 @@ class App:
         where = f" on cpu {report['cpus'][0]}" if len(report["cpus"]) == 1 else ""
         memory = "memory locked" if report["locked_kb"] else "memory not locked"
         refused = "".join(f", {name} refused ({why})" for name, why in report["refused"].items())
-        print(f"allyarm {__version__}: HMI {hmi.address}, bus {bus}, loop {config.loop.rate_hz} Hz {scheduling}{where}, "
-              f"{memory}{refused}", flush=True)
+        loop = f"loop {config.loop.rate_hz} Hz {scheduling}{where}, {memory}{refused}"
+        print(f"allyarm {__version__}: HMI {hmi.address}, bus {bus}, {loop}", flush=True)
         notifier.send(f"READY=1\nSTATUS=HMI {hmi.address}, {bus}")
         self._announced = True
 
@@ -170,6 +170,7 @@ class App:
 
 def state_folder(path: str) -> str:
     """Folder for settings: the configured one, systemd's $STATE_DIRECTORY, or ~/.local/state/allyarm."""
-    return os.path.expanduser(path) or os.environ.get("STATE_DIRECTORY", "").split(":")[0] or os.path.expanduser("~/.local/state/allyarm")
+    systemd = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    return os.path.expanduser(path) or systemd or os.path.expanduser("~/.local/state/allyarm")
 
 

@@ -42,7 +42,7 @@ class SimulatedArm:
         # A session of its own: Ctrl-C must reach the controller alone, or the arm is gone before its soft stop.
         self._process = subprocess.Popen(
             [sys.executable, "-m", "controller.sim", "--axes", str(self._axes), "--seed", str(self._seed),
-             "--link", self.link, "--control", self.control, "--die-with-parent"],
+             "--link", self.link, "--control", self.control, "--die-with-parent", str(os.getpid())],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
         prefer(self._process.pid)
 

@@ -164,6 +164,9 @@ cdef class StateReader:
     cdef StateReader1024[StateRecord]* reader
     cdef object core    # keeps the ring alive
 
+    def __init__(self):
+        raise TypeError("StateReader: Core.reader() makes them")
+
     def __dealloc__(self):
         del self.reader
 
@@ -186,7 +189,6 @@ cdef class StateReader:
 cdef class Core:
     """The real-time core. Make one, `start` it (or `step` it on a virtual clock), `configure` and `attach` a line."""
     cdef Loop* loop
-    cdef StateReader1024[StateRecord]* own_reader
     cdef uint32_t pushed
     cdef bint virtual, joined
     cdef int dma_latency_fd
@@ -280,6 +282,8 @@ cdef class Core:
         cdef sched_param parameter
         cdef cpu_set_t cpus
         cdef int error
+        if self.joined:
+            raise RuntimeError("set_realtime: start the control thread first")
         asked = {"priority": priority, "cpu": cpu, "lock_memory": bool(lock_memory), "errors": {}}
         if priority > 0:
             parameter.sched_priority = priority
@@ -373,7 +377,13 @@ cdef class Core:
         s.battery_minimum_v = _number(settings, "battery_minimum_v")
         s.battery_maximum_v = _number(settings, "battery_maximum_v")
         s.battery_averaging_s = _number(settings, "battery_averaging_s")
+        for key in ("silence_ms", "relay_switch_ms", "jog_timeout_ms", "battery_averaging_s"):
+            if not 0.0 <= _number(settings, key) <= 1e6:
+                raise ValueError(f"{key}: {settings[key]} given, 0..1e6 allowed")
         memset(p, 0, sizeof(p))
+        if not s.battery_minimum_v < s.battery_maximum_v:
+            raise ValueError(f"battery_minimum_v: {s.battery_minimum_v} given, it must be below battery_maximum_v "
+                             f"({s.battery_maximum_v})")
         for i, axis in enumerate(axes):
             self._configure_axis(&p[i], axis, i + 1, s.limit_margin_deg)
         self.loop.offered_settings = s
@@ -410,8 +420,11 @@ cdef class Core:
         Without a running thread the core goes on its virtual clock and `fd` is not used."""
         if self.loop.offered_settings.axes == 0:
             raise RuntimeError("attach: configure the core first")
+        if self.loop.machine.handshake.is_attached():
+            raise RuntimeError("attach: detach the other line first")
         if not self.loop.machine.handshake.is_running():
             self.virtual = True
+            self.loop.machine.handshake.set_attached(True)
             attach_line(self.loop, -1)
             return
         if fd < 0:
@@ -420,6 +433,7 @@ cdef class Core:
         if wait_for_bytes(fd):
             raise OSError(errno, "attach: the line refuses its terminal settings: " + os.strerror(errno))
         self.loop.machine.handshake.set_released(False)
+        self.loop.machine.handshake.set_attached(True)  # from here on the line is lent, taken yet or not
         self.loop.machine.handshake.offer(fd)
 
     def detach(self, double timeout_s=1.0):
@@ -427,8 +441,13 @@ cdef class Core:
         if not self.loop.machine.handshake.is_running():
             detach_line(self.loop)
             return
+        if not self.loop.machine.handshake.is_attached():
+            return
+        if self.loop.machine.handshake.take_offer() >= 0:   # the control thread had not seen it yet
+            self.loop.machine.handshake.set_released(True)
+            self.loop.machine.handshake.set_attached(False)
+            return
         until = time.monotonic() + timeout_s
-        self.loop.machine.handshake.take_offer()
         self.loop.machine.handshake.take_back()
         while self.loop.machine.handshake.is_attached():
             if time.monotonic() > until:

@@ -7,6 +7,21 @@ cdef void enter_bus_state(Machine* m, int state) noexcept nogil:
         m.bus.state = state
 
 
+cdef void rest(Machine* m) noexcept nogil:
+    """No line, no motion: whatever ran on the old line (a quick stop perhaps) must not go on, least of all on the next."""
+    m.pending.kind = 0
+    stand_still(m)
+    m.motor_power = False
+    m.off_after_stop = False
+    m.bus.fresh = False
+    if m.reset_until_ns == 0:
+        set_mode(m, MASTER_MODE_OFF)
+
+
+cdef inline int leave_telegrams(Machine* m) noexcept nogil:
+    return <int>clamp(LEAVE_NS / m.settings.period_ns, 2, LEAVE_TELEGRAMS)
+
+
 cdef void take_line(Machine* m) noexcept nogil:
     """A line was lent: an empty stream, no answer expected, start checks from the beginning."""
     m.bus.filled = 0
@@ -20,7 +35,7 @@ cdef void take_line(Machine* m) noexcept nogil:
     m.start_enable_ns = m.start_contacts_ns = -1
     m.contacts_closed_ns = m.button_contacts_ns = m.contacts_open_ns = -1
     m.battery_v = 0.0
-    m.motor_power = False
+    rest(m)
     apply_speed_cascade(m)
     seed(m)
     m.handshake.set_released(False)
@@ -35,7 +50,7 @@ cdef void lose_bus(Machine* m, flag line_works) noexcept nogil:
     m.bus.faults[BUS_FAULT_LOST] += 1
     enter_bus_state(m, BUS_STATE_LOST)
     raise_error(m, ERROR_BUS_LOST, NO_AXIS)
-    m.bus.leaving = LEAVE_TELEGRAMS if line_works else 0
+    m.bus.leaving = leave_telegrams(m) if line_works else 0
     if not line_works:
         m.handshake.set_released(True)
 
@@ -63,7 +78,7 @@ cdef void watch_bus(Machine* m) noexcept nogil:
                 if m.reset_until_ns:
                     m.reset_until_ns = m.now_ns + 3 * <int64_t>1000000000
                 m.motor_power = False
-                m.bus.leaving = LEAVE_TELEGRAMS
+                m.bus.leaving = leave_telegrams(m)
                 enter_bus_state(m, BUS_STATE_LOST)
                 return
 
@@ -155,7 +170,7 @@ cdef int compose(Machine* m, uint8_t* out) noexcept nogil:
 cdef void begin_shutdown(Machine* m) noexcept nogil:
     """The program ends: soft stop, power off, leave the cyclic phase."""
     m.shutdown = True
-    m.bus.leaving = LEAVE_TELEGRAMS
+    m.bus.leaving = leave_telegrams(m)
     power_down(m, REASON_SHUTDOWN)
 
 

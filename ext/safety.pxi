@@ -45,6 +45,12 @@ cdef void remove_fault(Machine* m, int index) noexcept nogil:
     memmove(&m.fault_cycle[index], &m.fault_cycle[index + 1], (m.fault_count - index) * sizeof(uint32_t))
 
 
+cdef void end_reset(Machine* m) noexcept nogil:
+    """RESET_ERROR is over, whether it helped or not."""
+    m.reset_until_ns = 0
+    set_mode(m, MASTER_MODE_STAND_STILL if m.motor_power else MASTER_MODE_OFF)
+
+
 cdef void raise_error(Machine* m, int code, int axis) noexcept nogil:
     """Error state, and a stop of the error's category; a stop that runs may only get harder."""
     cdef int category = error_category(code, axis)
@@ -53,7 +59,8 @@ cdef void raise_error(Machine* m, int code, int axis) noexcept nogil:
         change_state(m, MASTER_STATE_ERROR, REASON_FAULT)
     elif not new and category >= m.stop_category:
         return
-    m.reset_until_ns = 0
+    if m.reset_until_ns:
+        end_reset(m)
     m.pending.kind = 0
     begin_stop(m, category)
 
@@ -226,7 +233,7 @@ cdef uint32_t find_blockers(Machine* m) noexcept nogil:
         return bits
     if button_pressed(m):
         bits |= 1 << BLOCKER_BUTTON
-    if m.battery_v < m.settings.battery_minimum_v:
+    if m.bus.state == BUS_STATE_CYCLIC and m.battery_v < m.settings.battery_minimum_v:
         bits |= 1 << BLOCKER_BATTERY
     for i in range(m.settings.axes):
         if m.axis[i].driver_state == DRIVER_STATE_ERROR or m.axis[i].status & STATUS_ERROR:

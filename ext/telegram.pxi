@@ -93,19 +93,19 @@ cdef inline void accept_telegram(Machine* m, const uint8_t* data) noexcept nogil
 
 
 cdef void receive(Machine* m, const uint8_t* data, int size) noexcept nogil:
-    """Append received bytes to the stream and take every complete valid telegram out of it."""
+    """Append received bytes to the stream and take every complete valid telegram out of it.
+
+    What one read can give always fits; of more than that (virtual clock) the newest bytes are kept."""
     cdef Bus* bus = &m.bus
     cdef int length = state_size(m.settings.axes)
     cdef int offset = 0, defect
     bus.fresh = False
-    if size > RECEIVE_SIZE - bus.filled:
+    if size > RECEIVE_SIZE:
         bus.faults[BUS_FAULT_OVERFLOW] += 1
-        if size > RECEIVE_SIZE - bus.filled:    # keep the newest bytes: the stream may hold a telegram at its end
-            bus.filled = 0
-            bus.aligned = False
-            if size > RECEIVE_SIZE:
-                data += size - RECEIVE_SIZE
-                size = RECEIVE_SIZE
+        bus.filled = 0
+        bus.aligned = False
+        data += size - RECEIVE_SIZE
+        size = RECEIVE_SIZE
     memcpy(bus.buffer + bus.filled, data, size)
     bus.filled += size
     while bus.filled - offset >= length:

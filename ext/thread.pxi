@@ -43,7 +43,6 @@ cdef void attach_line(Loop* loop, int fd) noexcept nogil:
     memcpy(loop.machine.parameters, loop.offered_parameters, sizeof(loop.machine.parameters))
     loop.fd = fd
     take_line(&loop.machine)
-    loop.machine.handshake.set_attached(True)
 
 
 cdef void detach_line(Loop* loop) noexcept nogil:
@@ -53,10 +52,8 @@ cdef void detach_line(Loop* loop) noexcept nogil:
         lose_bus(m, False)
     loop.fd = -1
     enter_bus_state(m, BUS_STATE_DETACHED)
+    rest(m)
     if m.state != MASTER_STATE_ERROR:
-        stand_still(m)
-        m.motor_power = False
-        set_mode(m, MASTER_MODE_OFF)
         change_state(m, MASTER_STATE_STARTUP, REASON_BUS_DETACHED)
     m.handshake.set_released(True)
     m.handshake.set_attached(False)

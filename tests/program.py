@@ -113,7 +113,8 @@ def wait_for(check: Callable[[], T | None], seconds: float, complaint: Callable[
 
 
 @contextlib.contextmanager
-def running(*arguments: str, folder: Path | None = None, environment: dict[str, str] | None = None) -> Iterator[Program]:
+def running(*arguments: str, folder: Path | None = None,
+            environment: dict[str, str] | None = None) -> Iterator[Program]:
     """A program that is certainly ended afterwards."""
     with tempfile.TemporaryDirectory() as temporary:
         program = Program(*arguments, folder=folder or Path(temporary), environment=environment)

@@ -65,11 +65,11 @@ def _tests() -> str:
 def _commands() -> str:
     from controller.hmi import messages
 
-    def fields(kind: type[msgspec.Struct]) -> str:
+    def fields(name: str, kind: type[msgspec.Struct]) -> str:
         return ", ".join(f"`{item.name}`: {messages.ALLOWED[name, item.name]}" for item in msgspec.structs.fields(kind))
 
     return markdown(("type", "fields", "does"), (
-        (f"`{name}`", fields(kind), (kind.__doc__ or "").strip()) for name, kind in messages.BY_TYPE.items()))
+        (f"`{name}`", fields(name, kind), (kind.__doc__ or "").strip()) for name, kind in messages.BY_TYPE.items()))
 
 
 def _data() -> str:

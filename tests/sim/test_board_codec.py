@@ -2,10 +2,22 @@
 
 import math
 import struct
+import zlib
 
 import pytest
 from board_line import (
-    ABS, CLEAR, HOLD_AUTO, MICROSTEPS, MS, NONE, OFF, Line, command, crc8, crc32, decode,
+    ABS,
+    CLEAR,
+    HOLD_AUTO,
+    MICROSTEPS,
+    MS,
+    NONE,
+    OFF,
+    Line,
+    command,
+    crc8,
+    crc32,
+    decode,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +28,7 @@ QUIET = {"noise_counts": 0.0, "gravity_scale": 0.0, "idle_drain_mv_s": 0.0, "loa
 def test_checksums_of_this_test_are_the_published_ones():
     assert crc8(b"123456789") == 0xF4
     assert crc32(b"123456789") == 0xCBF43926
+    assert crc32(bytes(range(256))) == zlib.crc32(bytes(range(256)))
 
 
 def test_state_telegram_byte_for_byte():
@@ -24,7 +37,8 @@ def test_state_telegram_byte_for_byte():
     assert answer == b""  # that checksum is wrong
     answer = line.step(command(0x2A, 0, [(OFF, NONE, 0.0)]), ms=1)
     position = 1024 + 45 * 4096 // 360  # zero + 512
-    block = bytes([0xFF, 1, 0, 0x20]) + struct.pack("<HHhhfh", 0, 0, position, 0, 0.0, answer_target(answer)) + b"\xff" * 5
+    block = bytes([0xFF, 1, 0, 0x20]) + struct.pack("<HHhhfh", 0, 0, position, 0, 0.0, answer_target(answer))
+    block += b"\xff" * 5
     expected = bytes([crc8(block)]) + block
     expected += struct.pack("<BBBBHH", 0xF5, 0x2A, 0b001, 0, 25200, 3)
     expected += struct.pack("<I", crc32(expected))

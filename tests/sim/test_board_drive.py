@@ -1,11 +1,27 @@
 """The drives, joints and sensors of the simulated arm."""
 
+import itertools
 import statistics
 
 import pytest
 from board_line import (
-    ABS, COMPLIANT, COUNTS, DEG, HARD, HOLD_AUTO, HOLD_WAITING, MICROSTEPS, NONE, OFF, PERCENT, PERCENTAGE, PROFILER,
-    SOFT, TORQUE, WAIT, Line,
+    ABS,
+    COMPLIANT,
+    COUNTS,
+    DEG,
+    HARD,
+    HOLD_AUTO,
+    HOLD_WAITING,
+    MICROSTEPS,
+    NONE,
+    OFF,
+    PERCENT,
+    PERCENTAGE,
+    PROFILER,
+    SOFT,
+    TORQUE,
+    WAIT,
+    Line,
 )
 
 CONVERSION = (0.01, 0.01, -0.0125, 0.008)
@@ -58,7 +74,7 @@ def test_the_drives_own_speed_and_acceleration_limits():
         state = line.cycle()
         speeds.append(line.truth("speed_deg_s"))
     assert max(speeds) == pytest.approx(120.0)
-    assert max(b - a for a, b in zip(speeds, speeds[1:], strict=False)) <= 1.5 + 1e-6
+    assert max(b - a for a, b in itertools.pairwise(speeds)) <= 1.5 + 1e-6
     assert state.axes[0].warning == 6
     assert line.board.maxima()["command_speed_deg_s"][0] == pytest.approx(1e7, rel=1e-3)
     line.set(ABS, MICROSTEPS, -1e9)

@@ -1,5 +1,7 @@
 """Relay, button, watchdog and phase of the simulated board."""
 
+import itertools
+
 import pytest
 from board_line import ABS, BUTTON, CONTACTS, ENABLE, ENABLED, LEAVE, MICROSTEPS, QUICK, Line
 
@@ -148,7 +150,7 @@ def test_flag_log_keeps_the_last_changes():
     assert log[-1] == (line.now_ns, line.flags)
     times = [t for t, _ in log]
     assert times == sorted(times)
-    assert all(a != b for (_, a), (_, b) in zip(log, log[1:], strict=False))
+    assert all(a != b for (_, a), (_, b) in itertools.pairwise(log))
 
 
 def test_battery_falls_with_time_and_load():

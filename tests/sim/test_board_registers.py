@@ -75,7 +75,8 @@ def test_values_that_do_not_fit_are_refused_and_change_nothing(message):
 
 
 @pytest.mark.parametrize("garbage", [
-    b"hello\r\n", b"\x00", b"#", b"##", b"#\x01", b"#\x01\x00;\x00\x00*", b"#\x00\x00:\x00\x00*", b"#\xff\xff:\x00\x00*",
+    b"hello\r\n", b"\x00", b"#", b"##", b"#\x01", b"#\x01\x00;\x00\x00*", b"#\x00\x00:\x00\x00*",
+    b"#\xff\xff:\x00\x00*",
     b"#\x82\x00:\x00\x00x", b"#\x08\x00:text*x*", b"#\x08\x00:" + b"x" * 600, b"\xff\xff\x01\x00" + bytes(44),
 ])
 def test_malformed_input_is_counted_and_skipped(garbage):
