@@ -3,10 +3,11 @@
  * What the memory orders allow is modelled as freedom of order: the two words of a record are stored, and loaded, in
  * either order, but all of them before the release store that follows and after the acquire load before it. Each BROKEN
  * variant takes away one of these limits, or one check, and has to be caught:
- *   1 the sequence number is stored without release: a word may follow it
- *   2 the slot is given back without release: a word may be loaded after it
- *   3 fullness is off by one
- *   4 the consumer does not compare the sequence number
+ *   1 the tail is stored without release: a word may follow it
+ *   2 the head is stored without release: a word may be loaded after it
+ *   3 the tail is loaded without acquire: a word may be loaded before it
+ *   4 fullness is off by one
+ *   5 the copy of the tail is taken for the tail after it ran out: empty is not seen
  */
 #ifndef CAP
 #define CAP 2
@@ -20,98 +21,103 @@
 
 #define NEXT(x) ((x + 1) % MOD)
 #define WAITING(position, head) ((position + MOD - head) % MOD)
-#if BROKEN == 3
+#if BROKEN == 4
 #define FULL (CAP + 1)
 #else
 #define FULL CAP
 #endif
 
 byte word_a[CAP], word_b[CAP];  /* Slot::record */
-byte sequence[CAP];             /* Slot::sequence */
+byte tail = FIRST;              /* tail_ */
 byte head = FIRST;              /* head_ */
 
 byte pushed, popped;            /* what the proof is about: not in the header */
 
-proctype producer()
+active proctype producer()
 {
-    byte position = FIRST, known_head = FIRST;  /* tail_ (for size() only), known_head_ */
-    byte seen;                                  /* popped when head was last loaded */
+    byte known_head = FIRST;    /* known_head_ */
+    byte seen;                  /* popped when head was last loaded */
     byte slot;
 
     do
     :: pushed < N ->
         if
-        :: WAITING(position, known_head) == FULL ->
+        :: WAITING(tail, known_head) == FULL ->
             d_step { known_head = head; seen = popped }      /* head_.load(acquire) */
         :: else
         fi;
         if
-        :: WAITING(position, known_head) == FULL ->
+        :: WAITING(tail, known_head) == FULL ->
             assert(pushed - seen == CAP)                     /* refused only when it was full; the caller tries again */
         :: else ->
-            slot = position % CAP;
+            slot = tail % CAP;
             assert(pushed - popped < CAP);                   /* nothing that is still wanted is overwritten */
 #if BROKEN == 1
             if
-            :: word_a[slot] = pushed; sequence[slot] = NEXT(position); word_b[slot] = pushed
-            :: word_a[slot] = pushed; word_b[slot] = pushed; sequence[slot] = NEXT(position)
+            :: word_a[slot] = pushed; tail = NEXT(tail); word_b[slot] = pushed
+            :: word_a[slot] = pushed; word_b[slot] = pushed; tail = NEXT(tail)
             fi;
+            pushed++
 #else
-            if                                               /* copy(target.record, &record) */
+            if                                               /* copy(slot, &record) */
             :: word_a[slot] = pushed; word_b[slot] = pushed
             :: word_b[slot] = pushed; word_a[slot] = pushed
             fi;
-            sequence[slot] = NEXT(position);                 /* sequence.store(position + 1, release) */
+            d_step { tail = NEXT(tail); pushed++ }           /* tail_.store(position + 1, release) */
 #endif
-            d_step { position = NEXT(position); pushed++ }
         fi
     :: else -> break
     od
 }
 
-proctype consumer()
+active proctype consumer()
 {
-    byte position = FIRST;  /* head_, which only this side stores */
+    byte known_tail = FIRST;    /* known_tail_ */
     byte slot, a, b;
+#if BROKEN == 3
+    bool early;
+#endif
 
     do
     :: popped < N ->
-        slot = position % CAP;
+        slot = head % CAP;
+#if BROKEN == 3
+        early = false;
         if
-#if BROKEN != 4
-        :: sequence[slot] != NEXT(position)                  /* sequence.load(acquire): empty, the caller tries again */
+        :: a = word_a[slot]; early = true
+        :: true
+        fi;
 #endif
-        :: (BROKEN == 4 || sequence[slot] == NEXT(position)) ->
+        if
+#if BROKEN == 5
+        :: head == known_tail -> known_tail = NEXT(known_tail)
+#else
+        :: head == known_tail -> known_tail = tail           /* tail_.load(acquire) */
+#endif
+        :: else
+        fi;
+        if
+        :: head == known_tail                                /* empty, the caller tries again */
+        :: else ->
 #if BROKEN == 2
             if
-            :: a = word_a[slot]; head = NEXT(position); b = word_b[slot]
-            :: a = word_a[slot]; b = word_b[slot]; head = NEXT(position)
+            :: a = word_a[slot]; head = NEXT(head); b = word_b[slot]
+            :: a = word_a[slot]; b = word_b[slot]; head = NEXT(head)
             fi;
             assert(a == popped && b == popped);
-            popped++;
+            popped++
 #else
-            if                                               /* copy(&record, source.record) */
+            if                                               /* copy(&record, slot) */
+#if BROKEN == 3
+            :: early -> b = word_b[slot]
+#endif
             :: a = word_a[slot]; b = word_b[slot]
             :: b = word_b[slot]; a = word_a[slot]
             fi;
             assert(a == popped && b == popped);              /* whole, in order, none twice, none missing */
-            d_step { head = NEXT(position); popped++ }       /* head_.store(position + 1, release) */
+            d_step { head = NEXT(head); popped++ }           /* head_.store(position + 1, release) */
 #endif
-            position = NEXT(position)
         fi
     :: else -> break
     od
-}
-
-init { /* the constructor: each slot holds the sequence number of the lap before */
-    byte i;
-    atomic {
-        i = 0;
-        do
-        :: i < CAP -> sequence[(FIRST + i) % CAP] = (FIRST + i + 1 + MOD - CAP) % MOD; i++
-        :: else -> break
-        od;
-        run producer();
-        run consumer()
-    }
 }

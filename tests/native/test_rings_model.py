@@ -18,7 +18,7 @@ def check(model: str, folder: Path, defines: dict[str, int], liveness: bool = Fa
     flags = [f"-D{name}={value}" for name, value in defines.items()]
 
     def run(*command: str) -> str:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
         assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
         return done.stdout
 
@@ -62,7 +62,7 @@ def test_state_ring_writer_never_waits(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("model", "variant"), [("command_ring.pml", i) for i in range(1, 5)]
+@pytest.mark.parametrize(("model", "variant"), [("command_ring.pml", i) for i in range(1, 6)]
                          + [("state_ring.pml", i) for i in range(1, 8)])
 def test_broken_variant_is_caught(model: str, variant: int, tmp_path: Path) -> None:
     """Each limit and each check of the headers is needed: without it the model checker finds a failing order."""
