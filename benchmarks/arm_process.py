@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import subprocess
@@ -11,8 +10,8 @@ import tempfile
 import time
 
 from benchmarks.machine import other_cpus
+from controller.simulated import prefer
 
-PRIORITY = 10       # real time, below the control thread's
 READY_S = 10.0
 
 
@@ -29,8 +28,7 @@ class ArmProcess:
             [sys.executable, "-m", "controller.sim", "--axes", str(self._axes), "--seed", "1", "--link", self.port,
              "--die-with-parent"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         os.sched_setaffinity(self._process.pid, other_cpus())
-        with contextlib.suppress(PermissionError):      # without rights it runs like everything else
-            os.sched_setscheduler(self._process.pid, os.SCHED_FIFO, os.sched_param(PRIORITY))
+        prefer(self._process.pid)
         until = time.monotonic() + READY_S
         while not os.path.exists(self.port):
             if self._process.poll() is not None or time.monotonic() > until:

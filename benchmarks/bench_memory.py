@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from benchmarks.bench_hmi import AXES, Series, one_round
-from benchmarks.machine import node_version, resident_kb
+from benchmarks.machine import node_version, other_cpus, resident_kb
 from benchmarks.servers import Clients, Node, Ours, install_node_packages
 from benchmarks.table import Aim, Table, show
 
@@ -20,7 +20,7 @@ def measure(server: Ours | Node, count: int, seconds: float) -> tuple[float, flo
     if not count:
         kb = resident_kb(server.process.pid)
     else:
-        clients = Clients(server.port, count, seconds)
+        clients = Clients(server.port, count, seconds, other_cpus())
         clients.until("go")
         clients.until("done")       # they stay connected until the result is out
         kb = resident_kb(server.process.pid)
@@ -45,8 +45,8 @@ def run(quick: bool) -> list[Table]:
     headers = ["clients", "VmRSS ours", "PSS ours", "VmRSS Node", "PSS Node"]
     return [Table("Resident memory, MB", headers, rows,
                   f"After {seconds:g} s at {RATE_HZ} Hz. Ours is the whole controller with its memory locked, and the "
-                  f"benchmark's door in it; Node {node_version()} is the socket.io server alone. PSS shares out pages that "
-                  "several processes map.", aims)]
+                  f"benchmark's door in it; Node {node_version()} is the socket.io server alone. PSS shares out pages "
+                  "that several processes map.", aims)]
 
 
 if __name__ == "__main__":

@@ -92,8 +92,8 @@ def run(quick: bool) -> list[Table]:
     rows = [[name, median(values), min(values), max(values)] for name, values in found.items()]
     return [Table(
         "Start-up, ms", ["from process start to", "median", "least", "most"], rows,
-        f"{starts} interleaved starts, counted from before fork. `allyarm run` starts its simulated arm; ready includes "
-        f"the arm's bring-up and start checks. Node {node_version()} loads express, socket.io and serialport.",
+        f"{starts} interleaved starts, counted from before fork. `allyarm run` starts its simulated arm; ready "
+        f"includes the arm's bring-up and start checks. Node {node_version()} loads express, socket.io and serialport.",
         [Aim(name, median(found[name]), limit, "ms") for name, limit in
          (("first control cycle", FIRST_CYCLE_MS), ("first HTTP answer", FIRST_ANSWER_MS))])]
 

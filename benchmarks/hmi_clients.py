@@ -1,6 +1,6 @@
 """Many Socket.IO clients in one process: Engine.IO 4 over WebSocket, as little work per message as can be.
 
-    python -m benchmarks.hmi_clients PORT CLIENTS SECONDS
+    python -m benchmarks.hmi_clients PORT CLIENTS SECONDS CPU,CPU,...
 
 Prints "go" once every client has received a message, "done" SECONDS later, then one line of JSON: {"arrivals":
 [[ns, ...] per client] (CLOCK_MONOTONIC), "bytes": of all messages, "payload": the first `data` object}.
@@ -98,7 +98,7 @@ def serve(clients: list[Client], poll: select.epoll, until: float) -> None:
 
 def main() -> None:
     port, count, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})     # not where the servers are
+    os.sched_setaffinity(0, {int(cpu) for cpu in sys.argv[4].split(",")})
     clients = [Client(port) for _ in range(count)]
     poll = select.epoll()
     for client in clients:

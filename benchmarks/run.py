@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+import traceback
 from importlib import import_module
 from pathlib import Path
 
@@ -44,9 +45,11 @@ def run_all(names: list[str], quick: bool) -> tuple[dict[str, list[Table]], dict
         begin = time.monotonic()
         try:
             found[name] = import_module(f"benchmarks.bench_{name}").run(quick)
-        except machine.Missing as problem:
-            problems[name] = str(problem)
+        except Exception as problem:    # one that fails must not take the hour of the others with it
+            problems[name] = str(problem) or type(problem).__name__
             print(f"   {name} did not run: {problem}", file=sys.stderr)
+            if not isinstance(problem, machine.Missing):
+                traceback.print_exc()
             continue
         show(found[name])
         print(f"   {time.monotonic() - begin:.0f} s", file=sys.stderr)
@@ -75,7 +78,7 @@ def document(found: dict[str, list[Table]], problems: dict[str, str], described:
 
 
 def main() -> int:
-    """Exit code 0 when everything asked for ran, 1 when something is not installed, 2 usage."""
+    """Exit code 0 when everything asked for ran, 1 when something did not, 2 usage."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.run",
                                      description="Run the benchmarks and write docs/benchmarks.md.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"only these: {', '.join(NAMES)}")

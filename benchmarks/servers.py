@@ -172,10 +172,10 @@ def environment(state_folder: str) -> dict[str, str]:
 class Clients:
     """benchmarks.hmi_clients against a port, in steps, so that the caller can measure meanwhile."""
 
-    def __init__(self, port: int, count: int, seconds: float) -> None:
+    def __init__(self, port: int, count: int, seconds: float, cpus: set[int]) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.hmi_clients", str(port), str(count), str(seconds)],
-            stdout=subprocess.PIPE, text=True)
+            [sys.executable, "-m", "benchmarks.hmi_clients", str(port), str(count), str(seconds),
+             ",".join(str(cpu) for cpu in sorted(cpus))], stdout=subprocess.PIPE, text=True)
 
     def until(self, word: str) -> None:
         """Wait for "go" or "done"."""

@@ -57,14 +57,16 @@ def loop(list telegrams, int axes, int count):
             modes[i] = DRIVER_MODE_SPEED_ABS
             types[i] = TARGET_TYPE_SPEED_MICROSTEPS_S
             targets[i] = 1000.0 + i
-        m.settings.axes = axes
-        m.bus.accepted = -1
-        m.bus.aligned = True
-        with nogil:
+        with nogil:     # setting up as well: with the interpreter, a field that is gone would compile
+            m.settings.axes = axes
+            m.bus.sample_ns = m.bus.first_valid_ns = -1
+            m.bus.aligned = True
             clock_gettime(CLOCK_MONOTONIC, &begin)
             for i in range(count):
                 through_memory(data)
+                m.now_ns += 1000000
                 m.bus.sequence = i & 255
+                m.bus.sent_ns[i & 255] = m.now_ns
                 receive(m, data + (i & 255) * size, size)
                 through_memory(m)
                 built += build_command(out, axes, (i + 1) & 255, FLAG_MOTOR_POWER, modes, types, targets)
