@@ -3,6 +3,7 @@
 # Trajectories use this share of the limits and the position loop's correction the rest, so their sum cannot exceed them.
 cdef double SPEED_SHARE = 0.95
 cdef double DYNAMIC_SHARE = 0.90
+cdef double DRIVE_LAG_S = 8e-3           # following error that a drive's own lag accounts for, per deg/s
 cdef double MINIMUM_SPEED_DEG_S = 1e-3   # a planner needs some speed for axes that do not move
 
 
@@ -14,9 +15,11 @@ cdef inline double degrees(const AxisParameters* p, double counts) noexcept nogi
 cdef inline void read_axes(Machine* m) noexcept nogil:
     """Feedback of all axes in joint units."""
     cdef int i
+    cdef int sent = (m.bus.answered - 1) & (SENT_SETPOINTS - 1)  # a telegram's speed leads to its set-point a cycle later
     for i in range(m.settings.axes):
         m.axis[i].position_deg = degrees(&m.parameters[i], m.axis[i].position_counts)
         m.axis[i].speed_deg_s = m.axis[i].frequency * m.parameters[i].deg_per_microstep
+        m.axis[i].following_error_deg = m.sent_position_deg[sent][i] - m.axis[i].position_deg
 
 
 cdef inline void apply_speed_cascade(Machine* m) noexcept nogil:
@@ -40,8 +43,9 @@ cdef inline double in_position_deg(Machine* m, int i) noexcept nogil:
 cdef inline void correct(Machine* m, int i, flag loop_closed) noexcept nogil:
     """One step of the position loop: a speed correction, limited in size, slope and curvature to its share.
 
-    Proportional on the position error with a dead band of half a count and a bit, so that sensor noise at rest does
-    not move the drive. The approach to the wanted correction brakes along sqrt(2 j e), so it does not overshoot."""
+    Proportional on the position error with a dead band: half a count and a bit, so that sensor noise at rest does not
+    move the drive, and what the drive's own lag makes of the speed, or a fast move would end in an overshoot of what
+    the correction had made up. The approach to the wanted correction brakes along sqrt(2 j e), so it does not overshoot."""
     cdef AxisParameters* p = &m.parameters[i]
     cdef Axis* axis = &m.axis[i]
     cdef double dt = m.settings.period_ns * 1e-9
@@ -50,8 +54,8 @@ cdef inline void correct(Machine* m, int i, flag loop_closed) noexcept nogil:
     cdef double largest = 0.9 * (1.0 - SPEED_SHARE) * axis.speed_limit_deg_s
     cdef double wanted = 0.0, error, distance, slope
     if loop_closed:
-        error = m.position_deg[i] - axis.position_deg
-        if fabs(error) > 0.6 * fabs(p.deg_per_count):
+        error = axis.following_error_deg
+        if fabs(error) > 0.6 * fabs(p.deg_per_count) + DRIVE_LAG_S * fabs(m.speed_deg_s[i]):
             wanted = clamp(m.settings.position_gain_1_s * error, -largest, largest)
     distance = wanted - axis.correction_deg_s
     slope = sqrt(1.6 * jerk * fabs(distance))
@@ -82,11 +86,14 @@ cdef inline flag command_allowed(Machine* m, int i) noexcept nogil:
 
 cdef inline void seed(Machine* m) noexcept nogil:
     """Set-points from feedback, at rest: nothing of a motion before a stop survives."""
-    cdef int i
+    cdef int i, sent
     cdef Axis* axis
     for i in range(m.settings.axes):
         axis = &m.axis[i]
         m.position_deg[i] = axis.position_deg
+        axis.following_error_deg = 0.0
+        for sent in range(SENT_SETPOINTS):
+            m.sent_position_deg[sent][i] = axis.position_deg
         m.speed_deg_s[i] = 0.0
         m.acceleration_deg_s2[i] = 0.0
         axis.correction_deg_s = 0.0

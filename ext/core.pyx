@@ -25,6 +25,7 @@ cdef extern from *:
     #include <atomic>
     #include <pthread.h>
     #include <sched.h>
+    #include <sys/ioctl.h>
     #include <sys/mman.h>
     #include <sys/prctl.h>
     #include <sys/syscall.h>
@@ -73,6 +74,9 @@ cdef extern from *:
     int gettid "allyarm_gettid"() noexcept nogil
     int popcount8 "allyarm_popcount8"(unsigned) noexcept nogil
     void touch_stack "allyarm_touch_stack"(unsigned) noexcept nogil
+    const unsigned long FIONREAD
+    int ioctl(int, unsigned long, int*) nogil
+    bint is_terminal "isatty"(int) noexcept nogil
     int wait_for_bytes "allyarm_wait_for_bytes"(int) noexcept nogil
 
 cdef extern from "crc.hpp" namespace "allyarm" nogil:
@@ -164,6 +168,9 @@ cdef class StateReader:
     cdef StateReader1024[StateRecord]* reader
     cdef object core    # keeps the ring alive
 
+    def __init__(self):
+        raise TypeError("StateReader: Core.reader() makes them")
+
     def __dealloc__(self):
         del self.reader
 
@@ -186,7 +193,6 @@ cdef class StateReader:
 cdef class Core:
     """The real-time core. Make one, `start` it (or `step` it on a virtual clock), `configure` and `attach` a line."""
     cdef Loop* loop
-    cdef StateReader1024[StateRecord]* own_reader
     cdef uint32_t pushed
     cdef bint virtual, joined
     cdef int dma_latency_fd
@@ -213,7 +219,6 @@ cdef class Core:
         m.settings.overruns_in_a_row = 10
         m.stop_category = STOP_CATEGORY_NONE
         m.bus.valid_ns = m.bus.first_valid_ns = m.bus.sample_ns = -1
-        m.bus.accepted = -1
         for i in range(MAX_AXES):
             m.axis[i].advanced_percent = m.axis[i].user_percent = m.axis[i].movement_percent = 100.0
         self.joined = True
@@ -281,6 +286,8 @@ cdef class Core:
         cdef sched_param parameter
         cdef cpu_set_t cpus
         cdef int error
+        if self.joined:
+            raise RuntimeError("set_realtime: start the control thread first")
         asked = {"priority": priority, "cpu": cpu, "lock_memory": bool(lock_memory), "errors": {}}
         if priority > 0:
             parameter.sched_priority = priority
@@ -374,7 +381,13 @@ cdef class Core:
         s.battery_minimum_v = _number(settings, "battery_minimum_v")
         s.battery_maximum_v = _number(settings, "battery_maximum_v")
         s.battery_averaging_s = _number(settings, "battery_averaging_s")
+        for key in ("silence_ms", "relay_switch_ms", "jog_timeout_ms", "battery_averaging_s"):
+            if not 0.0 <= _number(settings, key) <= 1e6:
+                raise ValueError(f"{key}: {settings[key]} given, 0..1e6 allowed")
         memset(p, 0, sizeof(p))
+        if not s.battery_minimum_v < s.battery_maximum_v:
+            raise ValueError(f"battery_minimum_v: {s.battery_minimum_v} given, it must be below battery_maximum_v "
+                             f"({s.battery_maximum_v})")
         for i, axis in enumerate(axes):
             self._configure_axis(&p[i], axis, i + 1, s.limit_margin_deg)
         self.loop.offered_settings = s
@@ -411,8 +424,11 @@ cdef class Core:
         Without a running thread the core goes on its virtual clock and `fd` is not used."""
         if self.loop.offered_settings.axes == 0:
             raise RuntimeError("attach: configure the core first")
+        if self.loop.machine.handshake.is_attached():
+            raise RuntimeError("attach: detach the other line first")
         if not self.loop.machine.handshake.is_running():
             self.virtual = True
+            self.loop.machine.handshake.set_attached(True)
             attach_line(self.loop, -1)
             return
         if fd < 0:
@@ -421,6 +437,7 @@ cdef class Core:
         if wait_for_bytes(fd):
             raise OSError(errno, "attach: the line refuses its terminal settings: " + os.strerror(errno))
         self.loop.machine.handshake.set_released(False)
+        self.loop.machine.handshake.set_attached(True)  # from here on the line is lent, taken yet or not
         self.loop.machine.handshake.offer(fd)
 
     def detach(self, double timeout_s=1.0):
@@ -428,8 +445,13 @@ cdef class Core:
         if not self.loop.machine.handshake.is_running():
             detach_line(self.loop)
             return
+        if not self.loop.machine.handshake.is_attached():
+            return
+        if self.loop.machine.handshake.take_offer() >= 0:   # the control thread had not seen it yet
+            self.loop.machine.handshake.set_released(True)
+            self.loop.machine.handshake.set_attached(False)
+            return
         until = time.monotonic() + timeout_s
-        self.loop.machine.handshake.take_offer()
         self.loop.machine.handshake.take_back()
         while self.loop.machine.handshake.is_attached():
             if time.monotonic() > until:

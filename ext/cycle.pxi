@@ -7,11 +7,25 @@ cdef void enter_bus_state(Machine* m, int state) noexcept nogil:
         m.bus.state = state
 
 
+cdef void rest(Machine* m) noexcept nogil:
+    """No line, no motion: whatever ran on the old line (a quick stop perhaps) must not go on, least of all on the next."""
+    m.pending.kind = 0
+    stand_still(m)
+    m.motor_power = False
+    m.off_after_stop = False
+    m.bus.fresh = False
+    if m.reset_until_ns == 0:
+        set_mode(m, MASTER_MODE_OFF)
+
+
+cdef inline int leave_telegrams(Machine* m) noexcept nogil:
+    return <int>clamp(LEAVE_NS / m.settings.period_ns, 2, LEAVE_TELEGRAMS)
+
+
 cdef void take_line(Machine* m) noexcept nogil:
     """A line was lent: an empty stream, no answer expected, start checks from the beginning."""
     m.bus.filled = 0
     m.bus.aligned = True
-    m.bus.accepted = -1
     m.bus.attached_ns = -1
     m.bus.valid_ns = -1
     m.bus.first_valid_ns = -1
@@ -21,7 +35,7 @@ cdef void take_line(Machine* m) noexcept nogil:
     m.start_enable_ns = m.start_contacts_ns = -1
     m.contacts_closed_ns = m.button_contacts_ns = m.contacts_open_ns = -1
     m.battery_v = 0.0
-    m.motor_power = False
+    rest(m)
     apply_speed_cascade(m)
     seed(m)
     m.handshake.set_released(False)
@@ -36,7 +50,7 @@ cdef void lose_bus(Machine* m, flag line_works) noexcept nogil:
     m.bus.faults[BUS_FAULT_LOST] += 1
     enter_bus_state(m, BUS_STATE_LOST)
     raise_error(m, ERROR_BUS_LOST, NO_AXIS)
-    m.bus.leaving = LEAVE_TELEGRAMS if line_works else 0
+    m.bus.leaving = leave_telegrams(m) if line_works else 0
     if not line_works:
         m.handshake.set_released(True)
 
@@ -59,12 +73,12 @@ cdef void watch_bus(Machine* m) noexcept nogil:
         return
     if m.state == MASTER_STATE_ERROR and m.motion == MOTION_STANDING and not m.setup_tried:
         for i in range(m.settings.axes):
-            if m.axis[i].driver_state in (DRIVER_STATE_NOT_CONNECTED, DRIVER_STATE_SETUP_NEEDED):
+            if needs_bring_up(m, i):
                 m.setup_tried = True
                 if m.reset_until_ns:
                     m.reset_until_ns = m.now_ns + 3 * <int64_t>1000000000
                 m.motor_power = False
-                m.bus.leaving = LEAVE_TELEGRAMS
+                m.bus.leaving = leave_telegrams(m)
                 enter_bus_state(m, BUS_STATE_LOST)
                 return
 
@@ -149,13 +163,14 @@ cdef int compose(Machine* m, uint8_t* out) noexcept nogil:
             m.handshake.set_released(True)
     m.bus.sequence += 1
     m.bus.sent_ns[m.bus.sequence] = m.now_ns
+    memcpy(m.sent_position_deg[m.bus.sequence & (SENT_SETPOINTS - 1)], m.position_deg, sizeof(m.position_deg))
     return build_command(out, m.settings.axes, m.bus.sequence, flags, modes, types, targets)
 
 
 cdef void begin_shutdown(Machine* m) noexcept nogil:
     """The program ends: soft stop, power off, leave the cyclic phase."""
     m.shutdown = True
-    m.bus.leaving = LEAVE_TELEGRAMS
+    m.bus.leaving = leave_telegrams(m)
     power_down(m, REASON_SHUTDOWN)
 
 

@@ -15,7 +15,7 @@ struct Handshake {
     std::atomic<int> offered_fd{-1};      // line for the control thread to take, -1 none
     std::atomic<std::uint32_t> reclaim{0};  // the main thread wants the line back
     std::atomic<std::uint32_t> spin_ns{0};
-    alignas(64) std::atomic<std::uint32_t> attached{0};  // written by the control thread
+    alignas(64) std::atomic<std::uint32_t> attached{0};  // set by who lends a line, cleared by who is done with it
     std::atomic<std::uint32_t> released{1};   // 1: the control thread has done with a lost line
     std::atomic<std::uint32_t> running{0};
     std::atomic<int> thread_id{0};

@@ -39,11 +39,14 @@ cdef void power_down(Machine* m, int reason) noexcept nogil:
 cdef void act_on_stop(Machine* m) noexcept nogil:
     """The latched stop word: before and above all commands. Whatever waits in the ring was asked for before it."""
     cdef Command command
+    cdef int dropped = 0
     if not m.handshake.take_stop():
         return
     m.stops += 1
     event(m, EVENT_KIND_STOP, STOP_CATEGORY_SOFT, 1, 0)
-    while m.commands.try_pop(command):
+    # bounded, so that a producer that never rests cannot hold the cycle here
+    while dropped < COMMANDS_IN_RING and m.commands.try_pop(command):
+        dropped += 1
         finish_command(m, &command, COMMAND_RESULT_DROPPED_BY_STOP)
     stop_softly(m, REASON_STOP_COMMAND)
 
@@ -117,7 +120,10 @@ cdef int begin_jog(Machine* m, const Command* command, int64_t asked_ns) noexcep
     m.motion = MOTION_JOG
     if m.mode != MASTER_MODE_TEST:
         set_mode(m, MASTER_MODE_JOG)
-    return COMMAND_RESULT_OK if plan_jog(m) else COMMAND_RESULT_NO_TRAJECTORY
+    if not plan_jog(m):
+        raise_error(m, ERROR_TRAJECTORY, NO_AXIS)
+        return COMMAND_RESULT_NO_TRAJECTORY
+    return COMMAND_RESULT_OK
 
 
 cdef int begin_start(Machine* m, const Command* command) noexcept nogil:
@@ -149,12 +155,24 @@ cdef int dispatch_motion(Machine* m, const Command* command, int64_t asked_ns) n
     return begin_start(m, command)
 
 
+cdef flag any_speed(const Command* command) noexcept nogil:
+    cdef int i
+    for i in range(MAX_AXES):
+        if command.mask >> i & 1 and command.values[i] != 0.0:
+            return True
+    return False
+
+
 cdef int take_motion(Machine* m, const Command* command) noexcept nogil:
     """Motion commands are also the operator's start: from WAITING they switch motor power on first."""
     cdef int i
     cdef int axes = m.settings.axes
-    if command.kind == COMMAND_KIND_JOG and not numbers_fit(command, axes, -100.0, 100.0):
-        return COMMAND_RESULT_OUT_OF_RANGE
+    cdef flag released = False
+    if command.kind == COMMAND_KIND_JOG:
+        released = m.now_ns - m.jog_asked_ns > m.settings.jog_timeout_ns
+        m.jog_asked_ns = m.now_ns
+        if not numbers_fit(command, axes, -100.0, 100.0):
+            return COMMAND_RESULT_OUT_OF_RANGE
     if command.kind == COMMAND_KIND_MOVE:
         if not numbers_fit(command, axes, -1e6, 1e6) or not 0.0 < command.value <= 100.0 or command.mask == 0:
             return COMMAND_RESULT_OUT_OF_RANGE
@@ -167,6 +185,11 @@ cdef int take_motion(Machine* m, const Command* command) noexcept nogil:
     if m.state == MASTER_STATE_AUTO:
         return dispatch_motion(m, command, m.now_ns)
     if m.state == MASTER_STATE_WAITING:
+        # A jog that is still held from before a stop must be let go first, or its next refresh would undo the stop.
+        if command.kind == COMMAND_KIND_JOG and not released:
+            return COMMAND_RESULT_WRONG_STATE
+        if command.kind == COMMAND_KIND_JOG and not any_speed(command):
+            return COMMAND_RESULT_OK    # the release of a jog that a stop ended: nothing to switch power on for
         m.stop_category = STOP_CATEGORY_NONE
         m.off_after_stop = False
         m.motor_power = True
@@ -177,6 +200,16 @@ cdef int take_motion(Machine* m, const Command* command) noexcept nogil:
     m.pending = command[0]
     m.pending_ns = m.now_ns
     return COMMAND_RESULT_OK
+
+
+cdef flag every_axis_has_speed(Machine* m) noexcept nogil:
+    """Do the limits leave a speed to each axis that still has a way to go?"""
+    cdef int i
+    for i in range(m.settings.axes):
+        if (m.axis[i].speed_limit_deg_s * m.move_percent * 1e-2 <= MINIMUM_SPEED_DEG_S
+                and (fabs(m.position_deg[i] - m.axis[i].target_deg) > 1e-6 or m.speed_deg_s[i] != 0.0)):
+            return False
+    return True
 
 
 cdef int take_speed_limits(Machine* m, const Command* command) noexcept nogil:
@@ -195,12 +228,13 @@ cdef int take_speed_limits(Machine* m, const Command* command) noexcept nogil:
             else:
                 axis.movement_percent = command.values[i]
     apply_speed_cascade(m)
-    if m.motion == MOTION_JOG:
+    if m.motion == MOTION_POSITION and not every_axis_has_speed(m):
+        end_motion(m)       # no speed is left to arrive with
+    elif m.motion == MOTION_JOG:
         if not plan_jog(m):
             raise_error(m, ERROR_TRAJECTORY, NO_AXIS)
-    elif m.motion == MOTION_POSITION:
-        if not plan_targets(m):
-            raise_error(m, ERROR_TRAJECTORY, NO_AXIS)
+    elif m.motion == MOTION_POSITION and not plan_targets(m):
+        end_motion(m)
     return COMMAND_RESULT_OK
 
 
@@ -281,18 +315,16 @@ cdef void step_reset(Machine* m) noexcept nogil:
     for i in range(m.fault_count):
         if not m.faults[i] >> 31 and cause_present(m, m.faults[i]):
             if m.now_ns > m.reset_until_ns:
-                m.reset_until_ns = 0
                 m.last_result = COMMAND_RESULT_NOT_READY
-                set_mode(m, MASTER_MODE_STAND_STILL if m.motor_power else MASTER_MODE_OFF)
+                end_reset(m)
             return
     i = m.fault_count - 1
     while i >= 0:
         if not m.faults[i] >> 31:
             remove_fault(m, i)
         i -= 1
-    m.reset_until_ns = 0
+    end_reset(m)
     m.stop_category = STOP_CATEGORY_NONE
-    set_mode(m, MASTER_MODE_STAND_STILL if m.motor_power else MASTER_MODE_OFF)
     change_state(m, MASTER_STATE_WAITING, REASON_RESET)
 
 

@@ -51,8 +51,18 @@ cdef flag plan_halt(Machine* m) noexcept nogil:
     return plan_speeds(m, zero)
 
 
+cdef inline flag at_limit(Machine* m, int i) noexcept nogil:
+    """Is the axis at the limit, or beyond it, towards which it is to jog?"""
+    if m.axis[i].jog_percent > 0.0:
+        return m.position_deg[i] >= m.parameters[i].maximum_deg
+    return m.axis[i].jog_percent < 0.0 and m.position_deg[i] <= m.parameters[i].minimum_deg
+
+
 cdef flag plan_jog(Machine* m) noexcept nogil:
-    """Trajectory to the jog speeds; a direction that a limit has blocked stays at zero until it is reversed."""
+    """Trajectory to the jog speeds; a direction that a limit has blocked stays at zero until it is reversed.
+
+    An axis that stands at its limit or beyond is blocked at once: braking alone would let it creep outwards by the
+    noise of the sensor with every new jog."""
     cdef double speed[MAX_AXES]
     cdef int i
     cdef Axis* axis
@@ -61,6 +71,9 @@ cdef flag plan_jog(Machine* m) noexcept nogil:
         if axis.blocked * axis.jog_percent <= 0.0:
             axis.blocked = 0
             set_warning(m, WARNING_LIMIT_BRAKE, i + 1, False)
+            if at_limit(m, i):
+                axis.blocked = 1 if axis.jog_percent > 0.0 else -1
+                set_warning(m, WARNING_LIMIT_BRAKE, i + 1, True)
         speed[i] = 0.0 if axis.blocked else axis.jog_percent * 1e-2 * SPEED_SHARE * axis.speed_limit_deg_s
     return plan_speeds(m, speed)
 
@@ -133,7 +146,7 @@ cdef flag settled(Machine* m) noexcept nogil:
     cdef flag inside = True
     m.settle_ns += m.settings.period_ns
     for i in range(m.settings.axes):
-        if fabs(m.position_deg[i] - m.axis[i].position_deg) > 0.5 * in_position_deg(m, i) \
+        if fabs(m.position_deg[i] - m.axis[i].position_deg) > 0.75 * in_position_deg(m, i) \
                 or fabs(m.axis[i].correction_deg_s) > 0.05:
             inside = False
     m.settled_ns = m.settled_ns + m.settings.period_ns if inside else 0

@@ -28,6 +28,10 @@ public:
             input_.target_velocity[i] = 0.0;
             input_.max_velocity[i] = v_max[i];
         }
+        if (calculate()) return true;
+        // Ruckig finds no synchronised trajectory from some states in mid-motion (some axes braking, one far away from
+        // its end): then each axis goes by its own fastest way, which it does find.
+        input_.synchronization = ruckig::Synchronization::None;
         return calculate();
     }
 

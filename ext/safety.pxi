@@ -45,6 +45,12 @@ cdef void remove_fault(Machine* m, int index) noexcept nogil:
     memmove(&m.fault_cycle[index], &m.fault_cycle[index + 1], (m.fault_count - index) * sizeof(uint32_t))
 
 
+cdef void end_reset(Machine* m) noexcept nogil:
+    """RESET_ERROR is over, whether it helped or not."""
+    m.reset_until_ns = 0
+    set_mode(m, MASTER_MODE_STAND_STILL if m.motor_power else MASTER_MODE_OFF)
+
+
 cdef void raise_error(Machine* m, int code, int axis) noexcept nogil:
     """Error state, and a stop of the error's category; a stop that runs may only get harder."""
     cdef int category = error_category(code, axis)
@@ -53,7 +59,8 @@ cdef void raise_error(Machine* m, int code, int axis) noexcept nogil:
         change_state(m, MASTER_STATE_ERROR, REASON_FAULT)
     elif not new and category >= m.stop_category:
         return
-    m.reset_until_ns = 0
+    if m.reset_until_ns:
+        end_reset(m)
     m.pending.kind = 0
     begin_stop(m, category)
 
@@ -127,6 +134,7 @@ cdef void supervise(Machine* m) noexcept nogil:
     cdef Axis* axis
     cdef AxisParameters* p
     cdef flag powered = m.motor_power and contacts_closed(m)
+    cdef flag standing = m.motion == MOTION_STANDING    # before an error of one axis stops them all
     cdef flag held
     if not powered:
         m.standing_since_ns = m.now_ns
@@ -134,6 +142,8 @@ cdef void supervise(Machine* m) noexcept nogil:
     for i in range(m.settings.axes):
         axis = &m.axis[i]
         p = &m.parameters[i]
+        if axis.driver_state == DRIVER_STATE_NOT_CONNECTED:
+            continue    # its zeros are no measurement; DRIVE_LOST stops the arm under control
         if axis.position_counts < p.hard_minimum_counts:
             raise_error(m, ERROR_ESS_HARD_MINIMUM, i + 1)
         elif axis.position_counts > p.hard_maximum_counts:
@@ -145,14 +155,26 @@ cdef void supervise(Machine* m) noexcept nogil:
             raise_error(m, ERROR_ESS_OVERSPEED, i + 1)
         if too_fast_to_stop(m, i):
             raise_error(m, ERROR_ESS_CANNOT_STOP, i + 1)
-        if m.motion == MOTION_STANDING and not held:
+        if standing and not held:
             axis.hold_deg = axis.position_deg
-        elif m.motion == MOTION_STANDING:
+        elif standing:
             if (fabs(axis.speed_deg_s) > m.settings.standstill_speed_deg_s
                     or fabs(axis.position_deg - axis.hold_deg) > m.settings.standstill_drift_deg):
                 raise_error(m, ERROR_ESS_STANDSTILL, i + 1)
-        elif fabs(m.position_deg[i] - axis.position_deg) > m.settings.following_error_deg:
+        elif fabs(axis.following_error_deg) > m.settings.following_error_deg:
             raise_error(m, ERROR_ESS_FOLLOWING, i + 1)
+
+
+cdef inline int setup_error(int i) noexcept nogil:
+    """Code of a drive that needs set-up: the catalogue's for axes 1..5, our own where its range has ended."""
+    return (ERROR_DRIVE_SETUP if i < 5 else ERROR_DRIVE_SETUP_BEYOND_5) + i + 1
+
+
+cdef inline flag needs_bring_up(Machine* m, int i) noexcept nogil:
+    """Was the drive found lost or without its set-up, and is it still?"""
+    if m.axis[i].driver_state == DRIVER_STATE_NOT_CONNECTED:
+        return find_fault(m, ERROR_DRIVE_LOST + i + 1, i + 1, False) >= 0
+    return m.axis[i].driver_state == DRIVER_STATE_SETUP_NEEDED and find_fault(m, setup_error(i), i + 1, False) >= 0
 
 
 cdef void watch_drives(Machine* m) noexcept nogil:
@@ -161,7 +183,7 @@ cdef void watch_drives(Machine* m) noexcept nogil:
         if m.axis[i].driver_state == DRIVER_STATE_NOT_CONNECTED:
             raise_error(m, ERROR_DRIVE_LOST + i + 1, i + 1)
         elif m.axis[i].driver_state == DRIVER_STATE_SETUP_NEEDED:
-            raise_error(m, (ERROR_DRIVE_SETUP if i < 5 else ERROR_DRIVE_SETUP_BEYOND_5) + i + 1, i + 1)
+            raise_error(m, setup_error(i), i + 1)
         elif m.axis[i].driver_state == DRIVER_STATE_ERROR or m.axis[i].status & STATUS_ERROR:
             raise_error(m, ERROR_DRIVE_ERROR + i + 1, i + 1)
 
@@ -226,7 +248,7 @@ cdef uint32_t find_blockers(Machine* m) noexcept nogil:
         return bits
     if button_pressed(m):
         bits |= 1 << BLOCKER_BUTTON
-    if m.battery_v < m.settings.battery_minimum_v:
+    if m.bus.state == BUS_STATE_CYCLIC and m.battery_v < m.settings.battery_minimum_v:
         bits |= 1 << BLOCKER_BATTERY
     for i in range(m.settings.axes):
         if m.axis[i].driver_state == DRIVER_STATE_ERROR or m.axis[i].status & STATUS_ERROR:

@@ -72,16 +72,18 @@ cdef inline void accept_telegram(Machine* m, const uint8_t* data) noexcept nogil
     cdef Bus* bus = &m.bus
     cdef uint8_t echo = data[BLOCK_SIZE * m.settings.axes + TRAILER_SEQUENCE]
     cdef int age = <uint8_t>(bus.sequence - echo)
-    if bus.accepted >= 0 and echo == <uint8_t>bus.accepted:
+    # Times tell what is newer: sequence numbers wrap within the longest silence that may be configured.
+    cdef int64_t asked_ns = bus.sent_ns[echo]
+    if bus.sample_ns >= 0 and asked_ns == bus.sample_ns:
         bus.faults[BUS_FAULT_REPEATED] += 1
         return
-    if age > 1 or (bus.accepted >= 0 and <uint8_t>(echo - <uint8_t>bus.accepted) > 127):
+    if age > 1 or asked_ns < bus.sample_ns or bus.attached_ns < 0 or asked_ns < bus.attached_ns:
         bus.faults[BUS_FAULT_SEQUENCE] += 1
         return
     if age == 1:
         bus.faults[BUS_FAULT_LATE] += 1
-    bus.accepted = echo
-    bus.sample_ns = bus.sent_ns[echo]
+    bus.answered = echo
+    bus.sample_ns = asked_ns
     bus.valid_ns = m.now_ns
     bus.fresh = True
     bus.valid += 1
@@ -91,19 +93,19 @@ cdef inline void accept_telegram(Machine* m, const uint8_t* data) noexcept nogil
 
 
 cdef void receive(Machine* m, const uint8_t* data, int size) noexcept nogil:
-    """Append received bytes to the stream and take every complete valid telegram out of it."""
+    """Append received bytes to the stream and take every complete valid telegram out of it.
+
+    What one read can give always fits; of more than that (virtual clock) the newest bytes are kept."""
     cdef Bus* bus = &m.bus
     cdef int length = state_size(m.settings.axes)
     cdef int offset = 0, defect
     bus.fresh = False
-    if size > RECEIVE_SIZE - bus.filled:
+    if size > RECEIVE_SIZE:
         bus.faults[BUS_FAULT_OVERFLOW] += 1
-        if size > RECEIVE_SIZE - bus.filled:    # keep the newest bytes: the stream may hold a telegram at its end
-            bus.filled = 0
-            bus.aligned = False
-            if size > RECEIVE_SIZE:
-                data += size - RECEIVE_SIZE
-                size = RECEIVE_SIZE
+        bus.filled = 0
+        bus.aligned = False
+        data += size - RECEIVE_SIZE
+        size = RECEIVE_SIZE
     memcpy(bus.buffer + bus.filled, data, size)
     bus.filled += size
     while bus.filled - offset >= length:

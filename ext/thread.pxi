@@ -16,6 +16,7 @@ cdef struct Loop:
     Histogram* run_time
     Histogram* answer_age
     int fd
+    flag terminal                       # the line is a tty: its reads may wait, see read_line
     pthread_t thread
 
 
@@ -42,8 +43,8 @@ cdef void attach_line(Loop* loop, int fd) noexcept nogil:
     loop.machine.settings = loop.offered_settings
     memcpy(loop.machine.parameters, loop.offered_parameters, sizeof(loop.machine.parameters))
     loop.fd = fd
+    loop.terminal = fd >= 0 and is_terminal(fd)
     take_line(&loop.machine)
-    loop.machine.handshake.set_attached(True)
 
 
 cdef void detach_line(Loop* loop) noexcept nogil:
@@ -53,10 +54,8 @@ cdef void detach_line(Loop* loop) noexcept nogil:
         lose_bus(m, False)
     loop.fd = -1
     enter_bus_state(m, BUS_STATE_DETACHED)
+    rest(m)
     if m.state != MASTER_STATE_ERROR:
-        stand_still(m)
-        m.motor_power = False
-        set_mode(m, MASTER_MODE_OFF)
         change_state(m, MASTER_STATE_STARTUP, REASON_BUS_DETACHED)
     m.handshake.set_released(True)
     m.handshake.set_attached(False)
@@ -74,7 +73,12 @@ cdef void lend_and_reclaim(Loop* loop) noexcept nogil:
 cdef int read_line(Loop* loop, uint8_t* into, int size) noexcept nogil:
     """Whatever has arrived, without waiting. A line that is gone is told to the cycle as lost."""
     cdef ssize_t got
+    cdef int waiting = 1
     if loop.fd < 0 or loop.machine.bus.state == BUS_STATE_DETACHED:
+        return 0
+    # A read of a tty without input waits for the kernel's tty worker, which is no real-time thread, even where the file
+    # is non-blocking (n_tty_read: tty_buffer_flush_work). So it is only read when something is there.
+    if loop.terminal and ioctl(loop.fd, FIONREAD, &waiting) == 0 and waiting == 0:
         return 0
     got = read(loop.fd, into, size)
     if got > 0:

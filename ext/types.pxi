@@ -2,10 +2,14 @@
 
 cdef enum:
     RECEIVE_SIZE = 4096
+    RECEIVE_BUFFER = RECEIVE_SIZE + 256  # a whole read fits behind the longest part of a telegram
+    COMMANDS_IN_RING = 64
     NO_AXIS = 0
+    SENT_SETPOINTS = 4                   # a power of two, more than the age of any answer that is used
     STANDSTILL_SETTLE_NS = 150000000     # after a motion, before standstill is supervised
     FIRST_ANSWER_NS = 500000000          # a board in the cyclic phase answers its first telegram by then
-    LEAVE_TELEGRAMS = 10                 # with the leave flag, before a line is given back
+    LEAVE_TELEGRAMS = 10                 # power off, then with the leave flag, before a line is given back
+    LEAVE_NS = 100000000                 # fewer at low rates, so that the end does not take longer than this
 
 cdef enum Motion:
     MOTION_STANDING      # drives hold by themselves
@@ -58,6 +62,7 @@ cdef struct Axis:
     int16_t position_counts, torque_counts, drive_target
     float frequency
     double position_deg, speed_deg_s
+    double following_error_deg      # set-point of the time the feedback was sampled, less the feedback
     # trajectory share of the set-point, and the position loop's correction on top of it
     double correction_deg_s, correction_deg_s2
     double command_deg_s, command_before_deg_s
@@ -83,11 +88,11 @@ cdef struct Event:
     uint32_t kind, a, b, c
 
 cdef struct Bus:
-    uint8_t buffer[RECEIVE_SIZE]
+    uint8_t buffer[RECEIVE_BUFFER]
     int filled
     flag aligned                    # the next byte should begin a telegram
     uint8_t sequence                # of the last command telegram
-    int accepted                    # newest accepted sequence number, -1 none
+    uint8_t answered                # sequence number of the command telegram that the feedback answers
     int64_t sent_ns[256]
     int64_t attached_ns, valid_ns   # monotonic times: first cycle on the line, last valid telegram; -1 none
     int64_t first_valid_ns
@@ -105,6 +110,7 @@ cdef struct Machine:
     AxisParameters parameters[MAX_AXES]
     Axis axis[MAX_AXES]
     Bus bus
+    double sent_position_deg[SENT_SETPOINTS][MAX_AXES]  # set-point when each of the last telegrams was sent
     # set-points of the trajectory, as arrays for the planner
     double position_deg[MAX_AXES]
     double speed_deg_s[MAX_AXES]
@@ -127,7 +133,8 @@ cdef struct Machine:
     int64_t reset_until_ns          # RESET_ERROR is running until then, 0 not
     flag setup_tried                # a bring-up was already asked for to cure a drive's set-up
     Command pending                 # motion command waiting for AUTO; kind 0 none
-    int64_t pending_ns, jog_ns
+    int64_t pending_ns, jog_ns      # when the pending command was taken; when the running jog was last asked for
+    int64_t jog_asked_ns            # when any jog was last asked for, refused or not
     # emergency stop monitor: since when each mismatch lasts, -1 not
     int64_t start_enable_ns, start_contacts_ns, contacts_closed_ns, button_contacts_ns, contacts_open_ns
     # faults

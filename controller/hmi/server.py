@@ -103,11 +103,14 @@ class HmiServer:
 
     def _run(self, listener: socket.socket) -> None:
         try:
+            import asyncio
+
             import uvloop
 
             from controller.hmi.service import Service
 
-            loop = uvloop.new_event_loop()
+            runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
+            loop = runner.get_loop()
         except BaseException as error:
             listener.close()
             self._failure = error
@@ -115,14 +118,14 @@ class HmiServer:
             return
         try:
             service = Service(self._core, self._options, self._store, self._facts, loop)
-            loop.run_until_complete(service.serve(listener, lambda: self._opened(service)))
+            runner.run(service.serve(listener, lambda: self._opened(service)))
         except BaseException as error:
             if self._listening.is_set():
                 log.exception("the HMI thread ended by a fault; the control loop goes on")
             self._failure = error
         finally:
             self._service = None
-            loop.close()
+            runner.close()
             self._listening.set()
 
     def _opened(self, service: Service) -> None:

@@ -234,6 +234,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             cors_allowed_origins=lambda origin, environ: access.origin_allowed(origin, environ.get("HTTP_HOST", "")))
         self.eio.receiver, self.eio.access, self.eio.counters = receiver, access, counters
         self._receiver = receiver
+        self._closing: set[Any] = set()
         self.on("connect", self._connected)
         self.on("disconnect", self._disconnected)
 
@@ -273,15 +274,20 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
 
     async def close_engine(self, key: str) -> None:
         """End a session: a WebSocket in good order, a polling client at its next request."""
-        socket = self.eio.sockets.get(key)
-        if socket is not None:
-            await socket.close(wait=False, reason=self.reason.SERVER_DISCONNECT)
+        if (link := self.eio.links.get(key)) is not None:
+            # In a task: the close handshake reads, and here the session's own reader is at work.
+            self._closing.add(task := self.start_background_task(link.close))
+            task.add_done_callback(self._closing.discard)
+        elif (session := self.eio.sockets.get(key)) is not None:
+            await session.close(wait=False, abort=True, reason=self.reason.SERVER_DISCONNECT)
 
     def cut(self, key: str) -> None:
         """End a session without waiting for its client."""
         if (link := self.eio.links.get(key)) is not None:
             link.abort()
             return
-        socket = self.eio.sockets.get(key)
-        if socket is not None and not socket.closing:
-            self.start_background_task(socket.close, wait=False, abort=True, reason=self.reason.TRANSPORT_ERROR)
+        session = self.eio.sockets.get(key)
+        if session is not None and not session.closing:
+            self._closing.add(task := self.start_background_task(
+                session.close, wait=False, abort=True, reason=self.reason.TRANSPORT_ERROR))
+            task.add_done_callback(self._closing.discard)
