@@ -259,6 +259,43 @@ async def test_a_client_that_does_not_read_is_skipped_then_dropped() -> None:
         hung.close()
 
 
+async def test_a_polling_client_that_stops_asking_is_dropped() -> None:
+    with running(stalled_s=1.0) as rig:
+        base = rig.url + "/socket.io/?EIO=4&transport=polling"
+        async with aiohttp.ClientSession() as session:
+            sid = json.loads((await (await session.get(base)).text())[1:])["sid"]
+            await session.post(f"{base}&sid={sid}", data="40")
+            assert (await asyncio.to_thread(rig.status))["hmi"]["clients"] == 1
+            until = time.monotonic() + 10
+            while (status := await asyncio.to_thread(rig.status))["hmi"]["clients"]:
+                assert time.monotonic() < until
+                await asyncio.sleep(0.1)
+            assert status["hmi"]["dropped"] == 1
+
+
+async def test_no_frame_comes_before_an_upgrade_is_complete() -> None:
+    with running(rate_hz=50) as rig:
+        base = rig.url + "/socket.io/?EIO=4&transport=polling"
+        async with aiohttp.ClientSession() as session:
+            sid = json.loads((await (await session.get(base)).text())[1:])["sid"]
+            await session.post(f"{base}&sid={sid}", data="40")
+            assert "40{" in await (await session.get(f"{base}&sid={sid}")).text()
+            async with session.ws_connect(f"{rig.url}{WEBSOCKET}&sid={sid}") as socket:
+                await socket.send_str("2probe")
+                assert (await socket.receive()).data == "3probe"
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(socket.receive(), 0.4)
+            # A broken upgrade ends that session only; a complete one gets frames at once.
+            sid = json.loads((await (await session.get(base)).text())[1:])["sid"]
+            await session.post(f"{base}&sid={sid}", data="40")
+            async with session.ws_connect(f"{rig.url}{WEBSOCKET}&sid={sid}") as socket:
+                await socket.send_str("2probe")
+                assert (await socket.receive()).data == "3probe"
+                await socket.send_str("5")
+                texts = [(await socket.receive()).data for _ in range(6)]
+                assert sum(text.startswith('42["data"') for text in texts) >= 3
+
+
 async def test_memory_does_not_grow_under_bad_input(rig: Rig) -> None:
     async def abuse(times: int) -> None:
         for i in range(times):
