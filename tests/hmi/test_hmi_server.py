@@ -56,7 +56,8 @@ async def test_a_setting_that_cannot_be_saved_is_in_force_and_told(tmp_path: Pat
     with running(folder=tmp_path / "file" / "no") as rig:
         async with socketio.AsyncSimpleClient() as client:
             await client.connect(rig.url, transports=["websocket"])
-            answer = await client.call("command", {"type": "settings", "write": {"user_speed_percent.1": 10}}, timeout=5)
+            answer = await client.call("command", {"type": "settings", "write": {"user_speed_percent.1": 10}},
+                timeout=5)
             assert answer["error"]["code"] == "not_saved"
         assert "cannot be used" in rig.status()["store_problem"]
         assert rig.state.speed_limit_deg_s[0] == pytest.approx(rig.facts.axis[0].max_speed_deg_s * 0.1)
@@ -125,7 +126,8 @@ async def test_before_any_arm_is_connected() -> None:
             _, payload = await client.receive(timeout=5)
             assert set(payload) == {row.name for row in hmi.DATA_FIELDS}
             await asyncio.sleep(REST_S)
-            for message in ({"type": "start"}, {"type": "jog", "speed_percent": [0]}, {"type": "move", "position_deg": [1]}):
+            for message in ({"type": "start"}, {"type": "jog", "speed_percent": [0]}, {"type": "move",
+                    "position_deg": [1]}):
                 answer = await client.call("command", message, timeout=5)
                 assert answer["error"]["code"] == "blocked", answer
             assert await client.call("response", ["stop"], timeout=5) == {"ok": True}

@@ -48,11 +48,14 @@ class Bench:
         self.ring, self.store, self.counters = Ring(), Store(), Counters()
         self.state: Any = empty_state(axes)
         self.state.state = int(MasterState.WAITING)
-        self.control = ControlToken(lambda client: self.handlers.end_motion(client))
+        self.control = ControlToken(self._lost)
         self.handlers = Handlers(self.ring, self.store, self.control, self.counters,  # type: ignore[arg-type]
                                  latest=lambda: self.state, changed=lambda: None)
         self.handlers.facts = ArmFacts("S", "1", (AXIS,) * axes)
         self.one, self.two = (Client(n, f"key{n}", f"sid{n}", "10.0.0.1", 0.0) for n in (1, 2))
+
+    def _lost(self, client: Client) -> None:
+        self.handlers.end_motion(client)
 
     def say(self, message: object, client: Client | None = None, now_s: float = 10.0) -> Any:
         return self.handlers.response(client or self.one, message, now_s)
@@ -81,7 +84,8 @@ def notice(call: Any) -> tuple[Notice, str, str]:
     ({"85": 40, "86": "50"}, CommandKind.SPEED_LIMITS,
      {"mask": 0b11111, "values": (40.0, 50.0, 100.0, 100.0, 100.0), "value": 80.0}),
     ({"60": 10, "lockSpeedAd": 1}, CommandKind.SPEED_LIMITS, {"value": 60.0}),
-    ({"72": 30, "lockSpeed": True}, CommandKind.SPEED_LIMITS, {"values": (100.0, 100.0, 30.0, 100.0, 100.0), "value": 70.0}),
+    ({"72": 30, "lockSpeed": True}, CommandKind.SPEED_LIMITS, {"values": (100.0, 100.0, 30.0, 100.0, 100.0),
+    "value": 70.0}),
 ])
 def test_response_forms_become_commands(message: object, kind: CommandKind, fields: dict[str, object]) -> None:
     bench = Bench()
@@ -106,7 +110,8 @@ def test_settings_are_stored_by_name_and_arm_adjustments_by_meaning() -> None:
     bench = Bench()
     for message in ({"80": 7, "lockJoySens": True}, {"90": 10, "91": 150, "92": 80, "93": 120}, {"default_2": "Table"},
                     {"51": 1, "52": 2, "53": 3, "54": 4}, {"56": 5, "57": 6, "58": 7, "59": 8},
-                    {"26": 1, "27": 2, "28": 3, "29": 4}, {"101": -10, "102": "20"}, {"1a": 50, "1b": 60, "1c": "brief"}):
+                    {"26": 1, "27": 2, "28": 3, "29": 4}, {"101": -10, "102": "20"}, {"1a": 50, "1b": 60,
+                    "1c": "brief"}):
         assert isinstance(bench.say(message), Future)
     stored = bench.store.items()
     assert stored["joystick_sensitivity.1"] == 7
@@ -233,7 +238,8 @@ def test_a_full_ring_refuses_but_never_loses_an_end() -> None:
 @pytest.mark.parametrize(("role", "message", "allowed"), [
     (Role.BASE, {"70": 1}, True), (Role.BASE, {"60": 1}, False), (Role.ADVANCED, {"60": 1}, True),
     (Role.BASE, {"101": 0, "102": 1}, False), (Role.BASE, ["reset"], False), (Role.ADVANCED, {"10": 7}, True),
-    (Role.ADVANCED, {"10": 2, "11": 8}, False), (Role.ADMINISTRATOR, {"10": 2, "11": 8}, True), (Role.BASE, ["start"], True),
+    (Role.ADVANCED, {"10": 2, "11": 8}, False), (Role.ADMINISTRATOR, {"10": 2, "11": 8}, True), (Role.BASE,
+    ["start"], True),
     (Role.ADVANCED, {"10": 8}, False),
 ])
 def test_roles(role: Role, message: object, allowed: bool) -> None:
@@ -272,7 +278,8 @@ def test_stops_are_known(event: str, message: object) -> None:
 ANY = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12)
                    | st.sampled_from(["stop", "start", "type", "jog", "move", *hmi.BUTTONS]),
                    lambda inner: st.lists(inner, max_size=4)
-                   | st.dictionaries(st.sampled_from(["1", "4", "10", "11", "50", "60", "85", "101", "102", "type", "mode",
+                   | st.dictionaries(st.sampled_from(["1", "4", "10", "11", "50", "60", "85", "101", "102", "type",
+                       "mode",
                                                       "speed_percent", "position_deg", "write", "read"])
                                      | st.text(max_size=6), inner, max_size=4), max_leaves=12)
 
@@ -282,9 +289,12 @@ ANY = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.
 def test_no_json_value_raises_or_reaches_the_core_unless_it_is_a_form(message: Any, event: str) -> None:
     bench = Bench()
     handle = bench.handlers.response if event == hmi.RESPONSE else bench.handlers.command
+    refused = None
     try:
         handle(bench.one, message, 10.0)
-    except Refused as refused:
+    except Refused as error:
+        refused = error
+    if refused is not None:
         assert refused.notice in Notice
         assert len(refused.message) < 400
         assert bench.ring.pushed == []
@@ -299,8 +309,8 @@ def test_results_are_matched_to_who_asked() -> None:
     results, told = Results(), []
     client = Client(1, "k", "s", "a", 0.0)
     for sequence in (1, 2, 3):
-        results.expect(sequence, client, 0.0, lambda client, refused, sequence=sequence: told.append(  # type: ignore[misc]
-            (sequence, refused.notice if refused else None)))
+        results.expect(sequence, client, 0.0, lambda client, refused, n=sequence: told.append(  # type: ignore[misc]
+            (n, refused.notice if refused else None)))
     state: Any = empty_state(1)
     state.last_command, state.last_command_kind = 1, int(CommandKind.RESET)
     results.follow(state)
