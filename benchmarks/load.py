@@ -62,9 +62,10 @@ class CoreProcess:
         """See core_process: every cycle's lateness and run time in ns, and what the core says about itself."""
         for _ in range(TRIES):
             found = self._ask({"do": "measure", "seconds": seconds, "spin_us": spin_us, "moving": moving})
-            if found["good"]:
+            if not found["problem"]:
                 return found
-        raise RuntimeError(f"{TRIES} measurements in which the arm fell out of its state: is the machine overloaded?")
+        raise RuntimeError(f"{TRIES} measurements in which the arm fell out of its state ({found['problem']}): is the "
+                           "machine overloaded?")
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None
