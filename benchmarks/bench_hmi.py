@@ -120,9 +120,9 @@ def servers_table(quick: bool) -> Table:
                 aims.append(Aim(f"server CPU, {count} clients at {rate_hz} Hz", ratio, AIM_RATIO, "x Node"))
     headers = ["Hz", "clients", "CPU % ours", "CPU % Node", "ours / Node", "p50 us ours", "p50 us Node", "p99 us ours",
                "p99 us Node", "Hz ours", "Hz Node"]
-    note = (f"Node {node_version()}. The message was captured from ours ({sizes[0]} bytes, from Node "
-            f"{sizes[1]}); both encode it anew for every send. CPU in percent of one core: ours is the whole controller without the control thread, so with "
-            "supervision and following every state record "
+    note = (f"Node {node_version()}. The message was captured from ours ({sizes[0]} bytes, Node {sizes[1]}); both "
+            "encode it anew for every send. CPU in percent of one core: ours is the whole controller without the "
+            "control thread, so with supervision and following every state record "
             f"({idle[RATES_HZ[-1]]:.1f} % without any client); Node's is the whole process. Both run on the same "
             "processors, the clients on another. The ratio is per message delivered. Delivery: from the beginning of a "
             "send to its receipt by each client over a WebSocket. Medians, and the median of the rounds' ratios, over "

@@ -29,13 +29,12 @@ class Series:
     p99: list[float] = field(default_factory=list)
     p999: list[float] = field(default_factory=list)
     maximum: list[float] = field(default_factory=list)
-    samples: int = 0
+    problems: list[str] = field(default_factory=list)
 
     def add(self, lateness_us: list[int]) -> None:
         """`lateness_us` in whole us, rounded down as cyclictest does, sorted."""
         for fraction, column in ((0.5, self.p50), (0.99, self.p99), (0.999, self.p999), (1.0, self.maximum)):
             column.append(lateness_us[min(len(lateness_us) - 1, int(fraction * len(lateness_us)))])
-        self.samples += len(lateness_us)
 
 
 def cyclictest(seconds: float, cpu: int) -> list[int]:
@@ -72,8 +71,10 @@ def measure(core: CoreProcess, rounds: int, seconds: float, cpu: int) -> dict[st
             if spin_us is None:
                 series[name].add(cyclictest(seconds, cpu))
             else:
-                lateness_ns = core.measure(seconds, spin_us=spin_us)["lateness_ns"]
-                series[name].add(sorted(ns // 1000 for ns in lateness_ns))
+                found = core.measure(seconds, spin_us=spin_us, any_state=True)
+                series[name].add(sorted(ns // 1000 for ns in found["lateness_ns"]))
+                if found["problem"]:
+                    series[name].problems.append(found["problem"])
     return series
 
 
@@ -84,6 +85,7 @@ def run(quick: bool) -> list[Table]:
     cpu = control_cpu()
     rows: list[list[str | float]] = []
     aims = []
+    problems = []
     with CoreProcess(AXES) as core:
         for situation, load in (("idle", nullcontext()), ("interpreter lock held", interpreter_held(core)),
                                 ("both cores busy", busy_cores())):
@@ -91,6 +93,7 @@ def run(quick: bool) -> list[Table]:
                 found = measure(core, rounds, seconds, cpu)
             peer = median(found["cyclictest"].p99)
             for name, series in found.items():
+                problems += [f"{situation}: {problem}" for problem in series.problems]
                 ratio = median(series.p99) / peer
                 rows.append([situation, name, median(series.p50), median(series.p99), median(series.p999),
                              max(series.maximum), f"{min(series.p99):.0f}..{max(series.p99):.0f}", ratio])
@@ -104,6 +107,8 @@ def run(quick: bool) -> list[Table]:
             "cyclictest only wakes up. Both count whole us, rounded down. \"Interpreter lock held\": another thread of "
             "the process holds it for tens of ms at a time without end. \"Both cores busy\": one computing process per "
             "core.")
+    if problems:
+        note += f" In {len(problems)} segments the arm was lost meanwhile ({problems[0]})."
     headers = ["situation", "who", "p50", "p99", "p99.9", "max", "p99 of the segments", "p99 / cyclictest"]
     return [Table("Wake-up lateness, us", headers, rows, note, aims)]
 

@@ -1,46 +1,39 @@
 """Rings beside boost's spsc_queue, moodycamel's ReaderWriterQueue and queue.SimpleQueue.
 
-`python benchmarks/bench_ring.py [--quick]` prints the tables; `run()` gives them to whoever writes them down.
 Needs a C++ compiler and the headers of the two peers: apt-get install g++ libboost-dev libreaderwriterqueue-dev.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import queue
 import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import NamedTuple
+
+from benchmarks.machine import APT, Missing
+from benchmarks.table import Aim, Cell, Table, show
 
 HERE = Path(__file__).resolve().parent
 PEERS = ("boost::lockfree::spsc_queue", "moodycamel::ReaderWriterQueue")
 OURS = ("CommandRing", "StateRing")
 PYTHON = "queue.SimpleQueue"
 PUSH_POP, PING_PONG, BETWEEN = "push + pop", "ping-pong round trip", "between threads, per record"
+SIZES = (256, 512)
+AIMS = {PUSH_POP: 1.0, PING_PONG: 0.8, BETWEEN: 1.0}     # times the better native peer
 NOTES = {
-    PUSH_POP: "one thread, ns per pair",
-    PING_PONG: "two pinned cores, ns per round trip over two queues",
-    BETWEEN: "two pinned cores, ns per record; StateRing: per write with a reader at work, which may lose records",
+    PUSH_POP: "One thread, per pair",
+    PING_PONG: "Two pinned cores, per round trip over two queues",
+    BETWEEN: "Two pinned cores, per record; StateRing: per write with a reader at work, which may lose records",
 }
 
 
-class Table(NamedTuple):
-    """One table of results: plain text cells."""
-
-    title: str
-    headers: list[str]
-    rows: list[list[str]]
-
-
 def build(folder: Path) -> Path:
-    """Compile ring.cpp; RuntimeError with what the compiler said, or which package is missing."""
+    """Compile ring.cpp; Missing with what the compiler said and which packages it may be that are not installed."""
     compiler = os.environ.get("CXX", "").split() or [shutil.which("g++") or shutil.which("c++") or "g++"]
     program = folder / "ring"
     command = [*compiler, "-std=c++20", "-O3", "-pthread", f"-I{HERE.parent / 'ext'}", str(HERE / "ring.cpp"),
@@ -48,9 +41,9 @@ def build(folder: Path) -> Path:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     except FileNotFoundError:
-        raise RuntimeError("no C++ compiler: apt-get install g++") from None
+        raise Missing("no C++ compiler: apt-get install g++") from None
     if done.returncode:
-        raise RuntimeError(f"{done.stderr}\nheaders missing? apt-get install libboost-dev libreaderwriterqueue-dev")
+        raise Missing(f"{done.stderr}\nheaders missing? {APT}")
     return program
 
 
@@ -118,39 +111,28 @@ def simple_queue(size: int, chunks: int) -> dict[str, float]:
 
 def run(quick: bool = False) -> list[Table]:
     """Measure; one table per kind of exchange, rows per record size and queue, ratio to the better native peer."""
-    medians = native(*(3, 5) if quick else (30, 10))
-    for size in (256, 512):
+    rounds, chunks = (3, 5) if quick else (30, 10)
+    medians = native(rounds, chunks)
+    for size in SIZES:
         for measure, value in simple_queue(size, 5 if quick else 25).items():
             medians[measure, size, PYTHON] = value
     tables = []
     for measure, note in NOTES.items():
-        rows = []
-        for size in (256, 512):
+        rows: list[list[Cell]] = []
+        aims = []
+        for size in SIZES:
             best = min(medians[measure, size, peer] for peer in PEERS)
             for name in (*OURS, *PEERS, PYTHON):
                 value = medians[measure, size, name]
-                rows.append([str(size), name, f"{value:,.1f}", f"{value / best:.2f}"])
-        headers = ["record bytes", "queue", "median ns", "x better peer"]
-        tables.append(Table(f"Rings: {measure} ({note})", headers, rows))
+                rows.append([size, name, value, value / best])
+                if name in OURS:
+                    aims.append(Aim(f"{measure}, {name}, {size} bytes", value / best, AIMS[measure], "x better peer"))
+        tables.append(Table(
+            f"Rings: {measure}, ns", ["record bytes", "queue", "median", "x better peer"], rows,
+            f"{note}. {rounds} interleaved rounds of {chunks} samples, records through memory, all native queues in "
+            "one program.", aims))
     return tables
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds")
-    try:
-        tables = run(parser.parse_args().quick)
-    except RuntimeError as error:
-        print(error, file=sys.stderr)
-        return 1
-    for table in tables:
-        print(f"\n{table.title}\n")
-        print("| " + " | ".join(table.headers) + " |")
-        print("|" + "---|" * len(table.headers))
-        for row in table.rows:
-            print("| " + " | ".join(row) + " |")
-    return 0
-
-
 if __name__ == "__main__":
-    raise SystemExit(main())
+    show(run(quick=True))

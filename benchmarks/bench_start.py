@@ -14,7 +14,7 @@ from typing import Any
 
 from benchmarks.machine import node_version, require_node
 from benchmarks.servers import NODE, end, environment, free_port, install_node_packages, wait_ready
-from benchmarks.table import Aim, Table, show
+from benchmarks.table import Aim, Cell, Table, show
 
 FIRST_CYCLE_MS, FIRST_ANSWER_MS = 30.0, 300.0
 POLL_S = 0.002
@@ -89,7 +89,7 @@ def run(quick: bool) -> list[Table]:
             if number:      # the first start fills the caches
                 for name, value in times.items():
                     found.setdefault(name, []).append(value)
-    rows = [[name, median(values), min(values), max(values)] for name, values in found.items()]
+    rows: list[list[Cell]] = [[name, median(values), min(values), max(values)] for name, values in found.items()]
     return [Table(
         "Start-up, ms", ["from process start to", "median", "least", "most"], rows,
         f"{starts} interleaved starts, counted from before fork. `allyarm run` starts its simulated arm; ready "

@@ -20,7 +20,7 @@ from benchmarks.machine import control_cpu, other_cpus
 from controller._core import Core, State, StateReader
 from controller.bus.serial import SerialBus
 from controller.config import Config
-from controller.spec.modes import BusFault, CommandKind, MasterState
+from controller.spec.modes import BusFault, BusState, CommandKind, MasterState
 from controller.supervisor import core_axes, core_settings
 
 READY_S = 20.0
@@ -92,7 +92,7 @@ class Rig:
             return {
                 "lateness_ns": [r.lateness_ns for r in records], "run_ns": [r.run_ns for r in records],
                 "lost": reader.lost - lost, "statistics": statistics, "realtime": report,
-                "skipped": last.skipped - records[0].skipped, "good": all(r.state == wanted for r in records),
+                "skipped": last.skipped - records[0].skipped, "problem": _problem(records, wanted),
                 "missed": last.bus_faults[BusFault.MISSED] - records[0].bus_faults[BusFault.MISSED],
             }
         finally:
@@ -136,6 +136,16 @@ def _until(reader: StateReader, wanted: MasterState) -> None:
         time.sleep(0.01)
     name = MasterState(state.state).name if state else "nothing"
     raise RuntimeError(f"the arm did not reach {wanted.name} within {READY_S:g} s: {name}")
+
+
+def _problem(records: list[State], wanted: MasterState) -> str:
+    """What took the arm out of `wanted`; "" when it stayed in it."""
+    for record in records:
+        if record.state != wanted:
+            faults = [fault & 0xFFFF for fault in record.faults[:record.fault_count]]
+            return (f"{MasterState(record.state).name}, bus {BusState(record.bus_state).name}, faults {faults}, "
+                    f"{record.skipped - records[0].skipped} cycles skipped")
+    return ""
 
 
 def main() -> None:

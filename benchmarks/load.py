@@ -58,13 +58,17 @@ class CoreProcess:
     def hog(self, on: bool) -> None:
         self._ask({"do": "hog", "on": on})
 
-    def measure(self, seconds: float, *, spin_us: int = 0, moving: bool = False) -> dict[str, Any]:
-        """See core_process: every cycle's lateness and run time in ns, and what the core says about itself."""
+    def measure(self, seconds: float, *, spin_us: int = 0, moving: bool = False,
+                any_state: bool = False) -> dict[str, Any]:
+        """See core_process: every cycle's lateness and run time in ns, and what the core says about itself.
+
+        Unless `any_state`, a measurement in which the arm is lost is repeated: such cycles have less to do."""
         for _ in range(TRIES):
             found = self._ask({"do": "measure", "seconds": seconds, "spin_us": spin_us, "moving": moving})
-            if found["good"]:
+            if any_state or not found["problem"]:
                 return found
-        raise RuntimeError(f"{TRIES} measurements in which the arm fell out of its state: is the machine overloaded?")
+        raise RuntimeError(f"{TRIES} measurements in which the arm fell out of its state ({found['problem']}): is the "
+                           "machine overloaded?")
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         assert self._process.stdin is not None

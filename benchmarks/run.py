@@ -84,14 +84,14 @@ def main() -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"only these: {', '.join(NAMES)}")
     parser.add_argument("--quick", action="store_true", help="a minute or two: proves that everything runs, no more")
     parser.add_argument("--output", type=Path, metavar="FILE",
-                        help="where to write (default docs/benchmarks.md; nothing is written for single benchmarks)")
+                        help="where to write (default: docs/benchmarks.md after a whole run, else nothing)")
     arguments = parser.parse_args()
     if unknown := [name for name in arguments.names if name not in NAMES]:
         parser.error(f"unknown: {', '.join(unknown)}; there are: {', '.join(NAMES)}")
     names = arguments.names or list(NAMES)
     described = machine.describe()
     found, problems = run_all(names, arguments.quick)
-    output = arguments.output or (None if arguments.names else DOCUMENT)
+    output = arguments.output or (None if arguments.names or arguments.quick else DOCUMENT)
     if output is not None and found:
         output.write_text(document(found, problems, described, quick=arguments.quick, partial=bool(arguments.names)),
                           encoding="utf-8")

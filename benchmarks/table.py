@@ -39,7 +39,7 @@ class Table:
 
     title: str
     headers: Sequence[str]
-    rows: list[Sequence[Cell]]
+    rows: Sequence[Sequence[Cell]]
     note: str = ""
     aims: list[Aim] = field(default_factory=list)
 
