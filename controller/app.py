@@ -9,6 +9,7 @@ Thread contract: main thread. It supervises; if it hangs, the loop goes on holdi
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("allyarm")
 TICK_S = 0.02
 STOP_LIMIT_S = 1.5
+ANNOUNCE_AFTER_S = 5.0      # at the latest, with or without an arm
 NO_ARM: ArmFacts = ArmFacts(serial="", version="", axis=())
 
 
@@ -92,9 +94,9 @@ class App:
         while not self._stop.wait(TICK_S):
             supervisor.tick()
             self._tell_events()
-            if not self._announced and supervisor.attempts:
-                self._announce(supervisor, hmi, notifier)
             now = time.monotonic()
+            if not self._announced and (supervisor.attempts or now - started > ANNOUNCE_AFTER_S):
+                self._announce(supervisor, hmi, notifier)
             if notifier.interval_s and now - pinged > notifier.interval_s / 2 and self._alive(hmi, now):
                 notifier.send("WATCHDOG=1")
                 pinged = now
@@ -118,6 +120,8 @@ class App:
         refused = "".join(f", {name} refused ({why})" for name, why in report["refused"].items())
         loop = f"loop {config.loop.rate_hz} Hz {scheduling}{where}, {memory}{refused}"
         print(f"allyarm {__version__}: HMI {hmi.address}, bus {bus}, {loop}", flush=True)
+        gc.enable()
+        gc.freeze()     # what is loaded by now stays: later collections need not look at it
         notifier.send(f"READY=1\nSTATUS=HMI {hmi.address}, {bus}")
         self._announced = True
 

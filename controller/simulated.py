@@ -21,8 +21,10 @@ SIMULATOR_PRIORITY = 40
 
 def prefer(process_id: int) -> None:
     """Real-time scheduling for a simulator, where allowed: a real board answers in time whatever this machine does, and
-    a simulator that has to wait its turn looks like a broken cable."""
+    a simulator that has to wait its turn looks like a broken cable. On any processor: ours is kept from the control
+    thread's, and the simulator must not hold up the start of the HMI on the other one."""
     with contextlib.suppress(OSError):
+        os.sched_setaffinity(process_id, range(os.cpu_count() or 1))
         os.sched_setscheduler(process_id, os.SCHED_FIFO, os.sched_param(SIMULATOR_PRIORITY))
 
 

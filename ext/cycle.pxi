@@ -73,7 +73,7 @@ cdef void watch_bus(Machine* m) noexcept nogil:
         return
     if m.state == MASTER_STATE_ERROR and m.motion == MOTION_STANDING and not m.setup_tried:
         for i in range(m.settings.axes):
-            if m.axis[i].driver_state in (DRIVER_STATE_NOT_CONNECTED, DRIVER_STATE_SETUP_NEEDED):
+            if needs_bring_up(m, i):
                 m.setup_tried = True
                 if m.reset_until_ns:
                     m.reset_until_ns = m.now_ns + 3 * <int64_t>1000000000

@@ -49,7 +49,7 @@ private:
     }
     static int index(std::uint64_t value) noexcept {
         if (value < (1u << linear_bits)) return static_cast<int>(value);
-        const int shift = std::bit_width(value) - 1 - linear_bits;
+        const int shift = static_cast<int>(std::bit_width(value)) - 1 - linear_bits;
         const int i = ((shift + 1) << linear_bits) + static_cast<int>((value >> shift) & ((1u << linear_bits) - 1));
         return i < buckets ? i : buckets - 1;
     }

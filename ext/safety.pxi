@@ -134,6 +134,7 @@ cdef void supervise(Machine* m) noexcept nogil:
     cdef Axis* axis
     cdef AxisParameters* p
     cdef flag powered = m.motor_power and contacts_closed(m)
+    cdef flag standing = m.motion == MOTION_STANDING    # before an error of one axis stops them all
     cdef flag held
     if not powered:
         m.standing_since_ns = m.now_ns
@@ -141,6 +142,8 @@ cdef void supervise(Machine* m) noexcept nogil:
     for i in range(m.settings.axes):
         axis = &m.axis[i]
         p = &m.parameters[i]
+        if axis.driver_state == DRIVER_STATE_NOT_CONNECTED:
+            continue    # its zeros are no measurement; DRIVE_LOST stops the arm under control
         if axis.position_counts < p.hard_minimum_counts:
             raise_error(m, ERROR_ESS_HARD_MINIMUM, i + 1)
         elif axis.position_counts > p.hard_maximum_counts:
@@ -152,14 +155,26 @@ cdef void supervise(Machine* m) noexcept nogil:
             raise_error(m, ERROR_ESS_OVERSPEED, i + 1)
         if too_fast_to_stop(m, i):
             raise_error(m, ERROR_ESS_CANNOT_STOP, i + 1)
-        if m.motion == MOTION_STANDING and not held:
+        if standing and not held:
             axis.hold_deg = axis.position_deg
-        elif m.motion == MOTION_STANDING:
+        elif standing:
             if (fabs(axis.speed_deg_s) > m.settings.standstill_speed_deg_s
                     or fabs(axis.position_deg - axis.hold_deg) > m.settings.standstill_drift_deg):
                 raise_error(m, ERROR_ESS_STANDSTILL, i + 1)
         elif fabs(axis.following_error_deg) > m.settings.following_error_deg:
             raise_error(m, ERROR_ESS_FOLLOWING, i + 1)
+
+
+cdef inline int setup_error(int i) noexcept nogil:
+    """Code of a drive that needs set-up: the catalogue's for axes 1..5, our own where its range has ended."""
+    return (ERROR_DRIVE_SETUP if i < 5 else ERROR_DRIVE_SETUP_BEYOND_5) + i + 1
+
+
+cdef inline flag needs_bring_up(Machine* m, int i) noexcept nogil:
+    """Was the drive found lost or without its set-up, and is it still?"""
+    if m.axis[i].driver_state == DRIVER_STATE_NOT_CONNECTED:
+        return find_fault(m, ERROR_DRIVE_LOST + i + 1, i + 1, False) >= 0
+    return m.axis[i].driver_state == DRIVER_STATE_SETUP_NEEDED and find_fault(m, setup_error(i), i + 1, False) >= 0
 
 
 cdef void watch_drives(Machine* m) noexcept nogil:
@@ -168,7 +183,7 @@ cdef void watch_drives(Machine* m) noexcept nogil:
         if m.axis[i].driver_state == DRIVER_STATE_NOT_CONNECTED:
             raise_error(m, ERROR_DRIVE_LOST + i + 1, i + 1)
         elif m.axis[i].driver_state == DRIVER_STATE_SETUP_NEEDED:
-            raise_error(m, (ERROR_DRIVE_SETUP if i < 5 else ERROR_DRIVE_SETUP_BEYOND_5) + i + 1, i + 1)
+            raise_error(m, setup_error(i), i + 1)
         elif m.axis[i].driver_state == DRIVER_STATE_ERROR or m.axis[i].status & STATUS_ERROR:
             raise_error(m, ERROR_DRIVE_ERROR + i + 1, i + 1)
 

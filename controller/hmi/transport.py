@@ -269,7 +269,7 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
 
         self._receiver.event(eio_sid, sid, data[0], data[1:], answer if id is not None else None)
 
-    async def _disconnected(self, sid: str, reason: str) -> None:
+    async def _disconnected(self, sid: str, reason: str = "") -> None:
         self._receiver.disconnected(sid)
 
     async def close_engine(self, key: str) -> None:

@@ -114,9 +114,12 @@ BY_NAME: dict[str, Register] = {row.name: row for row in REGISTERS}
 
 
 def at(address: int, axes: int = AXES_IN_MAP) -> tuple[Register, int]:
-    """(row, 0-based axis) of an address; KeyError where there is none."""
-    for row in REGISTERS:
-        span = axes if row.per_axis else 1
-        if row.address <= address < row.address + span:
-            return row, address - row.address
-    raise KeyError(address)
+    """(row, 0-based axis) of an address; KeyError where there is none.
+
+    Ranges of more than five axes reach into the next row (195 + 5 is 200, the stroke of axis 1): the nearer row wins.
+    """
+    found = [row for row in REGISTERS if row.address <= address < row.address + (axes if row.per_axis else 1)]
+    if not found:
+        raise KeyError(address)
+    row = max(found, key=lambda row: row.address)
+    return row, address - row.address

@@ -44,7 +44,7 @@ class Rig:
         self.store = Store(folder)
         self.facts = self._facts(axes)
         settings = core_settings(Config())
-        settings.update(rate_hz=RATE_HZ, silence_ms=2000, max_overruns_in_a_row=1000)
+        settings.update(rate_hz=RATE_HZ, silence_ms=400, max_overruns_in_a_row=1000)
         self.core.configure(settings, core_axes(Config(), self.facts))
         self.core.start()
         self._ours, self._theirs = socket.socketpair()
@@ -97,9 +97,9 @@ class Rig:
 
     def get(self, path: str, method: str = "GET", **headers: str) -> tuple[int, Any]:
         """HTTP request: (status, decoded JSON or text)."""
-        request = urllib.request.Request(self.url + path, method=method, headers=headers)  # noqa: S310
+        request = urllib.request.Request(self.url + path, method=method, headers=headers)
         try:
-            with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+            with urllib.request.urlopen(request, timeout=5) as answer:
                 status, body = answer.status, answer.read()
         except urllib.error.HTTPError as error:
             status, body = error.code, error.read()

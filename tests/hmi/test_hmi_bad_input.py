@@ -1,4 +1,5 @@
-"""Malformed packets, hostile payloads, floods and clients that do not read: refused, counted, nothing moves, no growth."""
+"""Malformed packets, hostile payloads, floods and clients that do not read: refused, counted, nothing
+moves, nothing grows."""
 
 from __future__ import annotations
 
@@ -77,7 +78,8 @@ async def refusals(rig: Rig) -> dict[str, int]:
 
 
 HOSTILE: list[Any] = [
-    None, 1, -0.5, True, "stop", "", [], [[]], ["stop", "stop"], [["stop"]], ["__proto__"], ["STOP"], [None], {}, {"": 1},
+    None, 1, -0.5, True, "stop", "", [], [[]], ["stop", "stop"], [["stop"]], ["__proto__"], ["STOP"], [None], {},
+    {"": 1},
     {"__proto__": {"10": 0}}, {"constructor": 1}, {"10": "NaN"}, {"10": 1e308}, {"10": -1}, {"10": 2.5}, {"10": None},
     {"10": {"10": 1}}, {"10": "1e1"}, {"10": 10}, {"10": 2}, {"10": 2, "11": 99}, {"10": 3, "11": 8}, {"1": 5},
     {"1": "x" * 4000}, {"1": "1.7.8", "10": 0}, {"4": 0, "50": "Infinity"}, {"4": 0, "50": 1e9}, {"4": 1, "50": 1},
@@ -94,7 +96,8 @@ HOSTILE_COMMANDS: list[Any] = [
     {"type": "jog", "speed_percent": ["0"] * 4}, {"type": "jog", "speed_percent": [0] * 9},
     {"type": "move", "position_deg": [0, 0, 0, 0], "speed_percent": 0}, {"type": "move", "position_deg": {"5": 1}},
     {"type": "move", "position_deg": {"0": 1}}, {"type": "move", "position_deg": [None] * 4},
-    {"type": "move", "position_deg": [1e6, None, None, None]}, {"type": "mode", "mode": 2}, {"type": "mode", "mode": "1"},
+    {"type": "move", "position_deg": [1e6, None, None, None]}, {"type": "mode", "mode": 2},
+    {"type": "mode", "mode": "1"},
     {"type": "mode", "mode": 1, "extra": 1}, {"type": "subscribe", "event": "all", "rate_hz": 1},
     {"type": "subscribe", "event": "state", "rate_hz": 101}, {"type": "subscribe", "event": "state", "rate_hz": 0.01},
     {"type": "settings"}, {"type": "settings", "read": ["__class__"]}, {"type": "settings", "write": {}},
@@ -130,8 +133,10 @@ async def test_hostile_payloads_are_refused_with_field_and_reason(rig: Rig) -> N
 
 MALFORMED: list[str | bytes] = [
     "", "9", "x", "4", "44", "4x", "45-[]", "451-[\"response\",{\"_placeholder\":true,\"num\":0}]", "43[]", "430[]",
-    "42", "42{}", "42[]", "42[1", "42[NaN]", "42\"stop\"", "42null", "42/admin,[\"response\",[\"stop\"]]", "3x", "2", "1x",
-    "42" + "9" * 200 + "[\"response\"]", "42" + "[" * 3000, "4[" * 10, "40{", "42[\"response\"," + "[" * 7000, b"\x00\x01", b"",
+    "42", "42{}", "42[]", "42[1", "42[NaN]", "42\"stop\"", "42null", "42/admin,[\"response\",[\"stop\"]]", "3x",
+    "2", "1x",
+    "42" + "9" * 200 + "[\"response\"]", "42" + "[" * 3000, "4[" * 10, "40{", "42[\"response\"," + "[" * 7000, b"\x00",
+    b"",
     "42[\"response\",[\"\ud800\"]]".encode("utf-8", "surrogatepass"), "6data", "0{}",
     '42["command",{"type":"jog","speed_percent":[Infinity,0,0,0]}]', "bAAAA", "4\ufffd",
 ]
@@ -235,7 +240,8 @@ async def test_a_client_that_does_not_read_is_skipped_then_dropped() -> None:
         hung = socket.socket()
         hung.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         hung.connect((host, int(port)))
-        hung.sendall((f"GET {WEBSOCKET} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        hung.sendall((f"GET {WEBSOCKET} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\n"
+                      "Connection: Upgrade\r\n"
                       "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n").encode())
         time.sleep(0.3)
         hung.sendall(frame(b"40"))  # and from here on it reads nothing
@@ -251,6 +257,43 @@ async def test_a_client_that_does_not_read_is_skipped_then_dropped() -> None:
             while (await asyncio.to_thread(rig.status))["hmi"]["clients"] > 1:
                 assert time.monotonic() < until
         hung.close()
+
+
+async def test_a_polling_client_that_stops_asking_is_dropped() -> None:
+    with running(stalled_s=1.0) as rig:
+        base = rig.url + "/socket.io/?EIO=4&transport=polling"
+        async with aiohttp.ClientSession() as session:
+            sid = json.loads((await (await session.get(base)).text())[1:])["sid"]
+            await session.post(f"{base}&sid={sid}", data="40")
+            assert (await asyncio.to_thread(rig.status))["hmi"]["clients"] == 1
+            until = time.monotonic() + 10
+            while (status := await asyncio.to_thread(rig.status))["hmi"]["clients"]:
+                assert time.monotonic() < until
+                await asyncio.sleep(0.1)
+            assert status["hmi"]["dropped"] == 1
+
+
+async def test_no_frame_comes_before_an_upgrade_is_complete() -> None:
+    with running(rate_hz=50) as rig:
+        base = rig.url + "/socket.io/?EIO=4&transport=polling"
+        async with aiohttp.ClientSession() as session:
+            sid = json.loads((await (await session.get(base)).text())[1:])["sid"]
+            await session.post(f"{base}&sid={sid}", data="40")
+            assert "40{" in await (await session.get(f"{base}&sid={sid}")).text()
+            async with session.ws_connect(f"{rig.url}{WEBSOCKET}&sid={sid}") as socket:
+                await socket.send_str("2probe")
+                assert (await socket.receive()).data == "3probe"
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(socket.receive(), 0.4)
+            # A broken upgrade ends that session only; a complete one gets frames at once.
+            sid = json.loads((await (await session.get(base)).text())[1:])["sid"]
+            await session.post(f"{base}&sid={sid}", data="40")
+            async with session.ws_connect(f"{rig.url}{WEBSOCKET}&sid={sid}") as socket:
+                await socket.send_str("2probe")
+                assert (await socket.receive()).data == "3probe"
+                await socket.send_str("5")
+                texts = [(await socket.receive()).data for _ in range(6)]
+                assert sum(text.startswith('42["data"') for text in texts) >= 3
 
 
 async def test_memory_does_not_grow_under_bad_input(rig: Rig) -> None:

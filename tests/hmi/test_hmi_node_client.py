@@ -24,7 +24,7 @@ def rig() -> Iterator[Rig]:
         yield rig
 
 
-@pytest.fixture(params=WAYS, ids=lambda way: f"{way[0].removeprefix('socket.io-client') or 'latest'}-{'+'.join(way[1])}")
+@pytest.fixture(params=WAYS, ids=lambda way: "-".join((way[0].removeprefix("socket.io-client-"), *way[1])))
 def client(rig: Rig, request: pytest.FixtureRequest) -> Iterator[NodeClient]:
     package, transports = request.param
     with node(package, rig.url, transports=transports) as client:

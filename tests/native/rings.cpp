@@ -2,7 +2,8 @@
 //
 //     rings OPERATIONS [command | state]
 //
-// At least that many pushes, pops, writes and deliveries are shared out to the cases below. Exit code 1 and one line on standard error at the first violated promise.
+// At least that many pushes, pops, writes and deliveries are shared out to the cases below. Exit code 1 and one line on
+// standard error at the first violated promise.
 // Built with ThreadSanitizer, without, and with AddressSanitizer and UBSan by test_rings_native.py, which also builds
 // mutants of the headers that this program has to catch.
 #include <atomic>
@@ -218,7 +219,8 @@ void state_threads(const char* name, Counter first, std::uint64_t operations, un
         // a reader had begun. Relaxed, so that it orders nothing that the ring should order.
         if (i % (4 * Capacity) == 0)
             for (auto& turn : turns)
-                for (const auto seen = turn.load(std::memory_order_relaxed); turn.load(std::memory_order_relaxed) == seen;)
+                for (const auto seen = turn.load(std::memory_order_relaxed);
+                     turn.load(std::memory_order_relaxed) == seen;)
                     std::this_thread::yield();
     }
     done.store(true, std::memory_order_release);

@@ -77,8 +77,7 @@ class LimitWatch:
             bend = (slope - self.slope[i]) / dt
             assert abs(bend) <= j_max * 1.001 + 4.0 * self.float_error[i] / dt ** 2, (i, bend, j_max, summary(state))
             self.before[i], self.slope[i] = speed, slope
-        for low, high, where in zip(self.low, self.high, state.setpoint_position_deg, strict=True):
-            assert low <= where <= high, summary(state)
+            assert self.low[i] <= state.setpoint_position_deg[i] <= self.high[i], (i, summary(state))
 
 
 def random_command(arm: VirtualArm, pick: random.Random) -> bool:

@@ -13,7 +13,8 @@ from controller.arm import INT16_MAX, INT16_MIN, ArmFacts, AxisFacts
 
 def axis(**changes: float) -> AxisFacts:
     facts = {"resolution_counts": 4096, "stroke_deg": 360.0, "zero_counts": 1024, "inverted": False,
-             "hard_minimum_counts": 341, "hard_maximum_counts": 2389, "speed_conversion_deg": 0.01, "max_speed_deg_s": 60.0}
+             "hard_minimum_counts": 341, "hard_maximum_counts": 2389, "speed_conversion_deg": 0.01,
+             "max_speed_deg_s": 60.0}
     return AxisFacts(**{**facts, **changes})  # type: ignore[arg-type]
 
 

@@ -16,9 +16,11 @@ from controller.store import Store
 
 @pytest.mark.parametrize(("options", "named"), [
     ({"host": "0.0.0.0"}, "hmi.token"), ({"host": "192.168.1.5"}, "insecure = true"), ({"host": "::"}, "hmi.token"),
-    ({"port": 70000}, "hmi.port"), ({"rate_hz": 0.5}, "hmi.rate_hz 0.5: allowed 1..100"), ({"rate_hz": 101}, "hmi.rate_hz"),
+    ({"port": 70000}, "hmi.port"), ({"rate_hz": 0.5}, "hmi.rate_hz 0.5: allowed 1..100"), ({"rate_hz": 101},
+    "hmi.rate_hz"),
     ({"token": "short"}, "hmi.token"), ({"allowed_origins": ("ftp://x",)}, "hmi.allowed_origins"),
-    ({"allowed_origins": ("*",)}, "hmi.allowed_origins"), ({"host": ""}, "hmi.host"), ({"max_clients": 0}, "hmi.max_clients"),
+    ({"allowed_origins": ("*",)}, "hmi.allowed_origins"), ({"host": ""}, "hmi.host"), ({"max_clients": 0},
+    "hmi.max_clients"),
 ])
 def test_unsafe_or_wrong_options_are_refused_at_start(options: dict[str, object], named: str) -> None:
     with pytest.raises(ValueError, match=named):
@@ -71,7 +73,8 @@ def test_tokens() -> None:
     access = Access(HmiOptions(token=token))
     assert access.token_good({}, {"token": token})
     assert access.token_good({"Authorization": f"Bearer {token}"})
-    for headers, auth in (({}, None), ({}, {"token": token + "x"}), ({}, {"token": None}), ({}, [token]), ({}, {"token": ""}),
+    for headers, auth in (({}, None), ({}, {"token": token + "x"}), ({}, {"token": None}), ({}, [token]), ({},
+            {"token": ""}),
                           ({"Authorization": f"Basic {token}"}, None), ({"Authorization": "Bearer "}, None),
                           ({}, {"token": "é" * 16})):
         assert not access.token_good(headers, auth)

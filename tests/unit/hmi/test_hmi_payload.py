@@ -88,7 +88,8 @@ def test_values_of_a_moving_arm() -> None:
         status=(0xC8, 0x87, 0x02, 0x01), driver_state=(3, 3, 4, 2), driver_mode=(4, 4, 6, 7), error_code=(0, 0, 3, 0),
         state=int(MasterState.AUTO), mode=int(MasterMode.JOG), moving=(0, 1, 0, 0), on_target=(1, 1, 1, 1),
         position_deg=(1.26, -2.0, 0.04, 90.0), position_counts=(1038, 1001, 1024, 2048), torque_counts=(1, -2, 3, 4),
-        frequency_microsteps_s=(10.6, -0.4, 0.0, 1e6), target_position_deg=(90.0, 0.0, -90.0, 1e9), battery_percent=81.25))
+        frequency_microsteps_s=(10.6, -0.4, 0.0, 1e6), target_position_deg=(90.0, 0.0, -90.0, 1e9),
+            battery_percent=81.25))
     assert message["parity"] == [1, 1, 0, 0, 0, 0]
     assert message["debug"] == [1, 0, 0, 0, 0, 0]
     assert message["error"] == [1, 0, 0, 0, 0, 1]
@@ -110,7 +111,8 @@ def test_values_of_a_moving_arm() -> None:
 
 def test_numbers_that_are_none_become_null_and_are_counted() -> None:
     bench = Bench()
-    bad = state(position_deg=(math.nan, math.inf, -math.inf, 1.0), frequency_microsteps_s=(math.nan, 1.0, 1.0, math.inf),
+    bad = state(position_deg=(math.nan, math.inf, -math.inf, 1.0), frequency_microsteps_s=(math.nan, 1.0, 1.0,
+        math.inf),
                 target_position_deg=(math.nan, 0.0, 0.0, 0.0), battery_percent=math.nan)
     message = bench.message(bad)
     assert message["actualPositionDeg"] == [None, None, None, 1.0]
@@ -135,7 +137,8 @@ def faulty(*words: int, **changes: Any) -> Any:
 def test_errors_with_their_texts_the_gravest_first() -> None:
     bench = Bench()
     message = bench.message(faulty(word(30, 0, 2), word(296, 0, 0), word(103, 3, 1), word(401, 2, 3, True)))
-    assert [(row["errorCode"], row["axis"]) for row in message["errorTest"]] == [(296, "Master"), (103, 3), (30, "Master")]
+    assert [(row["errorCode"], row["axis"]) for row in message["errorTest"]] == [(296, "Master"), (103, 3), (30,
+        "Master")]
     assert message["errorData"] == message["errorTest"]
     assert [(row["warningCode"], row["axis"]) for row in message["warningTest"]] == [(401, 2)]
     button = next(row for row in faults.ERRORS if row.code == 296)
@@ -180,8 +183,8 @@ def test_the_message_stays_below_its_limit_with_everything_wrong() -> None:
         codes = [row.code for row in faults.ERRORS if row.source != "drive"][:16]
         message = bench.message(faulty(*map(word, codes), state=3, error_code=(3,) * axes, warning_code=(1,) * axes,
                                        position_counts=(-32768,) * axes, torque_counts=(-32768,) * axes,
-                                       frequency_microsteps_s=(-1234567.0,) * axes, axes=axes, **{
-            name: (0.0,) * axes for name in ("position_deg", "target_position_deg")}))
+                                       frequency_microsteps_s=(-1234567.0,) * axes, axes=axes,
+                                           **dict.fromkeys(("position_deg", "target_position_deg"), (0.0,) * axes)))
         assert message["errorTest"]
         assert message["errorTest"][0]["solution"]  # the gravest is whole
         assert len(bench.typed(faulty(*map(word, codes)))["faults"]) >= len(codes)
@@ -190,8 +193,8 @@ def test_the_message_stays_below_its_limit_with_everything_wrong() -> None:
 def test_every_catalogue_row_fits() -> None:
     for row in faults.ERRORS:
         if row.source != "drive":
-            code = row.code + int(row.per_axis)
-            entry = Bench().message(faulty(word(code)))["errorTest"][0]
+            axis = 1 if row.per_axis else 0
+            entry = Bench().message(faulty(word(row.code + axis, axis)))["errorTest"][0]
             assert (entry["message"], entry["solution"]) == (row.message, row.solution)
 
 

@@ -1,0 +1,59 @@
+"""The control thread allocates nothing and frees nothing, whatever it is asked to do; counted by a preloaded malloc."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.native.toolchain import tool
+
+HERE = Path(__file__).resolve().parent
+
+PROGRAM = """
+import ctypes, threading, time
+from tests.live_arm import LiveArm
+from controller.spec.modes import CommandKind, MasterState, BusState
+
+shim = ctypes.CDLL(None)
+of, count = ctypes.c_long.in_dll(shim, "allocations_of"), ctypes.c_long.in_dll(shim, "allocations")
+with LiveArm(axes=4) as arm:
+    arm.waiting()
+    of.value = arm.core.realtime()["thread_id"]
+    first = arm.latest().cycle
+    arm.core.push(CommandKind.MOVE, mask=15, values=[30.0] * 4, value=100.0)
+    arm.until(lambda s: s.motions_done == 1)
+    for _ in range(10):
+        arm.core.push(CommandKind.JOG, mask=15, values=[-50.0] * 4)
+        time.sleep(0.05)
+    arm.core.push(CommandKind.SPEED_LIMITS, mask=15, values=[50.0] * 4, value=60.0)
+    arm.core.push(99, mask=15)
+    time.sleep(0.1)
+    arm.core.request_stop()
+    arm.until(lambda s: s.state == MasterState.WAITING)
+    arm.core.detach()                       # an error with its stop, and a line given back
+    arm.attach()
+    arm.until(lambda s: s.bus_state == BusState.CYCLIC)
+    arm.core.push(CommandKind.RESET)
+    arm.waiting()
+    cycles = arm.latest().cycle - first
+    counted = count.value
+    of.value = threading.get_native_id()    # the shim does count: this thread allocates all the time
+    keep = [bytearray(100_000) for _ in range(10)]
+    print(cycles, counted, count.value - counted)
+"""
+
+
+def test_the_control_thread_never_allocates(tmp_path: Path) -> None:
+    shim = tmp_path / "count_allocations.so"
+    subprocess.run([tool(["gcc", "cc"], "gcc"), "-O1", "-fPIC", "-shared", "-fno-builtin",
+                    str(HERE / "count_allocations.c"), "-o", str(shim)], check=True, timeout=60)
+    environment = os.environ | {"LD_PRELOAD": str(shim), "PYTHONMALLOC": "malloc",
+                                "PYTHONPATH": str(HERE.parents[1])}
+    done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    cycles, counted, by_python = map(int, done.stdout.split())
+    assert cycles > 1000
+    assert by_python >= 10
+    assert counted == 0, f"{counted} allocations in {cycles} cycles"

@@ -1,0 +1,249 @@
+"""Bring-up: register messages byte by byte, malformed and implausible answers, retries; with the simulated board."""
+
+from __future__ import annotations
+
+import struct
+
+import pytest
+import serial
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller.bus import serial as bus_serial
+from controller.bus.base import BUSES, BusError, make_bus
+from controller.bus.serial import SerialBus, encode_request, encode_write, parse_line, plausible
+from controller.sim._board import Board
+from controller.spec import registers as reg
+
+SPEEDS = [60.0] * 8
+
+
+class FakeLine:
+    """A pyserial line with the simulated board behind it, on a clock that each read moves on by a millisecond."""
+
+    def __init__(self, board: Board) -> None:
+        self.board, self.now_s, self.waiting, self.sent = board, 10.0, b"", []
+        self.closed = False
+        board.step(round(self.now_s * 1e9))
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def reset_input_buffer(self) -> None:
+        self.waiting = b""
+
+    def write(self, data: bytes) -> int:
+        self.sent.append(data)
+        self.waiting += self.board.step(round(self.now_s * 1e9), data)
+        return len(data)
+
+    def read(self, size: int) -> bytes:
+        if not self.waiting:
+            self.now_s += 0.001
+            self.waiting += self.board.step(round(self.now_s * 1e9))
+        data, self.waiting = self.waiting[:size], self.waiting[size:]
+        return data
+
+    def fileno(self) -> int:
+        return 7
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def make(monkeypatch: pytest.MonkeyPatch):
+    def build(axes: int = 4) -> tuple[SerialBus, FakeLine]:
+        line = FakeLine(Board(axes))
+        monkeypatch.setattr(bus_serial.time, "monotonic", line.monotonic)
+        bus = make_bus("serial", "/dev/arm", 3_000_000)
+        assert isinstance(bus, SerialBus)
+        bus._line = line
+        return bus, line
+    return build
+
+
+# -- messages, by hand from the specification ---------------------------------------------------------------------------
+
+@pytest.mark.parametrize(("address", "value", "wanted"), [
+    (10, 8, b"#\x0a\x00:\x08\x00*"), (50, -2, b"#\x32\x00:\xfe\xff*"), (199, 32767, b"#\xc7\x00:\xff\x7f*"),
+    (200, 1.0, b"#\xc8\x00:\x00\x00\x80\x3f*"), (399, -2.5, b"#\x8f\x01:\x00\x00\x20\xc0*"),
+    (400, 1, b"#\x90\x01:\x01\x00*"), (500, -1, b"#\xf4\x01:\xff\xff\xff\xff*"), (1, "AB", b"#\x01\x00:AB**")])
+def test_register_writes(address: int, value: float | str, wanted: bytes) -> None:
+    assert encode_write(address, value) == wanted
+
+
+def test_requests_have_the_seven_byte_form_whatever_the_type() -> None:
+    for address in (1, 2, 7, 130, 200, 230, 400, 500):
+        assert encode_request(address) == b"#" + struct.pack("<H", address) + b":\0\0*"
+
+
+@pytest.mark.parametrize(("address", "value"), [(50, 40000), (50, 1.5), (50, "x"), (200, "x"), (500, 2**31), (1, "a*b"),
+                                                (1, "ä"), (0, 1), (600, 1)])
+def test_writes_that_do_not_fit_name_the_register(address: int, value: float | str) -> None:
+    with pytest.raises(ValueError, match=str(address)):
+        encode_write(address, value)
+
+
+@pytest.mark.parametrize(("line", "wanted"), [
+    (b"#10:8*", (10, 8)), (b"#130:4096*\r", (130, 4096)), (b"#140:-700*", (140, -700)), (b"#200:360.0*", (200, 360.0)),
+    (b"#220:-0.0125*", (220, -0.0125)), (b"#400:1*", (400, 1)), (b"#1:ALLY:7*", (1, "ALLY:7")), (b"#1:*", (1, ""))])
+def test_answers(line: bytes, wanted: tuple[int, object]) -> None:
+    assert parse_line(line) == wanted
+
+
+@pytest.mark.parametrize("line", [b"", b"#", b"#*", b"10:8*", b"#10:8", b"#108*", b"#:8*", b"#-1:8*", b"#1e1:8*",
+                                  b"#10:x*", b"#10:*", b"#10:256*", b"#10:-1*", b"#130:1.5*", b"#130:40000*", b"#400:2*",
+                                  b"#0:1*", b"#600:1*", b"#99999:1*", b"#500:9999999999*", b"\xff\xfe:*",
+                                  b"#\xb2:1*", b"x" * 300])
+def test_malformed_answers(line: bytes) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        parse_line(line)
+
+
+@given(st.binary(max_size=64))
+def test_no_line_raises_anything_but_value_error(line: bytes) -> None:
+    try:
+        address, _ = parse_line(line)
+    except ValueError:
+        return
+    assert 1 <= address <= 599
+
+
+@given(st.integers(50, 199), st.integers(-32768, 32767))
+def test_numbers_survive_the_way_there_and_back(address: int, value: int) -> None:
+    message = encode_write(address, value)
+    assert struct.unpack("<xHxhx", message) == (address, value)
+    assert parse_line(b"#%d:%d*\r\n" % (address, value)) == (address, value)
+
+
+# -- bring-up -----------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("axes", [1, 4, 8])
+def test_bring_up_reads_the_arm_and_enters_the_cyclic_phase(make, axes: int) -> None:
+    bus, line = make(axes)
+    facts = bus.bring_up(SPEEDS)
+    assert (facts.axes, facts.serial, facts.version) == (axes, "ALLY-SIM-0001", "sim-1.0")
+    for i, axis in enumerate(facts.axis):
+        assert axis.resolution_counts == line.board.register(130 + i)
+        assert axis.speed_conversion_deg == pytest.approx(line.board.register(220 + i), rel=1e-6)
+        assert axis.inverted == bool(line.board.register(400 + i))
+    asked = [struct.unpack("<H", message[1:3])[0] for message in line.sent]
+    each = [a + i for i in range(axes) for a in (130, 140, 160, 170, 200, 220, 400)]
+    assert asked == [1, 2, 7, *each, 230, 231, 10]      # the order of the specification
+    assert line.board.truth()["phase"] == "cyclic"
+    assert bus.malformed_lines == 0
+    assert bus.fileno() == 7
+    bus.close()
+    assert line.closed
+
+
+def test_a_lost_answer_is_asked_for_again(make) -> None:
+    bus, line = make()
+    line.board.set_fault("lost", count=2)
+    assert bus.bring_up(SPEEDS).axes == 4
+    asked = [struct.unpack("<H", message[1:3])[0] for message in line.sent]
+    assert asked[:4] == [1, 1, 1, 2]
+
+
+def test_no_answer_names_register_port_and_what_to_check(make) -> None:
+    bus, line = make()
+    line.board.set_fault("missing_register", address=161)
+    began = line.now_s
+    with pytest.raises(BusError, match=r"register 161: no answer from /dev/arm in 3 tries of 200 ms.*baud"):
+        bus.bring_up(SPEEDS)
+    asked = [struct.unpack("<H", message[1:3])[0] for message in line.sent]
+    assert asked.count(161) == 3
+    assert 0.6 <= line.now_s - began < 1.0
+    assert line.board.truth()["phase"] == "register"
+
+
+def test_slow_answers_are_waited_for_and_late_ones_do_not_confuse(make) -> None:
+    bus, line = make(1)
+    line.board.set_fault("slow_answers", delay_ms=150)
+    assert bus.bring_up(SPEEDS).axes == 1
+    bus, line = make(1)
+    line.board.set_fault("slow_answers", delay_ms=250)     # after its retry went out: still the answer to that register
+    assert bus.bring_up(SPEEDS).axes == 1
+
+
+@pytest.mark.parametrize("fault", ["duplicated", "garbage", "bit_flipped", "truncated", "deaf"])
+def test_disturbed_answers_are_counted_skipped_and_asked_for_again(make, fault: str) -> None:
+    bus, line = make(2)
+    line.board.set_fault(fault, probability=0.15 if fault != "duplicated" else 1.0)
+    for attempt in range(20):
+        try:
+            facts = bus.bring_up(SPEEDS)
+        except BusError as error:
+            assert "register" in str(error)
+            continue
+        break
+    else:
+        raise AssertionError("no bring-up in 20 attempts")
+    assert facts.axes == 2
+    fewest = 3 + 7 * 2 + 2 + 1
+    assert fault == "duplicated" or attempt or bus.malformed_lines or len(line.sent) > fewest
+
+
+def test_malformed_lines_are_counted_and_skipped(make) -> None:
+    bus, line = make(1)
+    line.reset_input_buffer = lambda: None
+    line.waiting = b"boot\r\n#1:*x\r\n#99999:1*\r\n" + b"z" * 1000 + b"\r\n"
+    assert bus.bring_up(SPEEDS).axes == 1
+    assert bus.malformed_lines >= 4
+
+
+IMPLAUSIBLE = [(130, 0.0), (130, 1.0), (131, -5.0), (200, 0.0), (201, -90.0), (203, 1e9), (220, 0.0), (221, 1e9)]
+
+
+@pytest.mark.parametrize(("address", "value"), IMPLAUSIBLE)
+def test_an_implausible_register_is_named_with_what_is_allowed(make, address: int, value: float) -> None:
+    bus, line = make(4)
+    line.board.set_fault("wrong_register", address=address, value=value)
+    row, axis = reg.at(address, 8)
+    with pytest.raises(BusError, match=rf"register {address} \({row.name} of axis {axis + 1}\)"):
+        bus.bring_up(SPEEDS)
+    assert line.board.truth()["phase"] == "register"
+
+
+@pytest.mark.parametrize("address", [160, 173])
+def test_hard_limits_that_contradict_each_other(make, address: int) -> None:
+    bus, line = make(4)
+    line.board.set_fault("wrong_register", address=address, value=30000.0 if address < 170 else -30000.0)
+    with pytest.raises(BusError, match=r"hard minimum .* of axis \d is not below its maximum"):
+        bus.bring_up(SPEEDS)
+
+
+@pytest.mark.parametrize("text", ["", "0", "9", "-1", "four", "4.0", "99"])
+def test_the_number_of_axes_must_be_1_to_8(text: str) -> None:
+    with pytest.raises(BusError, match=r"register 2 .*1\.\.8"):
+        plausible(2, text)
+    assert plausible(2, "8") == 8
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("address", [200, 220, 230])
+def test_saf_9_values_that_are_no_numbers(address: int, value: float) -> None:
+    with pytest.raises(BusError, match=f"register {address}"):
+        plausible(address, value)
+
+
+def test_a_line_that_fails_in_the_middle(make) -> None:
+    bus, line = make()
+
+    def broken(size: int) -> bytes:
+        raise serial.SerialException("device disconnected")
+
+    line.read = broken
+    with pytest.raises(BusError, match=r"/dev/arm: the line failed during bring-up: device disconnected"):
+        bus.bring_up(SPEEDS)
+
+
+def test_a_port_that_is_not_there() -> None:
+    bus = SerialBus("/dev/does-not-exist", 3_000_000)
+    with pytest.raises(BusError, match="cannot open /dev/does-not-exist"):
+        bus.open()
+    bus.close()     # never raises
+    assert set(BUSES) == {"serial"}
+    with pytest.raises(KeyError):
+        make_bus("can", "x", 1)

@@ -1,0 +1,193 @@
+"""The supervisor's ticks with a fake bus, core and clock: retries, one message per cause, give-up, new bring-up."""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+import pytest
+
+from controller import supervisor as module
+from controller.arm import ArmFacts, AxisFacts
+from controller.bus.base import BusError
+from controller.config import Config
+from controller.supervisor import Supervisor, core_axes, core_settings
+
+AXIS = AxisFacts(4096, 360.0, 0, False, -1000, 1000, 0.01, 60.0)
+FACTS = ArmFacts("SN", "1.0", (AXIS, AXIS))
+
+
+class FakeCore:
+    def __init__(self) -> None:
+        self.released = True
+        self.calls: list[object] = []
+
+    def configure(self, settings: dict[str, float], axes: list[dict[str, float]]) -> None:
+        self.calls.append(("configure", len(axes)))
+
+    def attach(self, fd: int) -> None:
+        self.calls.append(("attach", fd))
+        self.released = False
+
+    def detach(self) -> None:
+        self.calls.append("detach")
+        self.released = True
+
+
+class World:
+    """One fake of everything: `fail` is what the next bring-ups raise."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **bus: float) -> None:
+        self.now, self.fail, self.where, self.open_lines, self.opened = 100.0, None, "/dev/arm", 0, 0
+        self.core, self.arms = FakeCore(), []
+        base = Config()
+        self.config = msgspec.structs.replace(base, bus=msgspec.structs.replace(
+            base.bus, **{"connect_retry_s": 2.0, "port": "/dev/arm", **bus}))
+        monkeypatch.setattr(module, "make_bus", lambda kind, port, baudrate: self)
+        monkeypatch.setattr(module.time, "monotonic", lambda: self.now)
+        self.supervisor = Supervisor(self.core, self.config, lambda: self.where, self.arms.append)
+
+    def open(self) -> None:
+        self.open_lines += 1
+        self.opened += 1
+
+    def bring_up(self, max_speed_deg_s: list[float]) -> ArmFacts:
+        assert max_speed_deg_s == [60.0] * 8
+        if self.fail:
+            raise self.fail
+        return FACTS
+
+    def fileno(self) -> int:
+        return 42
+
+    def close(self) -> None:
+        self.open_lines -= 1
+
+    def tick(self, seconds: float = 0.0) -> None:
+        self.now += seconds
+        self.supervisor.tick()
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(monkeypatch)
+
+
+def test_connects_and_tells_the_facts_before_it_lends_the_line(world: World) -> None:
+    world.core.attach = lambda fd: world.core.calls.append(("attach", fd, list(world.arms)))
+    world.tick()
+    assert world.supervisor.connected
+    assert world.core.calls == [("configure", 2), ("attach", 42, [FACTS])]
+    assert (world.supervisor.attempts, world.supervisor.connections) == (1, 1)
+
+
+def test_tries_again_at_the_retry_interval_only(world: World) -> None:
+    world.fail = BusError("no answer")
+    world.tick()
+    for _ in range(19):
+        world.tick(0.1)
+    assert world.opened == 1
+    world.tick(0.2)
+    assert world.opened == 2
+    assert world.open_lines == 0        # each failed one is closed
+    world.fail = None
+    world.tick(2.1)
+    assert world.supervisor.connected
+    assert world.supervisor.last_error == ""
+
+
+def test_says_each_cause_once(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "allyarm.bus")
+    world.fail = BusError("no answer")
+    for _ in range(5):
+        world.tick(2.1)
+    world.fail = BusError("register 130: the arm says 0")
+    for _ in range(5):
+        world.tick(2.1)
+    world.fail = None
+    world.tick(2.1)
+    said = [record.getMessage() for record in caplog.records]
+    assert len([text for text in said if "no answer" in text]) == 1
+    assert len([text for text in said if "register 130" in text]) == 1
+    assert "arm SN" in said[-1]
+
+
+@pytest.mark.parametrize("error", [BusError("x"), ValueError("x"), OSError("x")])
+def test_every_kind_of_failure_closes_the_line(world: World, error: Exception) -> None:
+    world.fail = error
+    world.tick()
+    assert (world.open_lines, world.supervisor.connected) == (0, False)
+    assert world.supervisor.last_error == "x"
+
+
+def test_an_arm_that_does_not_fit_the_configuration_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch)
+    world.supervisor._config = msgspec.structs.replace(
+        world.config, arm=msgspec.structs.replace(world.config.arm, axes=5))
+    world.tick()
+    assert not world.supervisor.connected
+    assert "arm.axes" in world.supervisor.last_error
+    assert world.core.calls == []
+
+
+def test_a_lost_line_is_taken_back_closed_and_brought_up_again(world: World) -> None:
+    world.tick()
+    world.core.released = True
+    world.tick(1.0)
+    assert world.core.calls[-1] == "detach"
+    assert world.open_lines == 0
+    world.tick(0.05)
+    assert not world.supervisor.connected
+    world.tick(0.06)
+    assert world.supervisor.connected
+    assert world.supervisor.connections == 2
+
+
+def test_waits_for_a_port(world: World) -> None:
+    world.where = ""
+    world.tick()
+    world.tick(0.02)
+    assert (world.opened, world.supervisor.attempts) == (0, 0)
+    world.where = "/tmp/pty"
+    world.tick(0.02)
+    assert world.supervisor.connected
+
+
+def test_gives_up_only_when_configured_and_not_while_connected(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World(monkeypatch, give_up_after_s=10.0)
+    world.fail = BusError("no answer")
+    world.tick(9.0)
+    assert not world.supervisor.gave_up()
+    world.tick(1.5)
+    assert world.supervisor.gave_up()
+    world.fail = None
+    world.tick(2.0)
+    assert not world.supervisor.gave_up()
+    world.now += 100.0
+    world.core.released = True
+    world.tick()
+    assert not world.supervisor.gave_up()       # counted from the loss
+    world.fail = BusError("gone")
+    world.tick(11.0)
+    assert world.supervisor.gave_up()
+    patient = World(monkeypatch, give_up_after_s=0.0)
+    patient.now += 1e6
+    assert not patient.supervisor.gave_up()
+
+
+def test_close_gives_the_line_back_once(world: World) -> None:
+    world.tick()
+    world.supervisor.close()
+    world.supervisor.close()
+    assert world.core.calls.count("detach") == 1
+    assert world.open_lines == 0
+
+
+def test_the_core_takes_the_settings_of_a_default_configuration() -> None:
+    from controller._core import AXIS_SETTINGS, SETTINGS, Core
+
+    config = Config()
+    assert set(core_settings(config)) == set(SETTINGS)
+    rows = core_axes(config, FACTS)
+    assert [set(row) for row in rows] == [set(AXIS_SETTINGS)] * 2
+    Core().configure(core_settings(config), rows)
