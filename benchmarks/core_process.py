@@ -14,13 +14,15 @@ import os
 import sys
 import threading
 import time
+from array import array
 from typing import Any
 
 from benchmarks.machine import control_cpu, other_cpus
 from controller._core import Core, State, StateReader
+from controller.bus.base import BusError
 from controller.bus.serial import SerialBus
 from controller.config import Config
-from controller.spec.modes import BusFault, BusState, CommandKind, MasterState
+from controller.spec.modes import BusState, CommandKind, MasterState
 from controller.supervisor import core_axes, core_settings
 
 READY_S = 20.0
@@ -47,6 +49,26 @@ class Hog:
             sum(numbers)        # one call into C: the lock is not offered to anyone before it returns
 
 
+class Recording:
+    """Numbers of every cycle. Records themselves are not kept: growing memory means page-table work for every core."""
+
+    def __init__(self, wanted: MasterState) -> None:
+        self._wanted = wanted
+        self._lateness_ns, self._run_ns = array("q"), array("q")
+        self._problem = ""
+
+    def add(self, state: State) -> None:
+        self._lateness_ns.append(state.lateness_ns)
+        self._run_ns.append(state.run_ns)
+        if state.state != self._wanted and not self._problem:
+            faults = [fault & 0xFFFF for fault in state.faults[:state.fault_count]]
+            self._problem = (f"{MasterState(state.state).name}, bus {BusState(state.bus_state).name}, faults {faults}")
+
+    def result(self) -> dict[str, Any]:
+        """`problem` says what took the arm out of the wanted state, "" when it stayed in it."""
+        return {"lateness_ns": self._lateness_ns.tolist(), "run_ns": self._run_ns.tolist(), "problem": self._problem}
+
+
 class Rig:
     """Core and arm; the core is made anew for every measurement and gone after it, so cyclictest has the processor."""
 
@@ -70,10 +92,10 @@ class Rig:
         reader = core.reader()
         core.start()
         loop = self._config.loop
-        report = core.set_realtime(priority=loop.priority, cpu=self._cpu, lock_memory=loop.lock_memory,
-                                   spin_us=spin_us)
-        bus = self._bring_up(core)
+        core.set_realtime(priority=loop.priority, cpu=self._cpu, lock_memory=loop.lock_memory, spin_us=spin_us)
+        bus = SerialBus(self._port, self._config.bus.baudrate)
         try:
+            self._bring_up(core, bus)
             _until(reader, MasterState.WAITING)
             if moving:
                 core.push(CommandKind.START)
@@ -82,19 +104,10 @@ class Rig:
             time.sleep(0.1)
             while reader.next() is not None:
                 pass
-            core.clear_statistics()
-            lost = reader.lost
-            records = self._record(core, reader, seconds, moving)
-            statistics = core.statistics()
+            recording = Recording(MasterState.AUTO if moving else MasterState.WAITING)
+            self._record(core, reader, seconds, moving, recording)
             self._hog.switch(False)
-            last = records[-1]
-            wanted = MasterState.AUTO if moving else MasterState.WAITING
-            return {
-                "lateness_ns": [r.lateness_ns for r in records], "run_ns": [r.run_ns for r in records],
-                "lost": reader.lost - lost, "statistics": statistics, "realtime": report,
-                "skipped": last.skipped - records[0].skipped, "problem": _problem(records, wanted),
-                "missed": last.bus_faults[BusFault.MISSED] - records[0].bus_faults[BusFault.MISSED],
-            }
+            return recording.result()
         finally:
             self._hog.switch(False)
             core.request_quit()
@@ -104,17 +117,14 @@ class Rig:
             time.sleep(1.1)         # the board falls back to its register phase
             self._hog.switch(self._hogging)
 
-    def _bring_up(self, core: Core) -> SerialBus:
-        bus = SerialBus(self._port, self._config.bus.baudrate)
+    def _bring_up(self, core: Core, bus: SerialBus) -> None:
         bus.open()
         facts = bus.bring_up([self._config.limits(i).max_speed_deg_s for i in range(8)])
         core.configure(core_settings(self._config), core_axes(self._config, facts))
         core.attach(bus.fileno())
         self._axes = facts.axes
-        return bus
 
-    def _record(self, core: Core, reader: StateReader, seconds: float, moving: bool) -> list[State]:
-        records: list[State] = []
+    def _record(self, core: Core, reader: StateReader, seconds: float, moving: bool, recording: Recording) -> None:
         begin = time.monotonic()
         while (now := time.monotonic()) - begin < seconds:
             if moving:
@@ -122,8 +132,7 @@ class Rig:
                 core.push(CommandKind.JOG, mask=(1 << self._axes) - 1, values=[way * JOG_PERCENT] * self._axes)
             time.sleep(JOG_REFRESH_S if moving else DRAIN_S)
             while (state := reader.next()) is not None:
-                records.append(state)
-        return records
+                recording.add(state)
 
 
 def _until(reader: StateReader, wanted: MasterState) -> None:
@@ -138,16 +147,6 @@ def _until(reader: StateReader, wanted: MasterState) -> None:
     raise RuntimeError(f"the arm did not reach {wanted.name} within {READY_S:g} s: {name}")
 
 
-def _problem(records: list[State], wanted: MasterState) -> str:
-    """What took the arm out of `wanted`; "" when it stayed in it."""
-    for record in records:
-        if record.state != wanted:
-            faults = [fault & 0xFFFF for fault in record.faults[:record.fault_count]]
-            return (f"{MasterState(record.state).name}, bus {BusState(record.bus_state).name}, faults {faults}, "
-                    f"{record.skipped - records[0].skipped} cycles skipped")
-    return ""
-
-
 def main() -> None:
     rig = Rig(sys.argv[1])
     print(json.dumps({"ready": True}), flush=True)
@@ -156,7 +155,10 @@ def main() -> None:
         if request["do"] == "hog":
             answer = rig.hog(request["on"])
         else:
-            answer = rig.measure(request["seconds"], request["spin_us"], request["moving"])
+            try:
+                answer = rig.measure(request["seconds"], request["spin_us"], request["moving"])
+            except (BusError, RuntimeError, OSError) as error:
+                answer = {"lateness_ns": [], "run_ns": [], "problem": str(error)}
         print(json.dumps(answer), flush=True)
 
 
