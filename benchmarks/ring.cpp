@@ -29,6 +29,7 @@ namespace {
 
 constexpr std::size_t capacity = 1024;
 constexpr int operations = 2000;  // per chunk
+constexpr int trips = 100;        // per chunk of the ping-pong: far shorter than a time slice of the scheduler
 
 template <std::size_t Bytes>
 struct Record {
@@ -118,9 +119,10 @@ void one_thread(int chunks) {
 
 template <template <class> class Queue, class R>
 void ping_pong(int chunks) {
+    chunks *= operations / trips;
     auto there = std::make_unique<Queue<R>>();
     auto back = std::make_unique<Queue<R>>();
-    const long total = static_cast<long>(chunks + 1) * operations;
+    const long total = static_cast<long>(chunks + 1) * trips;
     std::thread other([&] {
         pin(1);
         R record{};
@@ -133,7 +135,7 @@ void ping_pong(int chunks) {
     R in{}, out{};
     for (int chunk = -1; chunk < chunks; ++chunk) {
         const double start = now_ns();
-        for (int i = 0; i < operations; ++i) {
+        for (int i = 0; i < trips; ++i) {
             in.word[0] = static_cast<std::uint64_t>(i);
             through_memory(in);
             while (!there->push(in)) {}
@@ -141,7 +143,7 @@ void ping_pong(int chunks) {
             through_memory(out);
             if (out.word[0] != in.word[0]) std::abort();
         }
-        if (chunk >= 0) note("ping-pong round trip", sizeof(R), Queue<R>::name, (now_ns() - start) / operations);
+        if (chunk >= 0) note("ping-pong round trip", sizeof(R), Queue<R>::name, (now_ns() - start) / trips);
     }
     other.join();
 }

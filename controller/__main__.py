@@ -15,10 +15,13 @@ def _early_core(argv: list[str]) -> Core | None:
     """The running core for `allyarm run`, or None: help and other commands have no use for it."""
     if argv[:1] != ["run"] or not {"-h", "--help"}.isdisjoint(argv):
         return None
+    import gc
+
     from controller._core import Core
 
     core = Core()
     core.start()
+    gc.disable()    # nothing to collect while modules are imported; App turns it on again
     return core
 
 

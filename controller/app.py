@@ -9,6 +9,7 @@ Thread contract: main thread. It supervises; if it hangs, the loop goes on holdi
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -16,6 +17,7 @@ import sys
 import threading
 import time
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from controller import __version__
 from controller._core import Core
@@ -26,9 +28,13 @@ from controller.notify import Notifier
 from controller.simulated import SimulatedArm
 from controller.supervisor import Supervisor
 
+if TYPE_CHECKING:
+    from controller.hmi.server import HmiServer
+
 log = logging.getLogger("allyarm")
 TICK_S = 0.02
 STOP_LIMIT_S = 1.5
+ANNOUNCE_AFTER_S = 5.0      # at the latest, with or without an arm
 NO_ARM: ArmFacts = ArmFacts(serial="", version="", axis=())
 
 
@@ -88,9 +94,9 @@ class App:
         while not self._stop.wait(TICK_S):
             supervisor.tick()
             self._tell_events()
-            if not self._announced and supervisor.attempts:
-                self._announce(supervisor, hmi, notifier)
             now = time.monotonic()
+            if not self._announced and (supervisor.attempts or now - started > ANNOUNCE_AFTER_S):
+                self._announce(supervisor, hmi, notifier)
             if notifier.interval_s and now - pinged > notifier.interval_s / 2 and self._alive(hmi, now):
                 notifier.send("WATCHDOG=1")
                 pinged = now
@@ -112,8 +118,10 @@ class App:
         where = f" on cpu {report['cpus'][0]}" if len(report["cpus"]) == 1 else ""
         memory = "memory locked" if report["locked_kb"] else "memory not locked"
         refused = "".join(f", {name} refused ({why})" for name, why in report["refused"].items())
-        print(f"allyarm {__version__}: HMI {hmi.address}, bus {bus}, loop {config.loop.rate_hz} Hz {scheduling}{where}, "
-              f"{memory}{refused}", flush=True)
+        loop = f"loop {config.loop.rate_hz} Hz {scheduling}{where}, {memory}{refused}"
+        print(f"allyarm {__version__}: HMI {hmi.address}, bus {bus}, {loop}", flush=True)
+        gc.enable()
+        gc.freeze()     # what is loaded by now stays: later collections need not look at it
         notifier.send(f"READY=1\nSTATUS=HMI {hmi.address}, {bus}")
         self._announced = True
 
@@ -128,8 +136,7 @@ class App:
         from controller.history import describe
 
         for event in self._core.events():
-            level, text = describe(event)
-            log.log(level, "%s", text)
+            log.log(*describe(event))
 
     def _real_time(self) -> dict[str, str]:
         """Ask for the configured real-time settings; returns what was refused."""
@@ -167,6 +174,7 @@ class App:
 
 def state_folder(path: str) -> str:
     """Folder for settings: the configured one, systemd's $STATE_DIRECTORY, or ~/.local/state/allyarm."""
-    return path or os.environ.get("STATE_DIRECTORY", "").split(":")[0] or os.path.expanduser("~/.local/state/allyarm")
+    systemd = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
+    return os.path.expanduser(path) or systemd or os.path.expanduser("~/.local/state/allyarm")
 
 

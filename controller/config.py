@@ -18,6 +18,7 @@ from controller.spec import telegram
 
 __all__ = ["Config", "ConfigError", "Limits", "Problem", "check_axes", "check_line_budget", "load", "notes"]
 
+CYCLES_OF_SILENCE = 100  # an older answer could be taken for a newer one by its sequence number
 PERIODS_OF_SILENCE = 3  # motor bus: communication is never called lost after fewer periods
 FLAGS: dict[str, str] = {  # the command line's name of a key
     "bus.port": "--bus-port", "bus.baudrate": "--baudrate", "loop.rate_hz": "--rate", "arm.axes": "--axes",
@@ -226,6 +227,10 @@ def _cross_check(config: Config, reader: Reader) -> None:
     shortest = PERIODS_OF_SILENCE * 1000 / loop.rate_hz
     reader.require(bus.silence_ms >= shortest, ["bus.silence_ms", "loop.rate_hz"], f"found {bus.silence_ms:g}",
                    f"at least {shortest:g} ({PERIODS_OF_SILENCE} periods at loop.rate_hz = {loop.rate_hz})")
+    longest = CYCLES_OF_SILENCE * 1000 / loop.rate_hz
+    reader.require(bus.silence_ms <= longest, ["bus.silence_ms", "loop.rate_hz"], f"found {bus.silence_ms:g}",
+                   f"at most {longest:g} ({CYCLES_OF_SILENCE} cycles at loop.rate_hz = {loop.rate_hz}: sequence "
+                   "numbers are 8 bits wide)")
     try:
         check_line_budget(axes or 1, loop.rate_hz, bus.baudrate)
     except ConfigError as error:

@@ -38,7 +38,8 @@ def describe(event: Event) -> tuple[int, str]:
     if kind == modes.EventKind.MODE:
         return logging.INFO, f"mode {_name(modes.MasterMode, a)} -> {_name(modes.MasterMode, b)}"
     if kind == modes.EventKind.COMMAND:
-        return (logging.INFO if b == 0 else logging.WARNING), (
+        level = logging.WARNING if b else logging.INFO if c else logging.DEBUG     # client 0: our own settings
+        return level, (
             f"command {_name(modes.CommandKind, a)} of client {c}: {_name(modes.CommandResult, b)}")
     if kind == modes.EventKind.BUS:
         return logging.INFO, f"bus {_name(modes.BusState, a)} -> {_name(modes.BusState, b)}"

@@ -5,6 +5,7 @@ Thread contract: main thread only.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
@@ -15,6 +16,16 @@ import time
 
 log = logging.getLogger("allyarm.sim")
 RESTART_AFTER_S = 1.0
+SIMULATOR_PRIORITY = 40
+
+
+def prefer(process_id: int) -> None:
+    """Real-time scheduling for a simulator, where allowed: a real board answers in time whatever this machine does, and
+    a simulator that has to wait its turn looks like a broken cable. On any processor: ours is kept from the control
+    thread's, and the simulator must not hold up the start of the HMI on the other one."""
+    with contextlib.suppress(OSError):
+        os.sched_setaffinity(process_id, range(os.cpu_count() or 1))
+        os.sched_setscheduler(process_id, os.SCHED_FIFO, os.sched_param(SIMULATOR_PRIORITY))
 
 
 class SimulatedArm:
@@ -33,8 +44,9 @@ class SimulatedArm:
         # A session of its own: Ctrl-C must reach the controller alone, or the arm is gone before its soft stop.
         self._process = subprocess.Popen(
             [sys.executable, "-m", "controller.sim", "--axes", str(self._axes), "--seed", str(self._seed),
-             "--link", self.link, "--control", self.control, "--die-with-parent"],
+             "--link", self.link, "--control", self.control, "--die-with-parent", str(os.getpid())],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
+        prefer(self._process.pid)
 
     def port(self) -> str:
         """Path of the arm's port once it is there. A simulator that ended is started again after a second."""

@@ -2,10 +2,10 @@
 //
 // Nothing is overwritten and nothing waits: a full ring refuses the push. How it stays correct and why it is quick is
 // argued in docs/rings.md; in short:
-//   * A record and the sequence number that publishes it lie side by side, so the consumer finds both in the line it
-//     polls and never touches a counter of the producer.
-//   * The way back is one counter of the consumer, of which the producer keeps a copy that it renews only when the
-//     ring looks full.
+//   * Each side owns one counter: the producer's publishes records, the consumer's gives slots back. Release stores,
+//     acquire loads, and the records between them are plain memory.
+//   * Each side keeps a copy of the other's counter, apart from everything the other one touches, and renews it only
+//     when the ring looks full or empty.
 #pragma once
 
 #include <atomic>
@@ -27,14 +27,11 @@ class CommandRing {
 
   public:
     // first: position of the first record; tests start it just below the wrap of the counter.
-    explicit CommandRing(Counter first = 0) noexcept : tail_{first}, known_head_{first}, head_{first} {
+    explicit CommandRing(Counter first = 0) noexcept
+        : tail_{first}, known_head_{first}, head_{first}, known_tail_{first} {
         static_assert(alignof(CommandRing) == apart && sizeof(Slot) % line == 0);
-        static_assert(sizeof(CommandRing) == 2 * apart + (Capacity * sizeof(Slot) + apart - 1) / apart * apart,
-                      "each side's counters have a line pair of their own");
-        for (std::size_t i = 0; i < Capacity; ++i) {
-            const Counter position = first + static_cast<Counter>(i);
-            slot(position).sequence.store(position + 1 - size_of_ring, std::memory_order_relaxed);
-        }
+        static_assert(sizeof(CommandRing) == 4 * apart + (Capacity * sizeof(Slot) + apart - 1) / apart * apart,
+                      "each counter and each side's copy has a line pair of its own");
     }
     CommandRing(const CommandRing&) = delete;
     CommandRing& operator=(const CommandRing&) = delete;
@@ -46,28 +43,27 @@ class CommandRing {
             known_head_ = head_.load(std::memory_order_acquire);  // the consumer is done with what it gave back
             if (position - known_head_ == size_of_ring) return false;
         }
-        Slot& target = slot(position);
-        copy(target.record, &record);
-        tail_.store(position + 1, std::memory_order_relaxed);  // for size() only
-        target.sequence.store(position + 1, std::memory_order_release);  // publishes the record
+        copy(slots_[index(position)].record, &record);
+        tail_.store(position + 1, std::memory_order_release);  // publishes the record
         return true;
     }
 
     // Consumer only. False: empty, `record` is unchanged.
     [[nodiscard]] bool try_pop(T& record) noexcept {
         const Counter position = head_.load(std::memory_order_relaxed);
-        const Slot& source = slot(position);
-        if (source.sequence.load(std::memory_order_acquire) != position + 1) return false;
-        copy(&record, source.record);
+        if (position == known_tail_) {
+            known_tail_ = tail_.load(std::memory_order_acquire);
+            if (position == known_tail_) return false;
+        }
+        copy(&record, slots_[index(position)].record);
         head_.store(position + 1, std::memory_order_release);  // gives the slot back
         return true;
     }
 
     // Records waiting, 0..Capacity. Exact while both sides rest, an estimate while they work.
     [[nodiscard]] std::size_t size() const noexcept {
-        const Counter tail = tail_.load(std::memory_order_relaxed);
-        const Counter waiting = tail - head_.load(std::memory_order_relaxed);
-        if (waiting > ~waiting) return 0;  // the consumer moved on between the two loads
+        const Counter head = head_.load(std::memory_order_acquire);  // first, or it could be ahead of the tail
+        const Counter waiting = tail_.load(std::memory_order_relaxed) - head;
         return waiting < size_of_ring ? static_cast<std::size_t>(waiting) : Capacity;
     }
 
@@ -80,8 +76,9 @@ class CommandRing {
 
     struct alignas(line) Slot {
         alignas(T) unsigned char record[sizeof(T)];
-        std::atomic<Counter> sequence;  // position + 1 of the record it holds; behind it, so that it is stored last
     };
+
+    static constexpr std::size_t index(Counter position) noexcept { return position & (size_of_ring - 1); }
 
     // Line by line: for large records GCC would choose `rep movs`, which takes more than twice as long here.
     static void copy(void* to, const void* from) noexcept {
@@ -92,13 +89,10 @@ class CommandRing {
         if constexpr (rest != 0) std::memcpy(target + sizeof(T) - rest, source + sizeof(T) - rest, rest);
     }
 
-    [[nodiscard]] Slot& slot(Counter position) noexcept { return slots_[position & (size_of_ring - 1)]; }
-
-    // Written by the producer, hardly read by others.
-    alignas(apart) std::atomic<Counter> tail_;
-    Counter known_head_;
-    // Written by the consumer.
-    alignas(apart) std::atomic<Counter> head_;
+    alignas(apart) std::atomic<Counter> tail_;   // producer stores, consumer polls
+    alignas(apart) Counter known_head_;          // producer only
+    alignas(apart) std::atomic<Counter> head_;   // consumer stores, producer polls when full
+    alignas(apart) Counter known_tail_;          // consumer only
     alignas(apart) Slot slots_[Capacity];
 };
 

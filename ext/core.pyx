@@ -25,6 +25,7 @@ cdef extern from *:
     #include <atomic>
     #include <pthread.h>
     #include <sched.h>
+    #include <sys/ioctl.h>
     #include <sys/mman.h>
     #include <sys/prctl.h>
     #include <sys/syscall.h>
@@ -73,6 +74,9 @@ cdef extern from *:
     int gettid "allyarm_gettid"() noexcept nogil
     int popcount8 "allyarm_popcount8"(unsigned) noexcept nogil
     void touch_stack "allyarm_touch_stack"(unsigned) noexcept nogil
+    const unsigned long FIONREAD
+    int ioctl(int, unsigned long, int*) nogil
+    bint is_terminal "isatty"(int) noexcept nogil
     int wait_for_bytes "allyarm_wait_for_bytes"(int) noexcept nogil
 
 cdef extern from "crc.hpp" namespace "allyarm" nogil:

@@ -7,7 +7,7 @@ send. The pty server and the tests on a virtual clock drive the very same object
 
 from math import ceil, floor
 
-from libc.math cimport copysign, exp, fabs, isfinite, lround, round, sin, sqrt
+from libc.math cimport copysign, exp, fabs, isfinite, isnan, lround, round, sin, sqrt
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.string cimport memcpy, memset
@@ -106,6 +106,10 @@ cdef class Board:
                     (200, a.stroke), (220, a.conversion), (400, a.inverted))
             for base, value in rows:
                 self.value[<int>base + <int>i] = value
+                self.read_only[<int>base + <int>i] = True
+        for base in (130, 140, 160, 170, 200, 220, 400):
+            for i in range(self.arm.axes, MAX_AXES):
+                self.value[<int>base + <int>i] = float("nan")  # an axis that is not there has no answer
                 self.read_only[<int>base + <int>i] = True
         self.value[230], self.value[231] = model.SPRING_OFFSET_COUNTS, model.SPRING_STIFFNESS_COUNTS_PER_DEG
         for address in (1, 2, 7, 230, 231):
@@ -226,7 +230,7 @@ cdef class Board:
     cdef int _register(self, Message* message) except -1:
         cdef int address = message.address
         if message.kind == REQUEST:
-            if message.value != 0.0:
+            if message.value != 0.0 or isnan(self.value[address]):
                 self.arm.counters.refused_registers += 1
                 return 0
         elif message.kind == TEXT:

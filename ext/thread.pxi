@@ -16,6 +16,7 @@ cdef struct Loop:
     Histogram* run_time
     Histogram* answer_age
     int fd
+    flag terminal                       # the line is a tty: its reads may wait, see read_line
     pthread_t thread
 
 
@@ -42,6 +43,7 @@ cdef void attach_line(Loop* loop, int fd) noexcept nogil:
     loop.machine.settings = loop.offered_settings
     memcpy(loop.machine.parameters, loop.offered_parameters, sizeof(loop.machine.parameters))
     loop.fd = fd
+    loop.terminal = fd >= 0 and is_terminal(fd)
     take_line(&loop.machine)
 
 
@@ -71,7 +73,12 @@ cdef void lend_and_reclaim(Loop* loop) noexcept nogil:
 cdef int read_line(Loop* loop, uint8_t* into, int size) noexcept nogil:
     """Whatever has arrived, without waiting. A line that is gone is told to the cycle as lost."""
     cdef ssize_t got
+    cdef int waiting = 1
     if loop.fd < 0 or loop.machine.bus.state == BUS_STATE_DETACHED:
+        return 0
+    # A read of a tty without input waits for the kernel's tty worker, which is no real-time thread, even where the file
+    # is non-blocking (n_tty_read: tty_buffer_flush_work). So it is only read when something is there.
+    if loop.terminal and ioctl(loop.fd, FIONREAD, &waiting) == 0 and waiting == 0:
         return 0
     got = read(loop.fd, into, size)
     if got > 0:

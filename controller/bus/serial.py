@@ -6,6 +6,7 @@ Thread contract: main thread only. After `bring_up` nothing here touches the lin
 from __future__ import annotations
 
 import contextlib
+import math
 import struct
 import time
 from collections.abc import Sequence
@@ -80,7 +81,7 @@ def plausible(address: int, value: Value) -> Value:
         return value
     if row.low is not None and row.high is not None and not row.low <= value <= row.high:
         raise BusError(f"{name}: the arm says {value}, {row.low:g}..{row.high:g} allowed")
-    if value != value or value in (float("inf"), float("-inf")):
+    if not math.isfinite(value):
         raise BusError(f"{name}: the arm says {value}, a finite number is needed")
     if reg.SPEED_CONVERSION <= address < reg.SPEED_CONVERSION + 8 and value == 0:
         raise BusError(f"{name}: the arm says 0; a speed conversion cannot be 0")

@@ -25,7 +25,6 @@ THROTTLED_NOW = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "
 THROTTLED_BEFORE_SHIFT = 16  # Raspberry Pi firmware: the same bits, since boot
 GOOD_CLOCKS = {"tsc", "arch_sys_counter", "kvm-clock", "hyperv_clocksource_tsc_page"}
 HOT_C, WARM_C = 80.0, 70.0  # a Raspberry Pi 4 lowers its clock from 80 degrees on
-ENOUGH_LOCKED_BYTES = 1 << 30  # the lock counts address space, thread stacks included, not only what is used
 DEFAULT_RT_RUNTIME_US = 950_000
 
 
@@ -137,9 +136,8 @@ def scheduling(machine: Machine) -> Iterator[Finding]:
     shown = "unlimited" if soft == resource.RLIM_INFINITY else str(soft)
     if refusal := machine.probes.fifo(machine.priority) if machine.priority else "":
         yield Finding("real-time priority", "red", f"SCHED_FIFO {machine.priority} refused: {refusal} (limit {shown})",
-                      "as a service: LimitRTPRIO=99 in the unit; as a user: a line '@realtime - rtprio 99' in "
-                      "/etc/security/limits.d/allyarm.conf, then groupadd -f realtime; usermod -aG realtime $USER; "
-                      "log in again")
+                      "as a service: LimitRTPRIO=99 in the unit; as a user: a line '@dialout - rtprio 99' in "
+                      "/etc/security/limits.d/60-allyarm.conf, then usermod -aG dialout $USER, and log in again")
     elif machine.priority:
         yield Finding("real-time priority", "green", f"SCHED_FIFO {machine.priority} granted (limit {shown})")
     else:
@@ -157,15 +155,15 @@ def scheduling(machine: Machine) -> Iterator[Finding]:
 
 
 def memory(machine: Machine) -> Iterator[Finding]:
+    remedy = "as a service: LimitMEMLOCK=infinity in the unit; as a user: a line '@dialout - memlock unlimited' in " \
+             "/etc/security/limits.d/60-allyarm.conf, then usermod -aG dialout $USER, and log in again"
     soft, _ = machine.probes.limit(resource.RLIMIT_MEMLOCK)
     shown = "unlimited" if soft == resource.RLIM_INFINITY else f"{soft // 1024} kB"
     if refusal := machine.probes.lock():
-        yield Finding("memory lock", "red", f"mlockall refused: {refusal} (limit {shown})",
-                      "as a service: LimitMEMLOCK=infinity in the unit; as a user: a line '@realtime - memlock "
-                      "unlimited' in /etc/security/limits.d/allyarm.conf; log in again")
-    elif soft != resource.RLIM_INFINITY and soft < ENOUGH_LOCKED_BYTES and not machine.probes.privileged():
-        yield Finding("memory lock", "yellow", f"granted to this small program, but limited to {shown}",
-                      "LimitMEMLOCK=infinity in the unit, or memlock unlimited in /etc/security/limits.d/allyarm.conf")
+        yield Finding("memory lock", "red", f"mlockall refused: {refusal} (limit {shown})", remedy)
+    elif soft != resource.RLIM_INFINITY and not machine.probes.privileged():
+        # the core does not lock under a limit that it could outgrow: allocations would fail later
+        yield Finding("memory lock", "red", f"limited to {shown}", remedy)
     else:
         yield Finding("memory lock", "green", f"granted (limit {shown})")
     swaps = (machine.read("proc/swaps") or "").splitlines()[1:]
@@ -235,8 +233,9 @@ def power(machine: Machine) -> Iterator[Finding]:
         yield Finding("sleep states", "green", "may be held off (/dev/cpu_dma_latency)")
     else:
         yield Finding("sleep states", "yellow", "/dev/cpu_dma_latency may not be written",
-                      "a line 'KERNEL==\"cpu_dma_latency\", GROUP=\"realtime\", MODE=\"0660\"' in "
-                      "/etc/udev/rules.d/60-allyarm.rules, then udevadm trigger")
+                      "a line 'KERNEL==\"cpu_dma_latency\", GROUP=\"dialout\", MODE=\"0660\"' in "
+                      "/etc/udev/rules.d/60-allyarm.rules (systemd/60-allyarm.rules has it), then udevadm control "
+                      "--reload && udevadm trigger")
     yield from _throttling(machine)
 
 

@@ -9,11 +9,13 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from controller.hmi.counters import logger
 from controller.spec import hmi
 from controller.spec.hmi import Notice, Role
 
 FLOOD_GRACE_S = 1.0  # a client over its rate is still listened to for a stop, then cut
 NOTICES_KEPT = 4
+log = logger("controller.hmi.control")
 
 
 @dataclass(slots=True, eq=False)
@@ -89,6 +91,8 @@ class ControlToken:
     def take(self, client: Client, now_s: float) -> None:
         """Give control to a client when nobody else has it."""
         self.may(client)
+        if self.holder is None:
+            log.info("%s took control", client.name)
         self.holder, self._last_s = client, now_s
 
     def used(self, client: Client, now_s: float) -> None:
@@ -99,6 +103,7 @@ class ControlToken:
     def release(self, client: Client) -> None:
         """The holder gives up or is gone: its motion ends softly."""
         if client is self.holder:
+            log.info("%s no longer has control", client.name)
             self.holder = None
             self._lost(client)
 

@@ -21,16 +21,9 @@ Key = tuple[bool, str, int, int]  # warning, source, code, axis
 NONE_CATEGORY = 3
 
 
-def _catalogue(rows: tuple[Fault, ...]) -> dict[tuple[bool, int], Fault]:
-    """Rows by (is of a drive, code). Per-axis rows appear once per axis; a row of its own wins over such a range."""
-    table: dict[tuple[bool, int], Fault] = {}
-    for row in rows:
-        if not row.per_axis:
-            table[row.source == "drive", row.code] = row
-    for row in rows:
-        for axis in range(1, MAX_AXES + 1) if row.per_axis else ():
-            table.setdefault((row.source == "drive", row.code + axis), row)
-    return table
+def _catalogue(rows: tuple[Fault, ...]) -> dict[tuple[bool, bool, int], Fault]:
+    """Rows by (is of a drive, is per axis, code)."""
+    return {(row.source == "drive", row.per_axis, row.code): row for row in rows}
 
 
 ERRORS = _catalogue(faults.ERRORS)
@@ -49,7 +42,10 @@ class Active:
     drive: bool
 
     def row(self) -> Fault | None:
-        return (WARNINGS if self.warning else ERRORS).get((self.drive, self.code))
+        """Its row of the catalogue. Ranges of per-axis codes overlap above five axes, so the axis decides."""
+        table = WARNINGS if self.warning else ERRORS
+        found = table.get((self.drive, True, self.code - self.axis)) if self.axis else None
+        return found or table.get((self.drive, False, self.code))
 
     def as_entry(self, *, brief: bool = False) -> dict[str, object]:
         """The entry of errorTest or warningTest; `brief` leaves the long texts empty."""
@@ -108,7 +104,7 @@ class FaultList:
             found[warning, "master", code, axis] = category
         for axis, code in enumerate(state.error_code):
             if code:
-                row = ERRORS.get((True, code))
+                row = ERRORS.get((True, False, code))
                 found[False, "drive", code, axis + 1] = row.category if row else 1
         for axis in range(len(state.warning_code)):
             for code in self._drive_warnings[axis]:

@@ -7,6 +7,7 @@ looked at alone.
 from __future__ import annotations
 
 import re
+from collections.abc import Set
 from dataclasses import dataclass
 from functools import cache
 
@@ -15,7 +16,7 @@ from controller.spec import hmi
 from controller.spec.hmi import Form, Notice, Setting
 
 Value = float | bool | str | None
-NUMBER_TEXT = re.compile(r"[+-]?\d{1,9}(\.\d{1,12})?")
+NUMBER_TEXT = re.compile(r"[+-]?\d{1,9}(\.\d{1,12})?", re.ASCII)
 MOST_KEYS = 32
 
 
@@ -34,6 +35,11 @@ class _Compiled:
     required: frozenset[str]
     allowed: frozenset[str]
     meaning: dict[str, tuple[Setting, str]]
+
+    def fits(self, keys: Set[str]) -> bool:
+        """Whether these are all of the required keys, no foreign one, and at least one where there is a choice."""
+        chosen = len(keys) > len(self.form.required) or not (self.form.settings or self.form.axes)
+        return chosen and self.required <= keys <= self.allowed
 
 
 @cache
@@ -56,8 +62,7 @@ def recognise(message: dict[str, object], axes: int) -> Recognised:
     keys = message.keys()
     if len(keys) <= MOST_KEYS:
         for row in compiled(axes):
-            if row.required <= keys and keys <= row.allowed and (len(keys) > len(row.form.required) or
-                                                                  row.required == row.allowed):
+            if row.fits(keys):
                 return Recognised(row.form, message, row.meaning)
     names = ", ".join(repr(key[:12]) for key in list(message)[:4])
     more = f" and {len(message) - 4} more" if len(message) > 4 else ""

@@ -26,7 +26,7 @@ from controller.store import Store, Value
 if TYPE_CHECKING:
     from controller._core import Core, State
 
-VERSION_TEXT = re.compile(r"(\d{1,4}\.\d{1,4})(\.[0-9A-Za-z.+-]{1,16})?")
+VERSION_TEXT = re.compile(r"(\d{1,4}\.\d{1,4})(\.[0-9A-Za-z.+-]{1,16})?", re.ASCII)
 log = logger("controller.hmi")
 
 

@@ -83,11 +83,11 @@ Command = Stop | Start | Reset | Mode | Jog | Move | Subscribe | Acquire | Relea
 _FIELD = re.compile(r" - at `\$?\.?(.*)`$")
 _UNKNOWN = re.compile(r"unknown field `(.*)`$")
 _MISSING = re.compile(r"missing required field `(.*)`$")
-_BY_TYPE: dict[str, type[_Base]] = {
+BY_TYPE: dict[str, type[_Base]] = {
     "stop": Stop, "start": Start, "reset": Reset, "mode": Mode, "jog": Jog, "move": Move, "subscribe": Subscribe,
     "acquire": Acquire, "release": Release, "settings": Settings,
 }
-_ALLOWED = {
+ALLOWED = {
     ("mode", "mode"): "a whole number 0..9",
     ("jog", "speed_percent"): "an array of numbers -100..100, one per axis",
     ("move", "position_deg"): "an array of degrees or null per axis, or an object of axis number and degrees",
@@ -118,11 +118,11 @@ def _refused(kind: str, text: str) -> Refused:
     found = _FIELD.search(text) or _UNKNOWN.search(text) or _MISSING.search(text)
     field = found.group(1)[:64].replace("key` in `$.", "") if found else ""
     name = re.split(r"[.\[]", field)[0]
-    known = {item.encode_name: item for item in msgspec.structs.fields(_BY_TYPE[kind])}
+    known = {item.encode_name: item for item in msgspec.structs.fields(BY_TYPE[kind])}
     message = _FIELD.sub("", text)[:200]
     if name not in known:
         return Refused(Notice.VALUE, field, f"{message}; fields of {kind}: {', '.join(known) or 'none'}")
-    return Refused(Notice.VALUE, field, f"{message}; allowed is {_ALLOWED[kind, name]}")
+    return Refused(Notice.VALUE, field, f"{message}; allowed is {ALLOWED[kind, name]}")
 
 
 class Error(msgspec.Struct):

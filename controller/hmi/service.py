@@ -206,10 +206,11 @@ class Service:
 
     def state_message(self) -> Any:
         """The `state` message of this moment."""
+        running = self._running()  # reads the newest record
         holder = self._control.holder
         counts = {"clients": len(self._clients), "records_lost": self._reader.lost, **self._counters.as_dict()}
         return self._builder.build(
-            self._state, running=self._running(), counts=counts, store_problem=self._store.problem,
+            self._state, running=running, counts=counts, store_problem=self._store.problem,
             holder=Holder(holder.number if holder else None, holder.name if holder else ""))
 
     def _notice_message(self, notice: dict[str, object]) -> bytes:

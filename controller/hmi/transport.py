@@ -51,7 +51,7 @@ class Json:
     def loads(text: str | bytes) -> object:
         try:
             return _decoder.decode(text)
-        except (RecursionError, UnicodeError) as error:
+        except (msgspec.DecodeError, RecursionError, UnicodeError) as error:
             raise ValueError(str(error)) from None
 
 
@@ -231,9 +231,10 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             async_mode="aiohttp", serializer=Packet, async_handlers=False, namespaces=["/"], logger=log,
             engineio_logger=log, max_http_buffer_size=hmi.MESSAGE_BYTES, http_compression=False,
             ping_interval=PING_INTERVAL_S, ping_timeout=PING_TIMEOUT_S, cors_credentials=False,
-            cors_allowed_origins=lambda origin, environ: access.origin_allowed(origin, environ.get("HTTP_HOST", "")))
+            cors_allowed_origins=lambda *origin: True)  # Engine._translate refused the others before; this adds headers
         self.eio.receiver, self.eio.access, self.eio.counters = receiver, access, counters
         self._receiver = receiver
+        self._closing: set[Any] = set()
         self.on("connect", self._connected)
         self.on("disconnect", self._disconnected)
 
@@ -268,20 +269,25 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
 
         self._receiver.event(eio_sid, sid, data[0], data[1:], answer if id is not None else None)
 
-    async def _disconnected(self, sid: str, reason: str) -> None:
+    async def _disconnected(self, sid: str, reason: str = "") -> None:
         self._receiver.disconnected(sid)
 
     async def close_engine(self, key: str) -> None:
         """End a session: a WebSocket in good order, a polling client at its next request."""
-        socket = self.eio.sockets.get(key)
-        if socket is not None:
-            await socket.close(wait=False, reason=self.reason.SERVER_DISCONNECT)
+        if (link := self.eio.links.get(key)) is not None:
+            # In a task: the close handshake reads, and here the session's own reader is at work.
+            self._closing.add(task := self.start_background_task(link.close))
+            task.add_done_callback(self._closing.discard)
+        elif (session := self.eio.sockets.get(key)) is not None:
+            await session.close(wait=False, abort=True, reason=self.reason.SERVER_DISCONNECT)
 
     def cut(self, key: str) -> None:
         """End a session without waiting for its client."""
         if (link := self.eio.links.get(key)) is not None:
             link.abort()
             return
-        socket = self.eio.sockets.get(key)
-        if socket is not None and not socket.closing:
-            self.start_background_task(socket.close, wait=False, abort=True, reason=self.reason.TRANSPORT_ERROR)
+        session = self.eio.sockets.get(key)
+        if session is not None and not session.closing:
+            self._closing.add(task := self.start_background_task(
+                session.close, wait=False, abort=True, reason=self.reason.TRANSPORT_ERROR))
+            task.add_done_callback(self._closing.discard)

@@ -66,3 +66,24 @@ OPTIONS: tuple[Option, ...] = (
     Option("idle_drain_mv_s", 0.1, 0.0, 1000.0, "mV/s", "fall of the voltage without load"),
     Option("load_drain_mv_s", 0.0005, 0.0, 10.0, "mV/s per count", "added per torque count of every powered axis"),
 )
+
+
+def options_table() -> str:
+    """OPTIONS as Markdown, for docs/simulator.md."""
+    lines = ["| option | default | allowed | unit | meaning |", "|---|---|---|---|---|"]
+    lines += [f"| `{o.name}` | {o.default:g} | {o.low:g}..{o.high:g} | {o.unit} | {o.meaning} |" for o in OPTIONS]
+    return "\n".join(lines)
+
+
+def axes_table() -> str:
+    """AXES as Markdown, for docs/simulator.md."""
+    lines = [
+        "| axis | joint | counts per stroke | stroke, deg | zero, counts | sensor inverted | hard limits, deg "
+        "| start, deg | deg/s per microstep/s |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
+    for i, a in enumerate(AXES, 1):
+        cells = (i, a.name, a.resolution_counts, f"{a.stroke_deg:g}", a.zero_counts, "yes" if a.inverted else "no",
+                 f"{a.minimum_deg:g}..{a.maximum_deg:g}", f"{a.start_deg:g}", f"{a.conversion:g}")
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines)

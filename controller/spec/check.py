@@ -188,8 +188,18 @@ def check_constants(_: Tables) -> Iterator[str]:
         yield f"generated constant {name}: name is given twice"
 
 
+def check_hmi(_: Tables) -> Iterator[str]:
+    try:
+        from controller.spec import hmi  # it checks itself when it is imported
+
+        hmi.check()
+    except ValueError as error:
+        yield f"HMI contract: {error}"
+
+
 CHECKS: tuple[Callable[[Tables], Iterator[str]], ...] = (
     check_registers, check_faults, check_record, check_enumerations, check_telegrams, check_constants,
+    check_hmi,
 )
 
 

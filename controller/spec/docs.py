@@ -27,6 +27,7 @@ BLOCKS: dict[str, str] = {
     "record": "controller.spec.docs:record_table",
     "configuration": "controller.spec.docs:configuration_table",
     "rates": "controller.spec.docs:rate_table",
+    "hmi": "controller.hmi.document:table",
 }
 
 

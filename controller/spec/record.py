@@ -35,7 +35,7 @@ FIELDS: tuple[Field, ...] = (
     Field("state_since_ns", "int64_t", "monotonic time of the last change of the master state", unit="ns"),
     Field("lateness_ns", "int64_t", "wake-up after the deadline", unit="ns"),
     Field("run_ns", "int64_t", "run time of the previous cycle, system calls included", unit="ns"),
-    Field("feedback_age_ns", "int64_t", "time since the command was sent that the feedback answers; -1 none", unit="ns"),
+    Field("feedback_age_ns", "int64_t", "time since the command that the feedback answers; -1 none", unit="ns"),
     Field("overruns", "uint64_t", "cycles that began after the next deadline"),
     Field("skipped", "uint64_t", "cycles left out because of overruns"),
     Field("valid_telegrams", "uint64_t", "valid state telegrams"),

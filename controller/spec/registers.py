@@ -75,7 +75,7 @@ REGISTERS: tuple[Register, ...] = (
     Register(92, "forearm_length", "mm", "HMI", low=0, high=200, doc="forearm length adjustment (HMI pages: 91)"),
     Register(93, "forearm_weight", "%", "HMI", low=0, high=200, doc="forearm weight share"),
     Register(BATTERY, "battery", "%", "live", low=0, high=100, doc="battery charge"),
-    Register(101, "cartesian_move", "", "HMI", low=0, high=3, doc="0 begin, 1 go unchecked, 2 go checked, 3 check only"),
+    Register(101, "cartesian_move", "", "HMI", low=0, high=3, doc="0 begin, 1 go unchecked, 2 go checked, 3 check"),
     Register(102, "cartesian_target_x", "mm", "HMI", doc="Cartesian target x"),
     Register(103, "cartesian_target_y", "mm", "HMI", doc="Cartesian target y"),
     Register(104, "cartesian_target_z", "mm", "HMI", doc="Cartesian target z"),

@@ -1,6 +1,6 @@
 """The rings under real threads: ThreadSanitizer, plain, AddressSanitizer with UBSan, and mutants that must be caught.
 
-ALLYARM_RING_OPERATIONS sets the number of operations of the plain build (default 240 million); the sanitizers take
+ALLYARM_RING_OPERATIONS sets the number of operations of the plain build (default 210 million); the sanitizers take
 shares of it. Run with `-s` to see the counts.
 """
 
@@ -16,19 +16,19 @@ import pytest
 
 from tests.native.toolchain import EXT, NATIVE, compile_cpp
 
-OPERATIONS = int(os.environ.get("ALLYARM_RING_OPERATIONS", "240000000"))
+OPERATIONS = int(os.environ.get("ALLYARM_RING_OPERATIONS", "210000000"))
 BUILDS = {  # flags, share of the operations
     "plain": (["-O2"], 1.0),
     # GCC does not instrument a memcpy that it expands in place, so records have to go through the library's.
-    "thread": (["-O1", "-g", "-fsanitize=thread", "-fno-builtin-memcpy"], 0.08),
-    "address,undefined": (["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"], 0.04),
+    "thread": (["-O1", "-g", "-fsanitize=thread", "-fno-builtin-memcpy"], 0.1),
+    "address,undefined": (["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"], 0.03),
 }
 
 
 def run(program: Path, operations: int, timeout_s: float, only: str = "") -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "TSAN_OPTIONS": "halt_on_error=1 exitcode=66"}
     return subprocess.run([str(program), str(operations), only], capture_output=True, text=True, timeout=timeout_s,
-                          env=environment)
+                          env=environment, check=False)
 
 
 @pytest.mark.parametrize("header", ["command_ring.hpp", "state_ring.hpp"])
@@ -67,29 +67,30 @@ class Mutant(NamedTuple):
 
 
 COMMAND, STATE = "command_ring.hpp", "state_ring.hpp"
+COPY_IN = "copy(slots_[index(position)].record, &record);"
+PUBLISH = "tail_.store(position + 1, std::memory_order_release);"
+COPY_OUT = "copy(&record, slots_[index(position)].record);"
+GIVE_BACK = "head_.store(position + 1, std::memory_order_release);"
 MUTANTS = [
-    Mutant("command published without release", COMMAND, "sequence.store(position + 1, std::memory_order_release)",
-           "sequence.store(position + 1, std::memory_order_relaxed)", "thread"),
-    Mutant("command looked for without acquire", COMMAND, "sequence.load(std::memory_order_acquire)",
-           "sequence.load(std::memory_order_relaxed)", "thread"),
+    Mutant("command published without release", COMMAND, "tail_.store(position + 1, std::memory_order_release)",
+           "tail_.store(position + 1, std::memory_order_relaxed)", "thread"),
+    Mutant("command looked for without acquire", COMMAND, "known_tail_ = tail_.load(std::memory_order_acquire)",
+           "known_tail_ = tail_.load(std::memory_order_relaxed)", "thread"),
     Mutant("slot given back without release", COMMAND, "head_.store(position + 1, std::memory_order_release)",
            "head_.store(position + 1, std::memory_order_relaxed)", "thread"),
-    Mutant("slot taken back without acquire", COMMAND, "head_.load(std::memory_order_acquire)",
-           "head_.load(std::memory_order_relaxed)", "thread"),
+    Mutant("slot taken back without acquire", COMMAND, "known_head_ = head_.load(std::memory_order_acquire)",
+           "known_head_ = head_.load(std::memory_order_relaxed)", "thread"),
     Mutant("one too many fit", COMMAND, "position - known_head_ == size_of_ring",
            "position - known_head_ == size_of_ring + 1", "plain", 2),
     Mutant("one too few fit", COMMAND, "position - known_head_ == size_of_ring",
            "position - known_head_ == size_of_ring - 1", "plain", 2),
     Mutant("fullness compared without wrapping", COMMAND, "position - known_head_ == size_of_ring",
            "position >= known_head_ + size_of_ring", "plain", 2),
-    Mutant("slots look filled at the start", COMMAND, "store(position + 1 - size_of_ring,", "store(position + 1,",
-           "plain"),
-    Mutant("published before it is copied", COMMAND, """copy(target.record, &record);
-        tail_.store(position + 1, std::memory_order_relaxed);  // for size() only
-        target.sequence.store(position + 1, std::memory_order_release);""",
-           """tail_.store(position + 1, std::memory_order_relaxed);
-        target.sequence.store(position + 1, std::memory_order_release);
-        copy(target.record, &record);""", "thread"),
+    Mutant("empty not seen", COMMAND, "if (position == known_tail_) return false;", "", "plain"),
+    Mutant("published before it is copied", COMMAND, f"{COPY_IN}\n        {PUBLISH}", f"{PUBLISH}\n        {COPY_IN}",
+           "thread"),
+    Mutant("given back before it is copied", COMMAND, f"{COPY_OUT}\n        {GIVE_BACK}",
+           f"{GIVE_BACK}\n        {COPY_OUT}", "thread"),
     Mutant("state published without release", STATE, "written_.store(position + 1, std::memory_order_release)",
            "written_.store(position + 1, std::memory_order_relaxed)", "thread"),
     Mutant("state looked for without acquire", STATE, "written_.load(std::memory_order_acquire)",
@@ -115,7 +116,10 @@ def test_mutant_is_caught(mutant: Mutant, tmp_path: Path) -> None:
     assert text.count(mutant.old) == mutant.count, f"{mutant.header} no longer contains: {mutant.old}"
     (headers / mutant.header).write_text(text.replace(mutant.old, mutant.new))
     program = compile_cpp(NATIVE / "rings.cpp", tmp_path / "rings", BUILDS[mutant.build][0], headers)
-    done = run(program, int(OPERATIONS * BUILDS[mutant.build][1] / 4), 120, mutant.header.split("_")[0])
+    for _ in range(3):  # on a busy machine the threads may hardly meet
+        done = run(program, int(OPERATIONS * BUILDS[mutant.build][1] / 4), 120, mutant.header.split("_")[0])
+        if done.returncode != 0:
+            break
     assert done.returncode != 0, f"not caught: {mutant.name}\n{done.stdout}"
     expected = "data race" if mutant.build == "thread" else "FAILED"
     assert expected in done.stderr, done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, get_args
@@ -22,11 +23,11 @@ NUMBERS = [(section, key, hint, meta) for section, kind in SINGLE.items() for ke
 EVERY = [(section, key) for section, kind in config.SECTIONS.items() for key in keys(kind)]
 # what makes the cross checks agree with any single key at one of its bounds
 COMPANIONS = {
-    "loop.rate_hz": {"bus": {"silence_ms": 1000}}, "bus.baudrate": {"loop": {"rate_hz": 10}, "sim": {"axes": 1}},
+    "loop.rate_hz": {"bus": {"silence_ms": 50}}, "bus.baudrate": {"loop": {"rate_hz": 10}, "sim": {"axes": 1}},
     "motion.max_acceleration_deg_s2": {"motion": {"quick_stop_deceleration_deg_s2": 20_000}},
     "motion.quick_stop_deceleration_deg_s2": {"motion": {"max_acceleration_deg_s2": 1}},
     "battery.minimum_v": {"battery": {"maximum_v": 65}}, "battery.maximum_v": {"battery": {"minimum_v": 1}},
-    "bus.silence_ms": {"loop": {"rate_hz": 1000}},
+    "bus.silence_ms": {"loop": {"rate_hz": 100}},
 }
 NO_PARTNER = {("battery.minimum_v", "high"), ("battery.maximum_v", "low"), ("bus.silence_ms", "low")}
 
@@ -194,6 +195,11 @@ def test_limits_of_an_axis_come_from_motion_when_left_out(file) -> None:
     assert settings.limits(0).max_jerk_deg_s3 == 3000
 
 
+def test_silence_must_not_outlast_the_sequence_numbers(file) -> None:
+    (problem,) = problems(file("[bus]\nsilence_ms = 101\n"))
+    assert "at most 100 (100 cycles at loop.rate_hz = 1000" in problem
+
+
 def test_silence_follows_the_rate_unless_written(file) -> None:
     assert load(None, {"loop.rate_hz": 100}).bus.silence_ms == 30
     (problem,) = problems(file("[bus]\nsilence_ms = 20\n"), {"loop.rate_hz": 100})
@@ -332,3 +338,10 @@ def test_any_file_is_refused_or_read(tmp_path_factory: pytest.TempPathFactory, c
     else:
         return
     assert str(path) in error
+
+
+def test_there_is_no_key_that_nobody_reads() -> None:
+    folder = Path(config.__file__).parent
+    text = "\n".join(path.read_text() for path in folder.rglob("*.py") if not path.name.startswith("config"))
+    used = set(re.findall(r"\.(\w+)\b", text))
+    assert [(section, key) for section, key in EVERY if key not in used] == []

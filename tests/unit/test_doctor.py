@@ -6,6 +6,7 @@ import argparse
 import errno
 import json
 import os
+import re
 import resource
 import socket
 from pathlib import Path
@@ -127,7 +128,7 @@ def test_share(unit: Unit, text: str, level: str) -> None:
 def test_memory(unit: Unit) -> None:
     unit.probes["limit"] = lambda which: (8 << 20, 8 << 20)
     found = unit.one("memory lock")
-    assert (found.level, found.found) == ("yellow", "granted to this small program, but limited to 8192 kB")
+    assert (found.level, found.found) == ("red", "limited to 8192 kB")
     unit.probes["privileged"] = lambda: True
     assert unit.one("memory lock").level == "green"
     unit.probes["lock"] = lambda: "Cannot allocate memory"
@@ -291,6 +292,20 @@ def test_exit_code_and_table(unit: Unit, examined: list[Machine], capsys: pytest
     out = capsys.readouterr().out
     assert "remedy: add isolcpus=3 nohz_full=3 rcu_nocbs=3 irqaffinity=0-2 to the kernel command line" in out
     assert " green, 1 yellow, 1 red" in out
+    assert not [line for line in out.splitlines() if line != line.rstrip()]
+
+
+def test_the_table_of_a_terminal_cuts_no_remedy(unit: Unit, examined: list[Machine], monkeypatch: pytest.MonkeyPatch,
+                                                capsys: pytest.CaptureFixture[str]) -> None:
+    for name, value in {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "80", "NO_COLOR": ""}.items():
+        monkeypatch.setenv(name, value)
+    unit.write("sys/devices/system/cpu/isolated", "")
+    assert run() == 0
+    out = capsys.readouterr().out
+    assert "\x1b[" in out
+    words = re.sub(r"\x1b\[[\d;]*m", "", out).split()
+    for word in ["add", "isolcpus=3", "nohz_full=3", "rcu_nocbs=3", "irqaffinity=0-2", "/boot/firmware/cmdline.txt)"]:
+        assert word in words
 
 
 def test_json(unit: Unit, examined: list[Machine], capsys: pytest.CaptureFixture[str]) -> None:
@@ -301,6 +316,31 @@ def test_json(unit: Unit, examined: list[Machine], capsys: pytest.CaptureFixture
     answer = json.loads(capsys.readouterr().out)
     assert answer["fit"] is False
     assert [finding["name"] for finding in answer["findings"] if finding["level"] == "red"] == ["memory lock"]
+
+
+@pytest.mark.parametrize(("p999", "level"), [(199.9, "green"), (200.1, "yellow"), (501.0, "red")])
+def test_lateness_is_judged_by_its_high_percentile(p999: float, level: str) -> None:
+    found = doctor.judge({"p50": 20.0, "p99": 44.0, "p999": p999, "max": 9000.0, "count": 5000}, "SCHED_FIFO 80")
+    assert found.level == level
+    assert f"p50 20, p99 44, p99.9 {p999:.0f}, max 9000 us in 5000 cycles" in found.found
+    assert bool(found.remedy) == (level != "green")
+
+
+def test_measuring_runs_the_control_loop_itself(examined: list[Machine], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--measure", "0.3", "--json") in (0, 1)
+    (found,) = [row for row in json.loads(capsys.readouterr().out)["findings"] if row["name"] == "wake-up lateness"]
+    cycles = int(found["found"].split(" in ")[1].split()[0])
+    assert 30 <= cycles <= 1000
+    assert not [thread for thread in Path("/proc/self/task").iterdir()
+                if os.sched_getscheduler(int(thread.name)) == os.SCHED_FIFO]
+    locked = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmLck"))
+    assert locked.split()[1] == "0"
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "4000"])
+def test_measuring_time_has_bounds(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--measure", seconds) == 2
+    assert "--measure: found" in capsys.readouterr().err
 
 
 def test_the_configuration_says_what_is_examined(examined: list[Machine], tmp_path: Path,

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 from controller.cli import status
-from controller.spec import record
+from controller.hmi.state import AxisState, StateMessage
 
 ROOT = Path(__file__).parents[2]
 
@@ -261,12 +261,10 @@ def drain_until_closed(descriptor: int) -> None:
 
 
 def test_only_fields_that_exist_are_shown() -> None:
-    """A field renamed in the record must be renamed here too, or the table silently shows gaps."""
-    rows = {field.name: field.count for field in record.FIELDS}
-    around = {"running", "serial", "axis", "faults", "control", "realtime", "statistics", "hmi", "store_problem"}
+    """A field renamed in the state must be renamed here too, or the table silently shows gaps."""
     source = (ROOT / "controller" / "cli" / "status.py").read_text()
     used = set(re.findall(r'(?:\bstate\.get\(|_part\(state, |rate_hz\(state, before, )["\'](\w+)["\']', source))
     assert {"state", "blockers", "cycle", "bus_faults", "statistics"} <= used
-    assert used - around <= rows.keys()
-    assert {name for _, name in status.AXIS_COLUMNS} - {"axis"} <= {
-        name for name, count in rows.items() if count == record.PER_AXIS}
+    assert used <= set(StateMessage.__struct_fields__)
+    assert {name for _, name in status.AXIS_COLUMNS} <= set(AxisState.__struct_fields__)
+    assert set(state()) <= set(StateMessage.__struct_fields__)

@@ -40,6 +40,13 @@ def test_nothing_takes_real_time_or_the_serial_ports_away(settings: dict[str, li
     assert "AF_NETLINK" in settings["RestrictAddressFamilies"][0].split()  # name look-up asks for addresses over it
 
 
+def test_the_unit_s_group_may_hold_off_sleep_states(settings: dict[str, list[str]]) -> None:
+    """Else the core reports dma_latency as refused on every start, and require_realtime would refuse to start."""
+    rules = (UNIT.parent / "60-allyarm.rules").read_text()
+    assert 'KERNEL=="cpu_dma_latency", GROUP="dialout", MODE="0660"' in rules
+    assert "/dev/cpu_dma_latency rw" in settings["DeviceAllow"]
+
+
 def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     """Every line is `Key=value`, a section or a comment; where systemd is installed, its own verdict counts too."""
     for line in UNIT.read_text().splitlines():

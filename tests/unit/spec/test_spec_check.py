@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from controller.spec import check, faults, layout, modes, record, registers
+from controller.spec import check, faults, hmi, layout, modes, record, registers
 from controller.spec.check import Tables
 from controller.spec.coded import Coded
 
@@ -96,6 +96,11 @@ def test_generated_constants_clash(monkeypatch: pytest.MonkeyPatch) -> None:
     clash = "cdef enum:\n    ERROR_X = 1\n    ERROR_X = 2\n"
     monkeypatch.setattr("controller.spec.emit.constants", lambda: clash)
     assert check.problems() == ["generated constant ERROR_X: name is given twice"]
+
+
+def test_a_contradiction_in_the_hmi_contract(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(hmi.BUTTONS, "start", "fly")
+    assert check.problems() == ["HMI contract: no action row for ['fly']"]
 
 
 def test_duplicate_code_of_an_enumeration_fails_at_import() -> None:

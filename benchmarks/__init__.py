@@ -1,0 +1,1 @@
+"""Benchmarks: tables printed and written to docs/benchmarks.md. They judge aims, they never assert a time."""

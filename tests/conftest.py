@@ -1,0 +1,17 @@
+"""Options of the whole suite. `--port PATH` runs tests/hardware against the arm on that port, and nothing else does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--port", help="serial port of a real arm: runs tests/hardware (motor power stays off)")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    if collection_path.name == "hardware" and not config.getoption("--port"):
+        return True
+    return None

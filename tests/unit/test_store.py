@@ -1,0 +1,143 @@
+"""Settings survive a restart, and a file that cannot be used never ends the program."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from controller.store import FILE, SCHEMA_VERSION, Store, StoreError
+
+
+def test_values_survive_a_restart(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert store.get("speed.1", 100.0) == 100.0
+    values = {"speed.1": 55.5, "lock": True, "label": "Tür 'x'; DROP TABLE setting", "verbosity": None}
+    store.put(values).result(5)
+    store.put({"speed.1": 60}).result(5)
+    store.close()
+    again = Store(tmp_path)
+    assert again.items() == {**values, "speed.1": 60}
+    assert again.get("verbosity", "brief") is None
+    assert (again.problem, again.failures) == ("", 0)
+    again.close()
+    again.close()
+
+
+def test_written_durably(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert store._database is not None
+    assert store._writer is not None
+    asked = store._writer.submit(lambda: [store._database.execute(f"PRAGMA {name}").fetchone()[0]  # type: ignore[union-attr]
+                                          for name in ("journal_mode", "synchronous", "user_version")])
+    assert asked.result(5) == ["wal", 2, SCHEMA_VERSION]
+    store.close()
+
+
+def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
+    program = (f"import os; from controller.store import Store; s = Store({str(tmp_path)!r}); "
+               "s.put({'a': 1}).result(5); os.kill(os.getpid(), 9)")
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=30).returncode == -9
+    store = Store(tmp_path)
+    assert store.items() == {"a": 1}
+    store.close()
+
+
+@pytest.mark.parametrize("content", [b"not a database" * 500, b"SQLite format 3\0" + b"\xff" * 5000, b"x" * 2000])
+def test_a_damaged_file_is_kept_aside(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / FILE).write_bytes(content)
+    store = Store(tmp_path)
+    assert "damaged" in store.problem
+    assert [path for path in tmp_path.iterdir() if ".damaged-" in path.name and path.read_bytes() == content]
+    store.put({"a": 1}).result(5)
+    assert "damaged" in store.problem  # stays visible
+    store.close()
+    again = Store(tmp_path)
+    assert (again.items(), again.problem) == ({"a": 1}, "")
+    again.close()
+
+
+def test_one_unreadable_value_costs_only_itself(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.put({"a": 1, "b": 2, "c": 3}).result(5)
+    store.close()
+    with sqlite3.connect(tmp_path / FILE) as database:
+        database.execute("UPDATE setting SET value = '{' WHERE key = 'a'")
+        database.execute("UPDATE setting SET value = '[1]' WHERE key = 'b'")
+    store = Store(tmp_path)
+    assert store.items() == {"c": 3}
+    assert "setting b" in store.problem or "setting a" in store.problem
+    store.close()
+
+
+def test_a_newer_schema_is_left_alone(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.put({"a": 1}).result(5)
+    store.close()
+    with sqlite3.connect(tmp_path / FILE) as database:
+        database.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    newer = Store(tmp_path)
+    assert "newer version" in newer.problem
+    with pytest.raises(StoreError, match="newer version"):
+        newer.put({"a": 2}).result(5)
+    assert newer.get("a") == 2  # in force all the same
+    newer.close()
+    with sqlite3.connect(tmp_path / FILE) as database:
+        assert database.execute("SELECT value FROM setting").fetchall() == [("1",)]
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    store = Store(tmp_path / "file" / "folder")
+    assert "cannot be used" in store.problem
+    with pytest.raises(StoreError, match="not saved"):
+        store.put({"a": 1}).result(5)
+    assert store.get("a") == 1
+    assert store.failures == 1
+    store.close()
+
+
+def test_a_full_disk_is_told_and_later_writes_work(tmp_path: Path) -> None:
+    """The file size limit of a child process stands for the full disk."""
+    program = f"""
+import resource, signal
+from controller.store import Store, StoreError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+store = Store({str(tmp_path)!r})
+store.put({{'before': 1}}).result(5)
+size = max(path.stat().st_size for path in __import__('pathlib').Path({str(tmp_path)!r}).iterdir())
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+failed = 0
+for n in range(40):
+    try:
+        store.put({{f'k{{n}}': 'x' * 4000}}).result(5)
+    except StoreError as error:
+        failed += 1
+        assert 'not saved' in str(error), error
+assert failed and store.failures == failed and store.problem, (failed, store.problem)
+assert store.get('k39') == 'x' * 4000
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+store.put({{'after': 2}}).result(5)
+assert store.problem == ''
+store.close()
+"""
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[1] == resource.RLIM_INFINITY
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60,
+                          env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+    assert done.returncode == 0, done.stderr
+    store = Store(tmp_path)
+    assert store.get("before") == 1
+    assert store.get("after") == 2
+    store.close()
+
+
+def test_without_a_folder_nothing_is_written_anywhere() -> None:
+    store = Store()
+    store.put({"a": 1}).result(1)
+    assert (store.get("a"), store.problem) == (1, "")
+    store.close()
