@@ -6,14 +6,14 @@ Thread contract: values are frozen; the main thread makes a new ArmFacts after e
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 INT16_MIN, INT16_MAX = -32768, 32767
 
 
 @dataclass(frozen=True, slots=True)
 class AxisFacts:
-    """Parameters of one axis as its registers give them (bring-up), and the speed maximum of the configuration.
+    """Parameters of one axis as its registers give them (bring-up), and the configuration's speed maximum and margin.
 
     `resolution_counts` (> 0) and `stroke_deg` (> 0) belong together; `speed_conversion_deg` is degrees per microstep
     and may be negative; `inverted` turns the sensor only.
@@ -27,6 +27,7 @@ class AxisFacts:
     hard_maximum_counts: int
     speed_conversion_deg: float
     max_speed_deg_s: float
+    limit_margin_deg: float = 0.0
 
     def degrees(self, counts: float) -> float:
         """Joint angle of a sensor reading: dir x stroke / resolution x (counts - zero) (motor bus, section 2)."""
@@ -80,9 +81,21 @@ class ArmFacts:
         """Degrees of 0-based `axis`."""
         return self.axis[axis].degrees(counts)
 
+    def with_margin(self, limit_margin_deg: float) -> ArmFacts:
+        """The same arm, its targets kept so far inside the hard limits."""
+        return replace(self, axis=tuple(replace(axis, limit_margin_deg=limit_margin_deg) for axis in self.axis))
+
     def check_target(self, axis: int, position_deg: float) -> None:
-        """ValueError that names the axis and the range when a target is not within its hard limits."""
-        facts = self.axis[axis]
-        if not facts.minimum_deg <= position_deg <= facts.maximum_deg:
-            raise ValueError(f"axis {axis + 1}: {position_deg:g} deg is outside its hard limits, "
-                             f"allowed {facts.minimum_deg:.2f}..{facts.maximum_deg:.2f} deg")
+        """ValueError that names the axis and the range when a target is not inside its limits less the margin."""
+        margin_deg = self.axis[axis].limit_margin_deg
+        self._check(axis, position_deg, margin_deg, f"the range for targets (hard limits less {margin_deg:g} deg)")
+
+    def check_limit(self, axis: int, position_deg: float) -> None:
+        """ValueError that names the axis and the range when a position is not within its hard limits."""
+        self._check(axis, position_deg, 0.0, "its hard limits")
+
+    def _check(self, axis: int, position_deg: float, margin_deg: float, what: str) -> None:
+        low, high = self.axis[axis].minimum_deg + margin_deg, self.axis[axis].maximum_deg - margin_deg
+        if not low <= position_deg <= high:
+            raise ValueError(f"axis {axis + 1}: {position_deg:g} deg is outside {what}, "
+                             f"allowed {low:.2f}..{high:.2f} deg")

@@ -90,6 +90,7 @@ class Supervisor:
         try:
             bus.open()
             facts = bus.bring_up([config.limits(i).max_speed_deg_s for i in range(8)])
+            facts = facts.with_margin(config.motion.limit_margin_deg)
             check_axes(config, facts.axes)
             self._core.configure(core_settings(config), core_axes(config, facts))
             self._on_arm(facts)

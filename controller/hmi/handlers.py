@@ -321,7 +321,7 @@ class Handlers:
                 raise Refused(Notice.VALUE, given, f"axis {i + 1}: minimum {low:g} is not below maximum {high:g}")
             for name, value in ((low_name, low), (high_name, high)):
                 try:
-                    self.facts.check_target(i, value)
+                    self.facts.check_limit(i, value)
                 except ValueError as error:
                     raise Refused(Notice.VALUE, keys[name], str(error)) from None
 

@@ -57,3 +57,12 @@ def test_targets_at_the_hard_limits_are_allowed_beyond_not() -> None:
     for beyond in (arm.axis[0].minimum_deg - 1e-6, arm.axis[0].maximum_deg + 1e-6):
         with pytest.raises(ValueError, match="hard limits"):
             arm.check_target(0, beyond)
+
+
+def test_a_target_keeps_the_margin_to_the_hard_limits() -> None:
+    arm = ArmFacts("s", "v", (axis(),)).with_margin(1.0)
+    lowest = arm.axis[0].minimum_deg
+    arm.check_limit(0, lowest)
+    arm.check_target(0, lowest + 1.0)
+    with pytest.raises(ValueError, match=r"axis 1: .* hard limits less 1 deg\), allowed"):
+        arm.check_target(0, lowest + 0.9)

@@ -77,7 +77,7 @@ def test_connects_and_tells_the_facts_before_it_lends_the_line(world: World) -> 
     world.core.attach = lambda fd: world.core.calls.append(("attach", fd, list(world.arms)))
     world.tick()
     assert world.supervisor.connected
-    assert world.core.calls == [("configure", 2), ("attach", 42, [FACTS])]
+    assert world.core.calls == [("configure", 2), ("attach", 42, [FACTS.with_margin(1.0)])]
     assert (world.supervisor.attempts, world.supervisor.connections) == (1, 1)
 
 
