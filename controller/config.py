@@ -229,8 +229,8 @@ def _cross_check(config: Config, reader: Reader) -> None:
                    f"at least {shortest:g} ({PERIODS_OF_SILENCE} periods at loop.rate_hz = {loop.rate_hz})")
     longest = CYCLES_OF_SILENCE * 1000 / loop.rate_hz
     reader.require(bus.silence_ms <= longest, ["bus.silence_ms", "loop.rate_hz"], f"found {bus.silence_ms:g}",
-                   f"at most {longest:g} ({CYCLES_OF_SILENCE} cycles at loop.rate_hz = {loop.rate_hz}: sequence numbers "
-                   "are 8 bits wide)")
+                   f"at most {longest:g} ({CYCLES_OF_SILENCE} cycles at loop.rate_hz = {loop.rate_hz}: sequence "
+                   "numbers are 8 bits wide)")
     try:
         check_line_budget(axes or 1, loop.rate_hz, bus.baudrate)
     except ConfigError as error:

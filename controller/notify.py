@@ -1,4 +1,4 @@
-"""systemd's notification protocol (sd_notify(3)): one datagram to $NOTIFY_SOCKET. Without a systemd, nothing happens."""
+"""systemd's notification protocol (sd_notify(3)): one datagram to $NOTIFY_SOCKET; without a systemd nothing happens."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ cdef inline void planning_limits(Machine* m, double percent, double* v, double* 
         v[i] = fmax(SPEED_SHARE * m.axis[i].speed_limit_deg_s * percent * 1e-2, MINIMUM_SPEED_DEG_S)
         if m.quick_limits:
             a[i] = DYNAMIC_SHARE * p.quick_deceleration_deg_s2
-            j[i] = fmax(p.max_jerk_deg_s3, p.quick_deceleration_deg_s2 * 50.0)
+            j[i] = DYNAMIC_SHARE * fmax(p.max_jerk_deg_s3, p.quick_deceleration_deg_s2 * 50.0)
         else:
             a[i] = DYNAMIC_SHARE * p.max_acceleration_deg_s2
             j[i] = DYNAMIC_SHARE * p.max_jerk_deg_s3
@@ -141,10 +141,16 @@ cdef void advance(Machine* m) noexcept nogil:
 
 
 cdef flag settled(Machine* m) noexcept nogil:
-    """True once every axis has been within its tolerance for 20 ms, or after one second of trying."""
+    """True once every axis has been within its tolerance for 20 ms, or after one second without coming nearer."""
     cdef int i
     cdef flag inside = True
+    cdef double error = 0.0
     m.settle_ns += m.settings.period_ns
+    for i in range(m.settings.axes):
+        error += fabs(m.position_deg[i] - m.axis[i].position_deg)
+    if error < m.settle_error_deg - fabs(m.parameters[0].deg_per_count):
+        m.settle_error_deg = error
+        m.settle_ns = 0
     for i in range(m.settings.axes):
         if fabs(m.position_deg[i] - m.axis[i].position_deg) > 0.75 * in_position_deg(m, i) \
                 or fabs(m.axis[i].correction_deg_s) > 0.05:
@@ -173,6 +179,7 @@ cdef void arrive(Machine* m) noexcept nogil:
 cdef void settle(Machine* m) noexcept nogil:
     m.motion = MOTION_SETTLING
     m.settle_ns = 0
+    m.settle_error_deg = 1e9
     m.settled_ns = 0
 
 

@@ -118,7 +118,8 @@ cdef struct Machine:
     double motion_time_s
     double move_percent
     int motion
-    int64_t settle_ns               # time in MOTION_SETTLING
+    int64_t settle_ns               # time in MOTION_SETTLING without coming nearer
+    double settle_error_deg         # smallest distance of all axes together so far
     int64_t settled_ns
     # state machine
     int state, mode, reason

@@ -60,7 +60,7 @@ async def test_a_setting_that_cannot_be_saved_is_in_force_and_told(tmp_path: Pat
                 timeout=5)
             assert answer["error"]["code"] == "not_saved"
         assert "cannot be used" in rig.status()["store_problem"]
-        assert rig.state.speed_limit_deg_s[0] == pytest.approx(rig.facts.axis[0].max_speed_deg_s * 0.1)
+        rig.until(lambda s: s.speed_limit_deg_s[0] == pytest.approx(rig.facts.axis[0].max_speed_deg_s * 0.1))
 
 
 def test_health_follows_the_loop() -> None:

@@ -51,7 +51,8 @@ def test_the_control_thread_never_allocates(tmp_path: Path) -> None:
                     str(HERE / "count_allocations.c"), "-o", str(shim)], check=True, timeout=60)
     environment = os.environ | {"LD_PRELOAD": str(shim), "PYTHONMALLOC": "malloc",
                                 "PYTHONPATH": str(HERE.parents[1])}
-    done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True,
+                          check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     cycles, counted, by_python = map(int, done.stdout.split())
     assert cycles > 1000

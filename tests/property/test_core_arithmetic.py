@@ -24,11 +24,13 @@ void* histogram_new() { return new allyarm::Histogram(); }
 void histogram_delete(void* h) { delete static_cast<allyarm::Histogram*>(h); }
 void histogram_record(void* h, long long ns) { static_cast<allyarm::Histogram*>(h)->record(ns); }
 void histogram_clear(void* h) { static_cast<allyarm::Histogram*>(h)->clear(); }
-unsigned long long histogram_percentile(void* h, double f) { return static_cast<allyarm::Histogram*>(h)->percentile(f); }
+unsigned long long histogram_percentile(void* h, double f) {
+    return static_cast<allyarm::Histogram*>(h)->percentile(f);
+}
 unsigned long long histogram_total(void* h) { return static_cast<allyarm::Histogram*>(h)->total(); }
 unsigned long long histogram_maximum(void* h) { return static_cast<allyarm::Histogram*>(h)->maximum(); }
 unsigned crc_32(const unsigned char* data, unsigned long size) { return allyarm::crc32(data, size); }
-int crc_8_ok(const unsigned char* data, int blocks, int stride) { return allyarm::crc8_blocks_ok(data, blocks, stride); }
+int crc_8_ok(const unsigned char* data, int n, int stride) { return allyarm::crc8_blocks_ok(data, n, stride); }
 double stop(double v, double a, double a_max, double j_max) { return allyarm::stop_distance(v, a, a_max, j_max); }
 }
 """
@@ -105,7 +107,7 @@ def test_crc8_check_value() -> None:
 @given(st.floats(-60, 60), st.floats(-1, 1), st.sampled_from([(270.0, 2700.0), (50.0, 20000.0), (2000.0, 500.0)]))
 def test_stopping_distance_against_integration(core: ctypes.CDLL, speed: float, share: float,
                                                limits: tuple[float, float]) -> None:
-    """The bang-bang stop, integrated in 100,000ths of a second: jerk towards the deceleration that just ends at rest."""
+    """The bang-bang stop, integrated in steps of 0.1 ms: jerk towards the deceleration that just ends at rest."""
     a_max, j_max = limits
     acceleration = share * min(a_max, math.sqrt(2.0 * j_max * 30.0))
     dt, position, v, a = 1e-4, 0.0, speed, acceleration

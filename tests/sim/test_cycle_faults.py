@@ -201,7 +201,7 @@ def test_more_faults_than_the_list_holds_still_stop_the_arm_and_can_be_reset() -
     assert reset(arm).state == MasterState.WAITING
 
 
-# -- emergency stop monitor ---------------------------------------------------------------------------------------------
+# -- emergency stop monitor --------------------------------------------------------------------------------------------
 
 def started_with(*faults: str) -> VirtualArm:
     arm = VirtualArm(2)
@@ -297,7 +297,7 @@ def test_esm_a_mismatch_shorter_than_the_relay_is_no_error() -> None:
     assert arm.until(lambda s: s.state == MasterState.AUTO, 1.0).fault_total == 0
 
 
-# -- emergency stop supervisor ------------------------------------------------------------------------------------------
+# -- emergency stop supervisor -----------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize(("identifier", "start", "drift", "code"), [
     ("ESS-1", -59.0, -20.0, 601), ("ESS-2", 119.0, 20.0, 602)])
@@ -365,7 +365,7 @@ def test_ess_8_following_error() -> None:
     assert command(arm.telegram, 1).flags & 3 == 2
 
 
-# -- battery ------------------------------------------------------------------------------------------------------------
+# -- battery -----------------------------------------------------------------------------------------------------------
 
 def test_battery_low_is_refused_while_low_and_high_is_a_warning_that_goes() -> None:
     arm = VirtualArm(1)

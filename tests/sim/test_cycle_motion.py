@@ -134,7 +134,7 @@ def test_a_move_out_of_a_jog_ends_the_other_axes_softly() -> None:
     assert braking_from < truth[1] < braking_from + 20.0
 
 
-# -- refusals (SAF-9) ---------------------------------------------------------------------------------------------------
+# -- refusals (SAF-9) --------------------------------------------------------------------------------------------------
 
 NAN, INF = float("nan"), float("inf")
 BAD = {
@@ -190,7 +190,7 @@ def test_saf_9_values_that_are_no_numbers_stop_at_the_door() -> None:
     assert arm.run(0.01).commands_done == 0
 
 
-# -- speed cascade ------------------------------------------------------------------------------------------------------
+# -- speed cascade -----------------------------------------------------------------------------------------------------
 
 def test_saf_5_speed_limits_multiply() -> None:
     arm = VirtualArm(2)
@@ -245,7 +245,7 @@ def test_raising_a_limit_while_moving_speeds_up() -> None:
     arrive(arm, 1)
 
 
-# -- jog ----------------------------------------------------------------------------------------------------------------
+# -- jog ---------------------------------------------------------------------------------------------------------------
 
 def test_saf_4_a_jog_that_is_not_refreshed_ends_softly_after_200_ms() -> None:
     arm = VirtualArm(2)
@@ -347,3 +347,24 @@ def test_ess_2_an_axis_outside_its_hard_limits_blocks_until_it_is_moved_back_by_
     assert state.blockers == 0, summary(state)
     arm.move(50.0, 20.0)
     arrive(arm, 1)
+
+
+def test_a_move_that_was_held_back_goes_on_to_its_target_as_long_as_it_comes_nearer() -> None:
+    arm = VirtualArm(1)
+    arm.auto()
+    arm.move(40.0, percent=25.0)
+    arm.until(lambda s: s.setpoint_speed_deg_s[0] > 10.0)
+    arm.board.set_fault("blocked", axis=1, seconds=0.4)     # some 6 deg behind: more than a second to make up
+    state = arrive(arm, 1)
+    assert not codes(state)
+    assert_on_target(arm, [40.0])
+
+
+def test_a_move_that_stays_blocked_ends_after_a_second_and_says_so() -> None:
+    arm = VirtualArm(1)
+    start = arm.auto().position_deg[0]
+    arm.board.set_fault("blocked", axis=1)
+    arm.move(start + 5.0)
+    state = arm.run(3.0)
+    assert standing_in_auto(state)
+    assert (state.on_target[0], state.motions_done) == (0, 0)

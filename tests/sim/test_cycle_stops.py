@@ -7,7 +7,6 @@ from itertools import pairwise
 
 import pytest
 
-from controller._core import State
 from controller.config import Motion
 from controller.spec.modes import (
     Blocker,
@@ -161,7 +160,7 @@ def test_saf_2_the_release_of_a_jog_does_not_switch_power_on() -> None:
     assert state.last_command_result == CommandResult.OK
 
 
-# -- categories (SAF-3) -------------------------------------------------------------------------------------------------
+# -- categories (SAF-3) ------------------------------------------------------------------------------------------------
 
 def test_saf_3_soft_stop_holds_the_limb_under_power() -> None:
     arm = moving()
@@ -253,7 +252,7 @@ def test_saf_3_low_battery_holds_the_limb() -> None:
     assert command(arm.telegram, 2).modes == (DriverMode.STAND_STILL_IN_WAITING_STATE,) * 2
 
 
-# -- error state (SAF-6) ------------------------------------------------------------------------------------------------
+# -- error state (SAF-6) -----------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("kind", [k for k in CommandKind if k not in (CommandKind.RESET, CommandKind.SPEED_LIMITS)])
 def test_saf_6_only_reset_leaves_the_error_state(kind: CommandKind) -> None:
@@ -304,7 +303,7 @@ def test_saf_6_faults_that_come_and_go_during_reset() -> None:
     assert not codes(state)
 
 
-# -- re-enable without a jump -------------------------------------------------------------------------------------------
+# -- re-enable without a jump ------------------------------------------------------------------------------------------
 
 def by_soft_stop(arm: VirtualArm) -> None:
     arm.core.request_stop()

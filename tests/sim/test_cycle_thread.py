@@ -242,7 +242,7 @@ with LiveArm(axes=2, rate_hz=100, overruns=3, silence_ms=900.0) as arm:
     while time.monotonic() < until and seen.state != MasterState.ERROR:
         time.sleep(0.001)
         seen = arm.latest()
-    print(seen.faults[0] & 0xFFFF, seen.faults[0] >> 24 & 3, seen.overruns, seen.skipped, seen.cycle, flush=True)
+    print(seen.faults[0] & 0xFFFF, seen.faults[0] >> 24 & 3, seen.overruns, seen.skipped, flush=True)
     arm.core.detach()
 """
 
@@ -269,7 +269,7 @@ def test_saf_7_deadlines_missed_in_a_row_are_an_error_and_never_caught_up() -> N
         process.kill()
         process.wait()
         process.stdout.close()
-    code, category, overruns, skipped, cycle = map(int, text.split())
+    code, category, overruns, skipped = map(int, text.split())
     assert (code, category) == (DEADLINES_MISSED, StopCategory.QUICK)
     assert overruns >= 4
     assert skipped >= 3 * 2
