@@ -81,7 +81,7 @@ def measure(core: CoreProcess, rounds: int, seconds: float, cpu: int) -> dict[st
 def run(quick: bool) -> list[Table]:
     """One table: three situations, cyclictest and the control thread without and with spinning."""
     require_cyclictest()
-    rounds, seconds = (2, 1.0) if quick else (7, 5.0)
+    rounds, seconds = (2, 1.0) if quick else (12, 3.0)
     cpu = control_cpu()
     rows: list[list[str | float]] = []
     aims = []
