@@ -17,6 +17,7 @@ from controller.hmi.clients import Client
 from controller.hmi.counters import Counters
 from controller.hmi.transport import SocketServer, text_frame
 
+EARLY = 0.25  # of a period
 UNSENT_LIMIT_BYTES = 8192
 
 
@@ -50,15 +51,15 @@ class Broadcast:
         self._data, self._state, self._notice = data, state, notice
 
     def send_due(self, clients: Iterable[Client], now_s: float) -> None:
-        """Everything that is due for every client. Half a millisecond early is due: timers are not exact."""
+        """Everything that is due for every client. A quarter of a period early is due: the timers of the rounds are right
+        to a millisecond only, and each client's own grid keeps its rate exact."""
         data, state = Message(self._data), Message(self._state)
-        soon = now_s + 0.0005
         for client in clients:
             wants: list[Message] = []
-            if client.data_hz and client.data_due_s <= soon:
+            if client.data_hz and client.data_due_s <= now_s + EARLY / client.data_hz:
                 wants.append(data)
                 client.data_due_s = _next(client.data_due_s, client.data_hz, now_s)
-            if client.state_hz and client.state_due_s <= soon:
+            if client.state_hz and client.state_due_s <= now_s + EARLY / client.state_hz:
                 wants.append(state)
                 client.state_due_s = _next(client.state_due_s, client.state_hz, now_s)
             if client.notices:
