@@ -51,8 +51,8 @@ class Broadcast:
         self._data, self._state, self._notice = data, state, notice
 
     def send_due(self, clients: Iterable[Client], now_s: float) -> None:
-        """Everything that is due for every client. A quarter of a period early is due: the timers of the rounds are right
-        to a millisecond only, and each client's own grid keeps its rate exact."""
+        """Everything that is due for every client. A quarter of a period early is due: the timers of the rounds are
+        right to a millisecond only, and each client's own grid keeps its rate exact."""
         data, state = Message(self._data), Message(self._state)
         for client in clients:
             wants: list[Message] = []

@@ -64,5 +64,5 @@ def test_a_target_keeps_the_margin_to_the_hard_limits() -> None:
     lowest = arm.axis[0].minimum_deg
     arm.check_limit(0, lowest)
     arm.check_target(0, lowest + 1.0)
-    with pytest.raises(ValueError, match=r"axis 1: .* hard limits less 1 deg"):
+    with pytest.raises(ValueError, match=r"hard limits less 1 deg"):
         arm.check_target(0, lowest + 0.9)
