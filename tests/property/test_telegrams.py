@@ -21,7 +21,8 @@ from tests.telegrams import Block
 
 AXIS = {"resolution_counts": 4096, "stroke_deg": 360.0, "zero_counts": 0, "inverted": False,
         "hard_minimum_counts": -1500, "hard_maximum_counts": 1500, "deg_per_microstep": 0.01,
-        "max_speed_deg_s": 60.0, "max_acceleration_deg_s2": 300.0, "max_jerk_deg_s3": 3000.0, "quick_stop_deceleration_deg_s2": 900.0}
+        "max_speed_deg_s": 60.0, "max_acceleration_deg_s2": 300.0, "max_jerk_deg_s3": 3000.0,
+        "quick_stop_deceleration_deg_s2": 900.0}
 
 
 class Line:

@@ -42,7 +42,8 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> str:
 def core_functions() -> list[str]:
     """Names of all functions of the core, in the order of the sources."""
     files = INCLUDED.findall((ROOT / "ext" / "core.pyx").read_text())
-    assert {f"{noun}.pxi" for noun in ("telegram", "axis", "safety", "motion", "modes", "cycle", "thread")} <= set(files)
+    nouns = ("telegram", "axis", "safety", "motion", "modes", "cycle", "thread")
+    assert {f"{noun}.pxi" for noun in nouns} <= set(files)
     names = [name for file in files for name in DEFINED.findall((ROOT / "ext" / file).read_text())]
     return [*names, "error_category", "error_resettable"]      # of generated/spec.pxi
 
@@ -104,7 +105,8 @@ static int __pyx_f_10controller_5_core_bad(struct S *m) { if (m) { %s } return 0
 
 @pytest.mark.parametrize("call", ["PyErr_SetString(x, y);", "PyGILState_Ensure();", "__Pyx_INCREF(o);",
                                   "_Py_NewRef(o);", "__Pyx_RaiseUnboundLocalError(a);", "__Pyx_WriteUnraisable(a);",
-                                  "goto __pyx_L1_error;", "f(__pyx_n_s_values);", "__Pyx_PyObject_Call(f, a, k);", "PyMem_Malloc(3);"])
+                                  "goto __pyx_L1_error;", "f(__pyx_n_s_values);",
+                                  "__Pyx_PyObject_Call(f, a, k);", "PyMem_Malloc(3);"])
 def test_the_check_can_fail(call: str) -> None:
     found = bodies(GUILTY % call)
     assert set(found) == {"good", "bad"}
