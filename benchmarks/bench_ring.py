@@ -125,8 +125,8 @@ def run(quick: bool = False) -> list[Table]:
             for name in (*OURS, *PEERS, PYTHON):
                 value = medians[measure, size, name]
                 rows.append([size, name, value, value / best])
-                # Alone on one thread a record of the state ring costs more than a queue's: it is copied as atomic words, so
-                # that any number of readers may read while the writer never waits. No peer does that.
+                # Alone on one thread a record of the state ring costs more than a queue's: it is copied as atomic
+                # words, so that any number of readers may read while the writer never waits. No peer does that.
                 if name in OURS and (measure, name) != (PUSH_POP, "StateRing"):
                     aims.append(Aim(f"{measure}, {name}, {size} bytes", value / best, AIMS[measure], "x better peer"))
         tables.append(Table(
