@@ -14,6 +14,8 @@ import msgspec
 from msgspec import Meta
 
 from controller.config_reader import ConfigError, Problem, Reader, Section, keys, read, shown
+from controller.hmi.options import is_loopback
+from controller.spec import hmi as spec_hmi
 from controller.spec import telegram
 
 __all__ = ["Config", "ConfigError", "Limits", "Problem", "check_axes", "check_line_budget", "load", "notes"]
@@ -114,8 +116,9 @@ class Hmi(Section, frozen=True):
 
     host: Annotated[str, Meta(min_length=1, max_length=255, description="address to listen on; any but loopback needs "
                               "token, or insecure = true")] = "127.0.0.1"
-    port: Annotated[int, Meta(ge=0, le=65_535, description="TCP port; 0 takes a free one")] = 3001
-    rate_hz: Annotated[int, Meta(ge=1, le=100, description="`data` messages per second")] = 20
+    port: Annotated[int, Meta(ge=0, le=65_535, description="TCP port; 0 takes a free one")] = spec_hmi.DEFAULT_PORT
+    rate_hz: Annotated[int, Meta(ge=spec_hmi.RATE_MINIMUM_HZ, le=spec_hmi.RATE_MAXIMUM_HZ,
+                                 description="`data` messages per second")] = spec_hmi.RATE_DEFAULT_HZ
     allowed_origins: Annotated[
         tuple[Annotated[str, Meta(pattern=r"^https?://[^/\s]+\Z")], ...],
         Meta(max_length=100, description="further web origins, like \"https://clinic.example:8080\"; the same host on "
@@ -258,16 +261,6 @@ def _cross_check(config: Config, reader: Reader) -> None:
 def expected_axes(config: Config) -> int:
     """Number of axes as far as known before bring-up; 0 when only the arm can tell."""
     return config.arm.axes or (config.sim.axes if config.simulated else 0)
-
-
-def is_loopback(host: str) -> bool:
-    """True when only this machine can reach the address. A name other than localhost counts as reachable."""
-    import ipaddress
-
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def check_line_budget(axes: int, rate_hz: int, baudrate: int) -> None:

@@ -9,8 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from controller.spec import faults
-from controller.spec.faults import Fault
+from controller.spec.faults import Fault, lookup
 from controller.spec.telegram import MAX_AXES
 
 if TYPE_CHECKING:
@@ -19,15 +18,6 @@ if TYPE_CHECKING:
 WITHDRAWN = 16000  # a drive's warning code from here on withdraws the warning (code - 16000)
 Key = tuple[bool, str, int, int]  # warning, source, code, axis
 NONE_CATEGORY = 3
-
-
-def _catalogue(rows: tuple[Fault, ...]) -> dict[tuple[bool, bool, int], Fault]:
-    """Rows by (is of a drive, is per axis, code)."""
-    return {(row.source == "drive", row.per_axis, row.code): row for row in rows}
-
-
-ERRORS = _catalogue(faults.ERRORS)
-WARNINGS = _catalogue(faults.WARNINGS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +32,8 @@ class Active:
     drive: bool
 
     def row(self) -> Fault | None:
-        """Its row of the catalogue. Ranges of per-axis codes overlap above five axes, so the axis decides."""
-        table = WARNINGS if self.warning else ERRORS
-        found = table.get((self.drive, True, self.code - self.axis)) if self.axis else None
-        return found or table.get((self.drive, False, self.code))
+        """Its row of the catalogue."""
+        return lookup(self.code, self.axis, self.warning, "drive" if self.drive else None)
 
     def as_entry(self, *, brief: bool = False) -> dict[str, object]:
         """The entry of errorTest or warningTest; `brief` leaves the long texts empty."""
@@ -104,7 +92,7 @@ class FaultList:
             found[warning, "master", code, axis] = category
         for axis, code in enumerate(state.error_code):
             if code:
-                row = ERRORS.get((True, False, code))
+                row = lookup(code, axis + 1, False, "drive")
                 found[False, "drive", code, axis + 1] = row.category if row else 1
         for axis in range(len(state.warning_code)):
             for code in self._drive_warnings[axis]:

@@ -17,7 +17,7 @@ PATH = "/socket.io/"
 DEFAULT_PORT = 3001
 RESPONSE, DATA, COMMAND, STATE = "response", "data", "command", "state"
 
-RATE_MINIMUM_HZ, RATE_DEFAULT_HZ, RATE_MAXIMUM_HZ = 1.0, 20.0, 100.0
+RATE_MINIMUM_HZ, RATE_DEFAULT_HZ, RATE_MAXIMUM_HZ = 1, 20, 100
 MESSAGES_PER_S = 100
 MESSAGE_BYTES = 16384
 DATA_BYTES = 4096  # a complete `data` message stays under this
