@@ -54,7 +54,8 @@ cdef struct Arm:
     bint tripped                        # the watchdog has opened the relay
     bint enable_must_fall               # after a trip, power comes back only by a new enable edge
     bint relay_wanted
-    bint contacts
+    bint drawn                          # the relay has drawn its contacts together
+    bint contacts                       # they conduct
     int64_t relay_due_ns
     double battery
     double last_dt
@@ -65,6 +66,9 @@ cdef struct Arm:
     bint welded
     bint stuck_open
     bint enable_stuck
+    bint without_edge
+    int64_t chatter_period_ns
+    int64_t chatter_open_ns             # 0 = no chatter
     double battery_override             # mV, negative = none
     Counters counters
     # the last changes of the command flags: time, flags
@@ -86,6 +90,12 @@ cdef double battery_mv(const Arm* arm) noexcept nogil:
     return min(max(mv, 0.0), 65535.0)
 
 
+cdef inline bint chattering(const Arm* arm) noexcept nogil:
+    """Whether the contacts have parted for the moment: at the end of every period since the start."""
+    return (arm.chatter_open_ns > 0 and (arm.now_ns - arm.start_ns) % arm.chatter_period_ns
+            >= arm.chatter_period_ns - arm.chatter_open_ns)
+
+
 cdef void relay_step(Arm* arm) noexcept nogil:
     cdef bint wanted = (enable_seen(arm) and not arm.pressed and not arm.tripped and not arm.enable_must_fall
                         and arm.phase == CYCLIC_PHASE)
@@ -93,10 +103,11 @@ cdef void relay_step(Arm* arm) noexcept nogil:
         arm.relay_wanted = wanted
         arm.relay_due_ns = arm.now_ns + arm.relay_ns
     if arm.welded or arm.stuck_open:
-        arm.contacts = arm.welded
+        arm.drawn = arm.welded
         arm.relay_due_ns = arm.now_ns + arm.relay_ns
-    elif arm.contacts != wanted and arm.now_ns >= arm.relay_due_ns:
-        arm.contacts = wanted
+    elif arm.drawn != wanted and arm.now_ns >= arm.relay_due_ns:
+        arm.drawn = wanted
+    arm.contacts = arm.drawn and (arm.welded or not chattering(arm))
 
 
 cdef void to_register_phase(Arm* arm) noexcept nogil:
@@ -190,7 +201,7 @@ cdef void obey(Arm* arm, const uint8_t* p) noexcept nogil:
     arm.heard_ns = arm.now_ns
     arm.tripped = False
     arm.enable_commanded = (flags & FLAG_ENABLE) != 0
-    if not arm.enable_commanded:
+    if not arm.enable_commanded or arm.without_edge:
         arm.enable_must_fall = False
     arm.quick_stop = (flags & FLAG_QUICK_STOP) != 0
     if flags != arm.last_flags or arm.log_count == 0:

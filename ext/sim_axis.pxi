@@ -88,6 +88,7 @@ cdef struct Axis:
     # faults
     bint no_setup
     bint no_connection
+    bint waiting
     bint stuck
     bint blocked
     double drift
@@ -134,15 +135,21 @@ cdef int sensor_counts(const Axis* a, double noise) noexcept nogil:
     return <int16_t>(counts & 0xFFFF)
 
 
+cdef inline int taken_mode(const Axis* a) noexcept nogil:
+    """The commanded mode, unless the drive takes no commands."""
+    return STAND_STILL_WAITING if a.waiting else a.mode
+
+
 cdef int working_mode(const Axis* a, bint hard_stop) noexcept nogil:
     """The mode the drive follows, whatever was commanded."""
+    cdef int mode = taken_mode(a)
     if a.no_setup or a.no_connection:
         return DRIVER_OFF
-    if a.mode == DRIVER_OFF:
+    if mode == DRIVER_OFF:
         return DRIVER_OFF
     if a.error or hard_stop:
         return HARD_STOP
-    return a.mode
+    return mode
 
 
 cdef int driver_state(const Axis* a, bint power) noexcept nogil:
@@ -152,7 +159,7 @@ cdef int driver_state(const Axis* a, bint power) noexcept nogil:
         return SETUP_NEEDED
     if a.error:
         return DRIVE_ERROR
-    if not power or a.mode in (DRIVER_OFF, SOFT_STOP, HARD_STOP, STAND_STILL_WAITING):
+    if not power or taken_mode(a) in (DRIVER_OFF, SOFT_STOP, HARD_STOP, STAND_STILL_WAITING):
         return DRIVE_WAITING
     return DRIVE_AUTO
 
@@ -333,7 +340,7 @@ cdef void clear_error(Axis* a) noexcept nogil:
 
 cdef void put_axis(Axis* a, int number, bint power, double noise, uint8_t* p) noexcept nogil:
     """The 24 bytes of an axis block."""
-    cdef int status = 0, ones, warning = a.warning
+    cdef int status = 0, ones, warning = a.warning, mode = taken_mode(a)
     cdef bint moving = fabs(a.speed) > MOVING_DEG_S, on_target = False
     cdef double angle = 0.0
     memset(p, 0, 24)
@@ -343,10 +350,10 @@ cdef void put_axis(Axis* a, int number, bint power, double noise, uint8_t* p) no
     a.reading = sensor_counts(a, noise)
     if not a.no_connection:
         if power and not moving and not a.error:
-            if a.mode == POSITION_PROFILER:
+            if mode == POSITION_PROFILER:
                 on_target = commanded_position(a, &angle) and fabs(angle - a.position) <= fabs(a.deg_per_count)
             else:
-                on_target = SOFT_STOP <= a.mode <= STAND_STILL_AUTO
+                on_target = SOFT_STOP <= mode <= STAND_STILL_AUTO
         if not warning and a.withdrawn_left:
             a.withdrawn_left -= 1
             warning = a.withdrawn
@@ -359,5 +366,5 @@ cdef void put_axis(Axis* a, int number, bint power, double noise, uint8_t* p) no
         put_u16(p + 17, <uint16_t>to_i16(a.shown_target))
     ones = (status & 1) + ((status >> 1) & 1) + ((status >> 2) & 1) + ((status >> 3) & 1)
     p[3] = <uint8_t>(status | ((ones & 1) << 7))
-    p[4] = <uint8_t>((driver_state(a, power) << 4) | (a.mode & 0x0F))
+    p[4] = <uint8_t>((driver_state(a, power) << 4) | (mode & 0x0F))
     p[0] = crc8_of(p + 1, 23)

@@ -39,6 +39,11 @@ cdef int apply_faults(Board self) except -1:
     self.arm.welded = self.fault[WELDED][0].on
     self.arm.stuck_open = self.fault[STUCK_OPEN][0].on
     self.arm.enable_stuck = self.fault[ENABLE_STUCK][0].on
+    self.arm.without_edge = self.fault[WITHOUT_EDGE][0].on
+    self.arm.chatter_open_ns = 0
+    if self.fault[CHATTER][0].on:
+        self.arm.chatter_period_ns = <int64_t>(self.fault[CHATTER][0].first * 1e6)
+        self.arm.chatter_open_ns = <int64_t>(self.fault[CHATTER][0].second * 1e6)
     self.arm.battery_override = -1.0
     if self.fault[LOW_BATTERY][0].on:
         self.arm.battery_override = self.fault[LOW_BATTERY][0].first
@@ -48,6 +53,7 @@ cdef int apply_faults(Board self) except -1:
         a = &self.arm.axis[i]
         a.no_setup = self.fault[NO_SETUP][i + 1].on
         a.no_connection = self.fault[NO_CONNECTION][i + 1].on
+        a.waiting = self.fault[WAITING_FAULT][i + 1].on
         a.fault_error = <int>self.fault[ERROR_FAULT][i + 1].first if self.fault[ERROR_FAULT][i + 1].on else 0
         a.fault_warning = <int>self.fault[WARNING_FAULT][i + 1].first if self.fault[WARNING_FAULT][i + 1].on else 0
         a.stuck = self.fault[SENSOR_STUCK][i + 1].on

@@ -42,10 +42,12 @@ cdef int GARBAGE = _number("garbage"), WRONG_SEQUENCE = _number("wrong_sequence"
 cdef int SILENCE = _number("silence"), HANG_UP = _number("hang_up"), SLOW_ANSWERS = _number("slow_answers")
 cdef int MISSING_REGISTER = _number("missing_register"), WRONG_REGISTER = _number("wrong_register")
 cdef int NO_SETUP = _number("setup_needed"), NO_CONNECTION = _number("not_connected")
+cdef int WAITING_FAULT = _number("drive_waiting")
 cdef int ERROR_FAULT = _number("drive_error"), WARNING_FAULT = _number("drive_warning")
 cdef int SENSOR_STUCK = _number("sensor_stuck"), SENSOR_JUMP = _number("sensor_jump")
 cdef int SENSOR_WRAP = _number("sensor_wrap"), DRIFT = _number("drift"), BLOCKED = _number("blocked")
 cdef int WELDED = _number("welded_relay"), STUCK_OPEN = _number("relay_stuck_open")
+cdef int CHATTER = _number("relay_chatter"), WITHOUT_EDGE = _number("relay_without_edge")
 cdef int ENABLE_STUCK = _number("enable_stuck"), BUTTON = _number("button")
 cdef int LOW_BATTERY = _number("low_battery"), HIGH_BATTERY = _number("high_battery")
 assert len(table.FAULTS) <= MAX_FAULTS

@@ -9,8 +9,10 @@ from board_line import (
     ENABLE,
     ENABLED,
     HOLD_AUTO,
+    HOLD_WAITING,
     MICROSTEPS,
     MS,
+    OFF,
     Line,
     decode,
     request,
@@ -215,6 +217,30 @@ def not_connected(line):
     assert line.cycle().axes[2].driver_state == 3
 
 
+@check("drive_waiting")
+def drive_waiting(line):
+    line.power_on()
+    line.set(ABS, MICROSTEPS, 1000.0)
+    line.cycle(100)
+    line.board.set_fault("drive_waiting", axis=1)
+    state = line.cycle(50)
+    assert [(axis.driver_state, axis.mode) for axis in state.axes] == [(2, HOLD_WAITING)] + [(3, ABS)] * 3
+    assert [axis.error for axis in state.axes] == [0] * 4
+    held = line.truth("position_deg", 1)
+    state = line.cycle(500)
+    assert line.truth("position_deg", 1) == pytest.approx(held, abs=0.01)   # it has torque, but does not move
+    assert line.truth("speed_deg_s", 2) == pytest.approx(10.0, rel=0.01)
+    assert state.axes[0].status == 0b10000001   # at its target: where it stands
+    line.set(OFF)
+    line.cycle(300)
+    assert line.truth("position_deg", 1) == pytest.approx(held, abs=0.01)   # not even OFF; only the relay helps
+    line.set(ABS, MICROSTEPS, 1000.0)
+    line.board.clear_faults()
+    assert line.cycle(2).axes[0].driver_state == 3
+    line.cycle(100)
+    assert line.truth("speed_deg_s", 1) == pytest.approx(10.0, rel=0.01)
+
+
 @check("drive_error")
 def drive_error(line):
     line.power_on()
@@ -331,6 +357,42 @@ def relay_stuck_open(line):
     assert line.cycle(100).inputs == BUTTON | ENABLED
     line.board.clear_faults()
     assert line.cycle(30).inputs == BUTTON | ENABLED | CONTACTS
+
+
+@check("relay_chatter")
+def relay_chatter(line):
+    line.board.set_fault("relay_chatter")
+    assert not line.cycle(200).inputs & CONTACTS    # open contacts do not close by it
+    line.power_on()
+    pattern = "".join("-" if line.cycle().inputs & CONTACTS else "o" for _ in range(1200))
+    assert pattern.count("o") == 30
+    gaps = [len(closed) for closed in pattern.split("ooo")]
+    assert len(gaps) == 11
+    assert gaps[1:-1] == [117] * 9
+    line.board.set_fault("relay_chatter", period_ms=10, open_ms=5)
+    reported_and_real = [(bool(line.cycle().inputs & CONTACTS), line.board.truth()["contacts"]) for _ in range(100)]
+    assert reported_and_real.count((True, True)) == reported_and_real.count((False, False)) == 50
+    line.board.set_fault("welded_relay")
+    assert all(line.cycle().inputs & CONTACTS for _ in range(50))
+    line.board.clear_faults()
+    assert all(line.cycle().inputs & CONTACTS for _ in range(200))
+
+
+@check("relay_without_edge")
+def relay_without_edge(line):
+    for on in (False, True):
+        line.board.set_fault("relay_without_edge", on=on)
+        line.flags = 0
+        line.cycle(50)
+        line.power_on()
+        trips = line.counters()["watchdog_trips"]
+        line.step(ms=80)
+        assert line.counters()["watchdog_trips"] == trips + 1
+        assert not line.board.truth()["contacts"]
+        assert not line.cycle().inputs & CONTACTS
+        assert bool(line.cycle(50).inputs & CONTACTS) == on     # enable was commanded all the time
+    line.board.set_fault("button")
+    assert not line.cycle(50).inputs & CONTACTS
 
 
 @check("enable_stuck")

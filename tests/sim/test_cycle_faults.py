@@ -54,6 +54,7 @@ EXPECT: dict[str, Expect] = {
     "wrong_register": Expect(),
     "setup_needed": Expect({"axis": 1}, errors((121, 1)), errors((608, 1)), power=0, category=QUICK, reattach=True),
     "not_connected": Expect({"axis": 1}, errors((111, 1)), power=0, category=QUICK, reattach=True),
+    "drive_waiting": Expect({"axis": 1}, errors((101, 1)), power=0, category=QUICK),
     "drive_error": Expect({"axis": 1}, errors((101, 1)), power=0, category=QUICK),
     "drive_warning": Expect({"axis": 1}),
     "sensor_stuck": Expect({"axis": 1}, errors((608, 1)), power=0, category=EMERGENCY, reset_while_present=True),
@@ -67,6 +68,9 @@ EXPECT: dict[str, Expect] = {
     "welded_relay": Expect(),                           # unseen while power is wanted; see test_esm_4
     "relay_stuck_open": Expect(errors=errors((295, 0)), also=errors((608, 1), (608, 2)), power=0, category=EMERGENCY,
                                reset_while_present=True),
+    "relay_chatter": Expect(errors=errors((295, 0)), also=errors((608, 1), (608, 2)), power=0, category=EMERGENCY,
+                            reset_while_present=True),
+    "relay_without_edge": Expect(),                     # needs a trip of the watchdog to matter
     "enable_stuck": Expect(),                           # unseen while power is wanted; see test_esm_1
     "button": Expect(errors=errors((296, 0)), power=0, category=EMERGENCY),
     "low_battery": Expect(errors=errors((30, 0)), power=1, category=SOFT),
