@@ -274,12 +274,13 @@ cdef void axis_step(Axis* a, const Drive* drive, bint power, bint hard_stop, dou
     if torque_on:
         if not a.held:  # the rotor catches where the joint is, at the speed it has
             a.drive_position = a.position
-            a.drive_speed = a.speed
+            a.drive_speed = a.speed - a.drift   # a hand that moves the joint goes on doing so
         follow_command(a, drive, mode, dt)
         a.position += (a.drive_position - a.position) * gain
         a.speed = (a.position - before) / dt
     else:
-        fall(a, drive, dt)
+        if a.drift == 0.0:
+            fall(a, drive, dt)
         set_drive_warning(a, a.fault_warning)
     a.held = torque_on
     if a.blocked:

@@ -67,7 +67,7 @@ FAULTS: tuple[Fault, ...] = (
           (Parameter("counts", 200, -32768, 32767, "counts", True),), per_axis=True),
     Fault("sensor_wrap", "the position sensor slips by whole strokes",
           (Parameter("strokes", 1, -8, 8, "", True),), per_axis=True),
-    Fault("drift", "the joint is moved from outside, against its drive",
+    Fault("drift", "the joint is moved from outside, on top of its drive's motion; without torque, at just that speed",
           (Parameter("speed_deg_s", 5.0, -500.0, 500.0, "deg/s"),), per_axis=True),
     Fault("blocked", "the joint cannot move", per_axis=True),
     Fault("welded_relay", "the motor power contacts stay closed"),

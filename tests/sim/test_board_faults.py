@@ -321,6 +321,32 @@ def drift(line):
     assert line.cycle(2).axes[1].error == 0
 
 
+@pytest.mark.parametrize("start_deg", [0.0, 60.0])
+def test_a_joint_without_torque_drifts_at_just_that_speed(start_deg):
+    line = Line(start_deg=[start_deg] * 4, noise_counts=0.0)
+    line.board.set_fault("drift", axis=1, speed_deg_s=20.0)
+    state = line.cycle(1000)
+    assert not state.inputs & CONTACTS
+    assert line.truth("position_deg", 1) - start_deg == pytest.approx(20.0, abs=0.03)
+    assert state.axes[0].speed == pytest.approx(2000, abs=2)
+    assert line.board.maxima()["speed_deg_s"][0] == pytest.approx(20.0, rel=0.001)
+    line.power_on()     # the rotor catches the joint without doubling its speed
+    assert line.board.maxima()["speed_deg_s"][0] == pytest.approx(20.0, rel=0.01)
+    line.board.clear_faults()
+    line.cycle(50)
+    assert line.truth("speed_deg_s", 1) == pytest.approx(0.0, abs=0.05)
+
+
+def test_a_joint_let_go_by_the_drift_falls_on_from_that_speed():
+    line = Line()
+    line.board.set_fault("drift", axis=1, speed_deg_s=20.0, seconds=0.1)
+    line.cycle(100)
+    speed = line.cycle().axes[0].speed
+    assert 1000 < speed < 2000
+    line.cycle(1000)
+    assert line.truth("speed_deg_s", 1) < 5.0
+
+
 @check("blocked")
 def blocked(line):
     line.power_on()

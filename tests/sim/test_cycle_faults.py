@@ -117,7 +117,7 @@ def test_saf_3_saf_6_recovery_from_every_named_fault(name: str) -> None:
     arm.board.clear_faults()
     if expect.by_hand:
         arm.board.set_fault("drift", axis=1, speed_deg_s=expect.by_hand, seconds=0.5)
-        arm.run(3.0)
+        arm.run(8.0)    # until the limb has sunk to where its friction holds it
     if expect.reattach:
         assert arm.core.released
         assert arm.cycle().bus_state == BusState.LOST
@@ -309,8 +309,9 @@ def test_ess_1_ess_2_hard_limits(identifier: str, start: float, drift: float, co
     arm = VirtualArm(1, start_deg=[start], gravity_scale=0.0)
     arm.waiting()
     arm.board.set_fault("drift", axis=1, speed_deg_s=drift, seconds=0.15)
-    state = arm.until(lambda s: s.state == MasterState.ERROR, 0.3)
-    assert (code, 1) in codes(state), identifier
+    # the drive's own error of the same cause may come a cycle earlier: its sensor has no noise
+    state = arm.until(lambda s: (code, 1) in codes(s), 0.3)
+    assert state.state == MasterState.ERROR, identifier
     assert (state.stop_category, state.motor_power) == (EMERGENCY, 0)
 
 
