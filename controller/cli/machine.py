@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from controller.spec.hmi import DEFAULT_PORT
+
 Level = Literal["green", "yellow", "red"]
 ASYNC_LOW_LATENCY = 1 << 13  # linux/tty_flags.h
 THROTTLED_NOW = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "soft temperature limit"}
@@ -105,7 +107,7 @@ class Machine:
     priority: int = 80
     port: str = ""
     hmi_host: str = "127.0.0.1"
-    hmi_port: int = 3001
+    hmi_port: int = DEFAULT_PORT
     probes: Probes = field(default_factory=Probes)
 
     def read(self, path: str) -> str | None:

@@ -5,23 +5,25 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from controller.spec.hmi import DEFAULT_PORT
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from rich.console import Group, RenderableType
 
-EPILOG = """\
+EPILOG = f"""\
 examples:
   allyarm status                                         the controller on this machine
   allyarm status --once                                  print once and leave
   allyarm status --json                                  the same as JSON, once
-  allyarm status --url http://192.168.1.20:3001          another one
+  allyarm status --url http://192.168.1.20:{DEFAULT_PORT}          another one
   allyarm status --config /etc/allyarm/allyarm.toml      address and token from there
 
 A token is taken from the configuration or from $ALLYARM_TOKEN. Ctrl-C ends the live table.
 Exit code 0: shown. 1: no controller answers there. 2: usage or configuration.
 """
-DEFAULT_URL = "http://127.0.0.1:3001"
+DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
 TIMEOUT_S = 2.0
 RATE_WINDOW_S = 0.3  # between the two readings of a rate when only shown once
 MAX_BYTES = 1_000_000
