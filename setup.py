@@ -13,8 +13,16 @@ from pathlib import Path
 from setuptools import Extension, setup
 
 HERE = Path(__file__).resolve().parent
-os.chdir(HERE)
-sys.path.insert(0, str(HERE))  # PEP 517 builds do not put the project on the path
+DIRECTIVES = {  # tests/unit/test_generated_c.py looks at the C that Cython makes under these
+    "language_level": 3,
+    "boundscheck": False,
+    "wraparound": False,
+    "cdivision": True,
+    "initializedcheck": False,
+    "nonecheck": False,
+    "overflowcheck": False,
+    "embedsignature": True,
+}
 
 
 def ruckig_paths() -> tuple[str, str]:
@@ -42,16 +50,6 @@ def extensions() -> list[Extension]:
     flags = ["-std=c++20", "-O3", "-fno-math-errno", "-fvisibility=hidden", "-Wall", "-Wno-unused-function"]
     if sanitize := os.environ.get("ALLYARM_SANITIZE"):
         flags += [f"-fsanitize={sanitize}", "-g"]
-    directives = {
-        "language_level": 3,
-        "boundscheck": False,
-        "wraparound": False,
-        "cdivision": True,
-        "initializedcheck": False,
-        "nonecheck": False,
-        "overflowcheck": False,
-        "embedsignature": True,
-    }
     headers = [str(p.relative_to(HERE)) for p in sorted((HERE / "ext").rglob("*")) if p.suffix in
                {".hpp", ".pxi", ".pxd"} or p.name.endswith(".pyx")]
     modules = [
@@ -65,8 +63,11 @@ def extensions() -> list[Extension]:
         ),
     ]
     modules = [m for m in modules if Path(m.sources[0]).exists()]
-    return cythonize(modules, compiler_directives=directives, include_path=["ext"], language_level=3)
+    return cythonize(modules, compiler_directives=DIRECTIVES, include_path=["ext"])
 
 
-building = {"build_ext", "build", "bdist_wheel", "editable_wheel", "develop", "install"} & set(sys.argv)
-setup(ext_modules=extensions() if building else [], options={"build_ext": {"parallel": 2}})
+if __name__ == "__main__":      # also how setuptools runs it for a PEP 517 build
+    os.chdir(HERE)
+    sys.path.insert(0, str(HERE))  # PEP 517 builds do not put the project on the path
+    building = {"build_ext", "build", "bdist_wheel", "editable_wheel", "develop", "install"} & set(sys.argv)
+    setup(ext_modules=extensions() if building else [], options={"build_ext": {"parallel": 2}})

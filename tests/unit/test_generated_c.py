@@ -8,6 +8,7 @@ none is allowed either.
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -23,16 +24,22 @@ PREFIX = "__pyx_f_10controller_5_core_"
 HARMLESS = ("__Pyx_div_", "__Pyx_mod_", "__Pyx_pow_", "Py_ssize_t")     # arithmetic on C numbers, and a C type
 
 
+def built_with() -> dict[str, object]:
+    """The Cython directives of the build: setup.py's table, read without building anything."""
+    directives = runpy.run_path(str(ROOT / "setup.py"), run_name="directives")["DIRECTIVES"]
+    assert isinstance(directives, dict)
+    return directives
+
+
 @pytest.fixture(scope="module")
 def generated(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What Cython makes of the present sources (never a stale ext/core.cpp)."""
+    """What Cython makes of the present sources (never a stale ext/core.cpp), under setup.py's own directives."""
     target = tmp_path_factory.mktemp("cython") / "core.cpp"
-    directives = ("boundscheck=False,wraparound=False,cdivision=True,initializedcheck=False,nonecheck=False,"
-                  "overflowcheck=False,embedsignature=True")
+    directives = ",".join(f"{name}={value}" for name, value in built_with().items())
     sys.path.insert(0, str(ROOT))
     from controller.spec.emit import write_generated
     write_generated(ROOT / "ext" / "generated")
-    done = subprocess.run([sys.executable, "-m", "cython", "--cplus", "-3", "-X", directives, "-I", "ext",
+    done = subprocess.run([sys.executable, "-m", "cython", "--cplus", "-X", directives, "-I", "ext",
                            "--module-name", "controller._core", "ext/core.pyx", "-o", str(target)],
                           cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
@@ -124,3 +131,9 @@ def test_the_check_finds_a_python_object_in_real_output(tmp_path: Path) -> None:
     found = bodies((tmp_path / "sample.cpp").read_text(), "__pyx_f_6sample_")
     assert not python_calls(found["clean"])
     assert python_calls(found["dirty"])
+
+
+def test_the_directives_checked_are_those_of_the_build() -> None:
+    """setup.py hands its table to Cython, whole and nothing else."""
+    assert built_with()["boundscheck"] is False
+    assert re.findall(r"compiler_directives=(\w+)", (ROOT / "setup.py").read_text()) == ["DIRECTIVES"]
