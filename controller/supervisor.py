@@ -62,7 +62,7 @@ class Supervisor:
     """
 
     def __init__(self, core: Core, config: Config, port: Callable[[], str], on_arm: Callable[[ArmFacts], None],
-                 cancelled: Callable[[], bool] = never, on_link: Callable[[], None] = nothing) -> None:
+                 *, cancelled: Callable[[], bool] = never, on_link: Callable[[], None] = nothing) -> None:
         self._core, self._config, self._port, self._on_arm = core, config, port, on_arm
         self._cancelled, self._on_link = cancelled, on_link
         self._bus: MotorBus | None = None

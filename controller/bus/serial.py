@@ -155,7 +155,8 @@ class SerialBus:
         with self._line_faults():
             assert self._line is not None
             self._line.reset_input_buffer()
-            found = {address: self.request(address, cancelled, twice=address == reg.AXES) for address in reg.BRING_UP_ARM}
+            found = {address: self.request(address, cancelled, twice=address == reg.AXES)
+                     for address in reg.BRING_UP_ARM}
             axes = int(found[reg.AXES])
             for i in range(axes):
                 found.update({address + i: self.request(address + i, cancelled, twice=True)

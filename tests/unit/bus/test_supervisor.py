@@ -48,8 +48,8 @@ class World:
         self.links: list[tuple[object, ...]] = []
         monkeypatch.setattr(module, "make_bus", lambda kind, port, baudrate: self)
         monkeypatch.setattr(module.time, "monotonic", lambda: self.now)
-        self.supervisor = Supervisor(self.core, self.config, lambda: self.where, self.arms.append, lambda: self.stop,
-                                     self.link)
+        self.supervisor = Supervisor(self.core, self.config, lambda: self.where, self.arms.append,
+                                     cancelled=lambda: self.stop, on_link=self.link)
 
     def link(self) -> None:
         link = self.supervisor
