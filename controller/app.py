@@ -86,7 +86,7 @@ class App:
         except OSError as error:
             say(f"the HMI server cannot start: {error}")
             return 2
-        stack.callback(hmi.stop, 0.3)
+        stack.callback(hmi.stop, 0.5)
         self._supervisor = Supervisor(core, config, find_port, hmi.set_arm, cancelled=self._round)
         stack.callback(self._supervisor.close)
         stack.callback(self._end_core, arm)

@@ -164,6 +164,20 @@ def test_a_slow_bring_up_is_given_up_in_time(tmp_path: Path) -> None:
             program.line("no arm within 1 s .*was not finished")
 
 
+def test_a_port_that_vanishes_during_bring_up_is_tried_again(tmp_path: Path) -> None:
+    with running("--bus-port", str(tmp_path / "arm")) as program:
+        for _ in range(2):
+            with simulator(tmp_path, *SLOW):
+                time.sleep(1.2)         # the retry interval is 0.5 s: in the middle of a bring-up
+            (tmp_path / "arm").unlink(missing_ok=True)
+            program.line("no arm on .*failed during bring-up")
+        with simulator(tmp_path):
+            program.until(lambda s: s["state"] == "WAITING")
+        program.until(lambda s: s["bus_state"] in ("LOST", "DETACHED"))
+        assert program.stop() == 0
+        assert "Traceback" not in program.output
+
+
 def test_an_address_that_does_not_answer_does_not_hold_up_the_end() -> None:
     """A socket:// port whose peer takes no connection: opening it would take 5 s."""
     with socket.socket() as full:
