@@ -119,8 +119,9 @@ class Rig:
 
     def _bring_up(self, core: Core, bus: SerialBus) -> None:
         bus.open()
-        facts = bus.bring_up([self._config.limits(i).max_speed_deg_s for i in range(8)])
+        facts = bus.read_facts([self._config.limits(i).max_speed_deg_s for i in range(8)])
         core.configure(core_settings(self._config), core_axes(self._config, facts))
+        bus.enter_cyclic()
         core.attach(bus.fileno())
         self._axes = facts.axes
 

@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from controller._core import Core
+    from controller.signals import StopSignals
 
 COMMANDS = ("run", "sim", "check", "doctor", "status")
 
 
-def _early_core(argv: list[str]) -> Core | None:
+def _early_core(argv: list[str]) -> tuple[Core, StopSignals] | None:
     """The running core for `allyarm run`, or None: help and other commands have no use for it."""
     if argv[:1] != ["run"] or not {"-h", "--help"}.isdisjoint(argv):
         return None
+    from controller.signals import StopSignals
+
+    signals = StopSignals()
+    signals.install()       # before there is anything that must not be ended in the middle
     import gc
 
     from controller._core import Core
@@ -22,13 +27,13 @@ def _early_core(argv: list[str]) -> Core | None:
     core = Core()
     core.start()
     gc.disable()    # nothing to collect while modules are imported; App turns it on again
-    return core
+    return core, signals
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code (0 done, 1 failed, 2 usage or configuration, 3 no arm)."""
     argv = sys.argv[1:] if argv is None else argv
-    core = _early_core(argv)
+    early = _early_core(argv)
     try:
         import argparse
         from importlib import import_module
@@ -46,14 +51,14 @@ def main(argv: list[str] | None = None) -> int:
         for name in wanted:
             import_module("controller.sim.cli" if name == "sim" else f"controller.cli.{name}").add_parser(commands)
         arguments = parser.parse_args(argv)
-        if core is not None:
-            arguments.core = core
+        if early is not None:
+            arguments.core, arguments.signals = early
         code: int = arguments.run(arguments)
         return code
     finally:
-        if core is not None:
-            core.request_quit()
-            core.join(2.0)
+        if early is not None:
+            early[0].request_quit()
+            early[0].join(2.0)
 
 
 if __name__ == "__main__":

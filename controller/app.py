@@ -12,11 +12,8 @@ import contextlib
 import gc
 import logging
 import os
-import signal
 import sys
-import threading
 import time
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from controller import __version__
@@ -25,6 +22,7 @@ from controller.arm import ArmFacts
 from controller.cli.fail import say
 from controller.config import Config, notes
 from controller.notify import Notifier
+from controller.signals import STOP_LIMIT_S, StopSignals
 from controller.simulated import SimulatedArm
 from controller.supervisor import Supervisor
 
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("allyarm")
 TICK_S = 0.02
-STOP_LIMIT_S = 1.5
+FIRST_RATE_HZ = 1000        # of a core that is not configured yet
 ANNOUNCE_AFTER_S = 5.0      # at the latest, with or without an arm
 NO_ARM: ArmFacts = ArmFacts(serial="", version="", axis=())
 
@@ -41,12 +39,16 @@ NO_ARM: ArmFacts = ArmFacts(serial="", version="", axis=())
 class App:
     """One run of the controller. `run` returns the exit code."""
 
-    def __init__(self, core: Core, config: Config, duration_s: float | None) -> None:
-        self._core, self._config, self._duration_s = core, config, duration_s
-        self._stop = threading.Event()
+    def __init__(self, core: Core, config: Config, duration_s: float | None, signals: StopSignals) -> None:
+        self._core, self._config, self._duration_s, self._signals = core, config, duration_s, signals
+        self._notifier = Notifier()
         self._reader = core.reader()
-        self._announced = False
-        self._last_cycle = (-1, time.monotonic())
+        self._started = self._pinged = self._last_round = time.monotonic()
+        self._last_cycle = (-1, self._started)
+        self._announced = self._hmi_alive = False
+        self._code: int | None = None       # of the end, once there is a reason to end
+        self._hmi: HmiServer
+        self._supervisor: Supervisor
 
     def run(self) -> int:
         config = self._config
@@ -58,7 +60,8 @@ class App:
             say("real-time settings were refused and loop.require_realtime is set: "
                 + "; ".join(f"{name}: {why}" for name, why in refused.items()) + ". `allyarm doctor` names the remedy.")
             return 2
-        self._catch_signals()
+        if self._signals.asked:
+            return 0
         with contextlib.ExitStack() as stack:
             return self._run(stack)
 
@@ -69,6 +72,7 @@ class App:
         config, core = self._config, self._core
         port = config.bus.port
         find_port = lambda: port  # noqa: E731
+        arm = None
         if config.simulated:
             arm = SimulatedArm(config.sim.axes, config.sim.seed)
             stack.callback(arm.close)
@@ -76,41 +80,60 @@ class App:
             log.info("faults of the simulated arm: allyarm sim --send %s help", arm.control)
         store = Store(state_folder(config.store.path))
         stack.callback(store.close)
-        hmi = HmiServer(core, HmiOptions.from_config(config), store, NO_ARM)
+        self._hmi = hmi = HmiServer(core, HmiOptions.from_config(config), store, NO_ARM)
         try:
             hmi.start()
         except OSError as error:
             say(f"the HMI server cannot start: {error}")
             return 2
         stack.callback(hmi.stop, 0.5)
-        supervisor = Supervisor(core, config, find_port, hmi.set_arm)
-        stack.callback(supervisor.close)
-        stack.callback(self._end_core)
-        notifier = Notifier()
-        return self._supervise(supervisor, hmi, notifier)
+        self._supervisor = Supervisor(core, config, find_port, hmi.set_arm, cancelled=self._round)
+        stack.callback(self._supervisor.close)
+        stack.callback(self._end_core, arm)
+        self._signals.on_first = self._supervisor.interrupt
+        while not self._round():
+            self._supervisor.tick()
+            time.sleep(TICK_S)
+        self._notifier.send("STOPPING=1")
+        return self._code or 0
 
-    def _supervise(self, supervisor: Supervisor, hmi: HmiServer, notifier: Notifier) -> int:
-        started = pinged = time.monotonic()
-        while not self._stop.wait(TICK_S):
-            supervisor.tick()
-            self._tell_events()
-            now = time.monotonic()
-            if not self._announced and (supervisor.attempts or now - started > ANNOUNCE_AFTER_S):
-                self._announce(supervisor, hmi, notifier)
-            if notifier.interval_s and now - pinged > notifier.interval_s / 2 and self._alive(hmi, now):
-                notifier.send("WATCHDOG=1")
-                pinged = now
-            if supervisor.gave_up():
-                say(f"no arm within {self._config.bus.give_up_after_s:g} s (bus.give_up_after_s): "
-                    f"{supervisor.last_error or 'connection lost'}")
-                return 3
-            if self._duration_s is not None and now - started > self._duration_s:
-                break
-        notifier.send("STOPPING=1")
-        return 0
+    def _round(self) -> bool:
+        """Everything but the bus, every 20 ms, also while a bring-up lasts. True when the program is to end."""
+        now = time.monotonic()
+        if self._signals.asked:
+            return True
+        if now - self._last_round < TICK_S / 2 or self._code is not None:      # asked for every register line
+            return self._code is not None
+        self._last_round = now
+        supervisor, notifier = self._supervisor, self._notifier
+        self._tell_events()
+        self._watch_hmi()
+        if not self._announced and (supervisor.attempts or now - self._started > ANNOUNCE_AFTER_S):
+            self._announce()
+        if self._alive(now) and notifier.interval_s and now - self._pinged > notifier.interval_s / 2:
+            notifier.send("WATCHDOG=1")
+            self._pinged = now
+        if supervisor.gave_up():
+            say(f"no arm within {self._config.bus.give_up_after_s:g} s (bus.give_up_after_s): "
+                f"{supervisor.last_error or 'bring-up was not finished'}")
+            self._code = 3
+        elif self._duration_s is not None and now - self._started > self._duration_s:
+            self._code = 0
+        return self._code is not None
 
-    def _announce(self, supervisor: Supervisor, hmi: HmiServer, notifier: Notifier) -> None:
+    def _watch_hmi(self) -> None:
+        """Without the HMI nobody can stop the arm by it: stop at once, and start anew when it will not come back."""
+        was_alive, self._hmi_alive = self._hmi_alive, self._hmi.alive()
+        if was_alive and not self._hmi_alive:
+            log.error("the HMI thread does not answer: soft stop, the arm is held")
+            self._core.request_stop()
+        if self._hmi.ended():
+            say("the HMI thread has ended by a fault: ending the program")
+            self._code = 1
+
+    def _announce(self) -> None:
         """The one line that says what is really running."""
+        supervisor, hmi = self._supervisor, self._hmi
         config, report = self._config, self._core.realtime()
         port = "simulated arm" if config.simulated else config.bus.port
         bus = f"{port} at {config.bus.baudrate} baud" if supervisor.connected else f"no arm on {port} yet"
@@ -118,19 +141,22 @@ class App:
         where = f" on cpu {report['cpus'][0]}" if len(report["cpus"]) == 1 else ""
         memory = "memory locked" if report["locked_kb"] else "memory not locked"
         refused = "".join(f", {name} refused ({why})" for name, why in report["refused"].items())
-        loop = f"loop {config.loop.rate_hz} Hz {scheduling}{where}, {memory}{refused}"
+        rate = f"{config.loop.rate_hz} Hz"
+        if not supervisor.configured and config.loop.rate_hz != FIRST_RATE_HZ:
+            rate = f"{FIRST_RATE_HZ} Hz until an arm is connected, then {rate}"
+        loop = f"loop {rate} {scheduling}{where}, {memory}{refused}"
         print(f"allyarm {__version__}: HMI {hmi.address}, bus {bus}, {loop}", flush=True)
         gc.enable()
         gc.freeze()     # what is loaded by now stays: later collections need not look at it
-        notifier.send(f"READY=1\nSTATUS=HMI {hmi.address}, {bus}")
+        self._notifier.send(f"READY=1\nSTATUS=HMI {hmi.address}, {bus}")
         self._announced = True
 
-    def _alive(self, hmi: HmiServer, now: float) -> bool:
+    def _alive(self, now: float) -> bool:
         """Do the control loop and the HMI thread both make progress? The watchdog is fed only then."""
         state = self._reader.latest()
         if state is not None and state.cycle != self._last_cycle[0]:
             self._last_cycle = (state.cycle, now)
-        return now - self._last_cycle[1] < 0.5 and hmi.alive()
+        return now - self._last_cycle[1] < 0.5 and self._hmi_alive
 
     def _tell_events(self) -> None:
         from controller.history import describe
@@ -153,21 +179,13 @@ class App:
             log.warning("real time: %s refused: %s", name, why)
         return refused
 
-    def _catch_signals(self) -> None:
-        def stop(number: int, frame: FrameType | None) -> None:
-            del frame
-            if self._stop.is_set():
-                os._exit(128 + number)      # asked twice: the board's watchdog takes motor power
-            self._stop.set()
-
-        signal.signal(signal.SIGTERM, stop)
-        signal.signal(signal.SIGINT, stop)
-
-    def _end_core(self) -> None:
+    def _end_core(self, arm: SimulatedArm | None) -> None:
         """Soft stop, motor power off, leave the cyclic phase; all of it in the core."""
         self._core.request_quit()
         if not self._core.join(STOP_LIMIT_S):
             say("the control thread did not end in time; the base board's watchdog takes motor power within 50 ms")
+            if arm is not None:
+                arm.close()     # nothing else can be ended in order: the control thread may still use all of it
             os._exit(1)
         self._tell_events()
 

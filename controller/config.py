@@ -21,6 +21,7 @@ from controller.spec import telegram
 __all__ = ["Config", "ConfigError", "Limits", "Problem", "check_axes", "check_line_budget", "load", "notes"]
 
 CYCLES_OF_SILENCE = 100  # an older answer could be taken for a newer one by its sequence number
+QUICK_STOP_S = 0.5  # from full speed to a stop at most
 PERIODS_OF_SILENCE = 3  # motor bus: communication is never called lost after fewer periods
 FLAGS: dict[str, str] = {  # the command line's name of a key
     "bus.port": "--bus-port", "bus.baudrate": "--baudrate", "loop.rate_hz": "--rate", "arm.axes": "--axes",
@@ -74,7 +75,8 @@ class Limits(Section, frozen=True):
     max_jerk_deg_s3: Annotated[float, Meta(ge=10, le=1_000_000, description="joint jerk of every motion and of the "
                                            "soft stop")] = 3000.0
     quick_stop_deceleration_deg_s2: Annotated[float, Meta(ge=1, le=20_000, description="deceleration of the quick "
-                                                          "stop; at least max_acceleration_deg_s2")] = 900.0
+                                                          "stop; at least max_acceleration_deg_s2, and "
+                                                          "twice max_speed_deg_s a second")] = 900.0
 
 
 class Motion(Limits, frozen=True):
@@ -82,8 +84,8 @@ class Motion(Limits, frozen=True):
 
     position_gain_1_s: Annotated[float, Meta(ge=0, le=50, description="position loop: deg/s per degree of following "
                                              "error")] = 5.0
-    limit_margin_deg: Annotated[float, Meta(ge=0, le=30, description="set-points stay so far inside the hard "
-                                            "limits")] = 1.0
+    limit_margin_deg: Annotated[float, Meta(ge=0.3, le=30, description="set-points stay so far inside the hard "
+                                            "limits, whose touch is an emergency stop")] = 1.0
     following_error_deg: Annotated[float, Meta(ge=0.1, le=45, description="greater distance between commanded and "
                                                "actual position is an error")] = 8.0
     standstill_speed_deg_s: Annotated[float, Meta(ge=0.1, le=60, description="faster movement while standing still is "
@@ -251,6 +253,12 @@ def _cross_check(config: Config, reader: Reader) -> None:
                        [f"{name}.quick_stop_deceleration_deg_s2", f"{name}.max_acceleration_deg_s2"],
                        f"found {limits.quick_stop_deceleration_deg_s2:g}",
                        f"at least {limits.max_acceleration_deg_s2:g} (max_acceleration_deg_s2)")
+        slowest = limits.max_speed_deg_s / QUICK_STOP_S
+        reader.require(limits.quick_stop_deceleration_deg_s2 >= slowest,
+                       [f"{name}.quick_stop_deceleration_deg_s2", f"{name}.max_speed_deg_s"],
+                       f"found {limits.quick_stop_deceleration_deg_s2:g}",
+                       f"at least {slowest:g}, a stop from max_speed_deg_s = {limits.max_speed_deg_s:g} within "
+                       f"{QUICK_STOP_S:g} s")
     reader.require(battery.minimum_v < battery.maximum_v, ["battery.minimum_v", "battery.maximum_v"],
                    f"found {battery.minimum_v:g}", f"below maximum_v ({battery.maximum_v:g})")
     reader.require(is_loopback(hmi.host) or bool(hmi.token) or hmi.insecure, ["hmi.host", "hmi.token", "hmi.insecure"],

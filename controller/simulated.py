@@ -8,7 +8,9 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -16,6 +18,8 @@ import time
 
 log = logging.getLogger("allyarm.sim")
 RESTART_AFTER_S = 1.0
+END_LIMIT_S = 0.3       # it has nothing to finish
+FOLDER = re.compile(r"allyarm-sim-([1-9][0-9]{0,9})-[a-z0-9_]{8}")    # of the controller with that process id
 SIMULATOR_PRIORITY = 40
 
 
@@ -28,12 +32,33 @@ def prefer(process_id: int) -> None:
         os.sched_setscheduler(process_id, os.SCHED_FIFO, os.sched_param(SIMULATOR_PRIORITY))
 
 
+def remove_stale_folders(parent: str) -> None:
+    """Remove folders of simulated arms whose controller is gone without having removed them (kill -9)."""
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(parent):
+            with contextlib.suppress(OSError):
+                found, kind = FOLDER.fullmatch(entry.name), entry.stat(follow_symlinks=False)
+                if found and stat.S_ISDIR(kind.st_mode) and kind.st_uid == os.geteuid() and not _exists(int(found[1])):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def _exists(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        pass
+    return True
+
+
 class SimulatedArm:
     """`port()` is the pseudo-terminal to use, "" while there is none."""
 
     def __init__(self, axes: int, seed: int) -> None:
         self._axes, self._seed = axes, seed
-        self._folder = tempfile.mkdtemp(prefix="allyarm-sim-")
+        remove_stale_folders(tempfile.gettempdir())
+        self._folder = tempfile.mkdtemp(prefix=f"allyarm-sim-{os.getpid()}-")
         self.link = os.path.join(self._folder, "arm")
         self.control = os.path.join(self._folder, "control")
         self._process: subprocess.Popen[bytes] | None = None
@@ -66,7 +91,7 @@ class SimulatedArm:
         assert self._process is not None
         self._process.terminate()
         try:
-            self._process.wait(1.0)
+            self._process.wait(END_LIMIT_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -11,10 +11,11 @@ from collections.abc import Callable
 
 from controller._core import Core
 from controller.arm import ArmFacts
-from controller.bus.base import BusError, MotorBus, make_bus
+from controller.bus.base import BusError, Cancelled, MotorBus, make_bus, never
 from controller.config import Config, ConfigError, check_axes
 
 log = logging.getLogger("allyarm.bus")
+CAUSES_KEPT = 50        # a disturbed line words its complaints anew each time
 
 
 def core_settings(config: Config) -> dict[str, float]:
@@ -48,18 +49,33 @@ def core_axes(config: Config, facts: ArmFacts) -> list[dict[str, float]]:
     return rows
 
 
-class Supervisor:
-    """Call `tick` often. `on_arm` is told the facts after each bring-up, before the line is lent."""
+def nothing() -> None:
+    """An `on_link` for callers that do not ask."""
 
-    def __init__(self, core: Core, config: Config, port: Callable[[], str], on_arm: Callable[[ArmFacts], None]) -> None:
+
+class Supervisor:
+    """Call `tick` often. `on_arm` is told the facts after each bring-up, before the line is lent.
+
+    `cancelled` is asked at least every 50 ms while a bring-up lasts and ends it by saying True. `on_link` is called
+    whenever one of these changed: `attempts` finished, `connections`, `last_error` ("" while connected),
+    `malformed_lines` of all bring-ups together, `notes` of the line in use.
+    """
+
+    def __init__(self, core: Core, config: Config, port: Callable[[], str], on_arm: Callable[[ArmFacts], None],
+                 *, cancelled: Callable[[], bool] = never, on_link: Callable[[], None] = nothing) -> None:
         self._core, self._config, self._port, self._on_arm = core, config, port, on_arm
+        self._cancelled, self._on_link = cancelled, on_link
         self._bus: MotorBus | None = None
         self._next_try = 0.0
         self._since = time.monotonic()
-        self._told = ""
+        self._told: set[str] = set()
+        self._opening = False
         self.attempts = 0
         self.connections = 0
         self.last_error = ""
+        self.malformed_lines = 0
+        self.notes: list[str] = []
+        self.configured = False     # the core runs at loop.rate_hz from then on
 
     @property
     def connected(self) -> bool:
@@ -69,6 +85,13 @@ class Supervisor:
         """True when bus.give_up_after_s is over without an arm."""
         limit = self._config.bus.give_up_after_s
         return limit > 0 and not self.connected and time.monotonic() - self._since > limit
+
+    def interrupt(self) -> None:
+        """For a signal handler of the main thread: ends the one step that cannot be cancelled, opening a port (a
+        socket:// URL may take seconds), by an exception in the middle of it."""
+        if self._opening:
+            self._opening = False
+            raise InterruptedError("cancelled")
 
     def tick(self) -> None:
         """Notice a lost line, or try the next bring-up when it is due. Blocks for one bring-up at most."""
@@ -80,37 +103,64 @@ class Supervisor:
             return
         port = self._port()
         if port:
-            self.attempts += 1
             self._connect(port)
+            self.attempts += 1
+            self._on_link()
         self._next_try = time.monotonic() + (self._config.bus.connect_retry_s if self.attempts else 0.0)
 
     def _connect(self, port: str) -> None:
-        config = self._config
-        bus = make_bus("serial", port, config.bus.baudrate)
+        bus = make_bus("serial", port, self._config.bus.baudrate)
         try:
-            bus.open()
-            facts = bus.bring_up([config.limits(i).max_speed_deg_s for i in range(8)])
-            facts = facts.with_margin(config.motion.limit_margin_deg)
-            check_axes(config, facts.axes)
-            self._core.configure(core_settings(config), core_axes(config, facts))
-            self._on_arm(facts)
-            self._core.attach(bus.fileno())
+            facts = self._bring_up(bus)
         except (BusError, ConfigError, ValueError, OSError) as error:
             bus.close()
-            self.last_error = str(error)
-            if self.last_error != self._told:      # once per cause, not once per attempt
-                log.warning("no arm on %s: %s; trying again every %g s", port, error, config.bus.connect_retry_s)
-                self._told = self.last_error
+            if isinstance(error, Cancelled) or self._cancelled():
+                self.last_error = self.last_error or f"bring-up on {port} was not finished"
+            else:
+                self._tell(port, str(error))
             return
-        self._bus, self._told, self.last_error = bus, "", ""
+        finally:
+            self.malformed_lines += bus.malformed_lines
+            self.notes = list(bus.notes)
+        self._bus, self.last_error = bus, ""
+        self._told.clear()
         self.connections += 1
         log.info("arm %s (board %s, %d axes) on %s", facts.serial, facts.version, facts.axes, port)
+
+    def _bring_up(self, bus: MotorBus) -> ArmFacts:
+        """The board enters its cyclic phase last: only when this arm fits and the core has accepted it."""
+        config = self._config
+        try:
+            self._opening = True
+            bus.open()
+        finally:
+            self._opening = False
+        facts = bus.read_facts([config.limits(i).max_speed_deg_s for i in range(8)], self._cancelled)
+        facts = facts.with_margin(config.motion.limit_margin_deg)
+        check_axes(config, facts.axes)
+        self._core.configure(core_settings(config), core_axes(config, facts))
+        self.configured = True
+        self._on_arm(facts)
+        bus.enter_cyclic(self._cancelled)
+        self._core.attach(bus.fileno())
+        return facts
+
+    def _tell(self, port: str, error: str) -> None:
+        """Once per cause, not once per attempt, until an arm is connected."""
+        self.last_error = error
+        if error not in self._told:
+            log.warning("no arm on %s: %s; trying again every %g s", port, error, self._config.bus.connect_retry_s)
+            if len(self._told) >= CAUSES_KEPT:
+                self._told.clear()
+            self._told.add(error)
 
     def _drop(self, why: str) -> None:
         log.warning("%s; connecting again", why)
         self.close()
+        self.last_error = why
         self._since = time.monotonic()
         self._next_try = time.monotonic() + min(0.1, self._config.bus.connect_retry_s)
+        self._on_link()
 
     def close(self) -> None:
         """Take the line back from the core and close it."""

@@ -1,26 +1,32 @@
 """The AllyArm motor bus on a serial line: register phase with pyserial. The cyclic phase is the core's.
 
-Thread contract: main thread only. After `bring_up` nothing here touches the line until `close`.
+Register lines have no checksum, so what limits and speeds are made of is asked for twice and must come out the same.
+
+Thread contract: main thread only. After `enter_cyclic` nothing here touches the line until `close`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
+import os
 import struct
+import termios
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import serial
 
 from controller.arm import ArmFacts, AxisFacts
-from controller.bus.base import BusError
+from controller.bus.base import BusError, Cancelled, never
 from controller.spec import registers as reg
 from controller.spec.modes import MasterMode
 from controller.spec.telegram import REQUEST_TIMEOUT_MS, REQUEST_TRIES
 
 Value = int | float | str
 LONGEST_LINE = 256
+POLL_S = 0.02        # how long a read waits: how soon a bring-up can be cancelled
+LINE_FAULTS = (serial.SerialException, OSError, termios.error)      # termios.error is no OSError
 FORMATS = {"uint8": "<h", "int16": "<h", "boolean": "<h", "float32": "<f", "int32": "<i"}
 TYPE_RANGES = {"uint8": (0, 255), "int16": (-32768, 32767), "boolean": (0, 1), "int32": (-(2**31), 2**31 - 1)}
 
@@ -71,8 +77,8 @@ def parse_line(line: bytes) -> tuple[int, Value]:
 
 def plausible(address: int, value: Value) -> Value:
     """The value, when it is inside the bounds of its register's row; BusError naming register, value and bounds."""
-    row, axis = reg.at(address, 8)
-    name = f"register {address} ({row.name}{f' of axis {axis + 1}' if row.per_axis else ''})"
+    row, _ = reg.at(address, 8)
+    name = named(address)
     if isinstance(value, str):
         if address == reg.AXES:
             if not value.isdigit() or not 1 <= int(value) <= 8:
@@ -88,6 +94,12 @@ def plausible(address: int, value: Value) -> Value:
     return value
 
 
+def named(address: int) -> str:
+    """A register as messages call it: its number, name and axis."""
+    row, axis = reg.at(address, 8)
+    return f"register {address} ({row.name}{f' of axis {axis + 1}' if row.per_axis else ''})"
+
+
 class SerialBus:
     """MotorBus on a device path, a pty, or anything else `serial.serial_for_url` takes (socket://host:port ...)."""
 
@@ -99,34 +111,32 @@ class SerialBus:
 
     def open(self) -> None:
         try:
-            line = serial.serial_for_url(self.port, baudrate=self.baudrate, timeout=0.02, write_timeout=0.2,
+            line = serial.serial_for_url(self.port, baudrate=self.baudrate, timeout=POLL_S, write_timeout=0.2,
                                          exclusive=True if "://" not in self.port else None)
-        except (serial.SerialException, OSError, ValueError) as error:
+        except (*LINE_FAULTS, ValueError) as error:
             raise BusError(f"cannot open {self.port}: {error}") from None
         self._line = line
         try:
             self._check_rate(line.fileno())
+            # A USB adapter hands bytes over every 16 ms unless asked; a UART or pty has no such switch.
+            if hasattr(line, "set_low_latency_mode"):
+                try:
+                    line.set_low_latency_mode(True)
+                except (OSError, ValueError, NotImplementedError):
+                    self.notes.append("low-latency mode is not supported by this line")
+        except LINE_FAULTS as error:
+            self.close()
+            raise BusError(f"{self.port} failed while it was opened: {error}") from None
         except BusError:
             self.close()
             raise
-        # A USB adapter hands bytes over every 16 ms unless asked; a UART or pty has no such switch.
-        if hasattr(line, "set_low_latency_mode"):
-            try:
-                line.set_low_latency_mode(True)
-            except (OSError, ValueError, NotImplementedError):
-                self.notes.append("low-latency mode is not supported by this line")
 
     def _check_rate(self, fd: int) -> None:
         """Real drivers clamp or refuse a rate without an error: read it back."""
-        import termios
-
         wanted = getattr(termios, f"B{self.baudrate}", None)
-        if wanted is None:
+        if wanted is None or not os.isatty(fd):     # socket:// has no rate
             return
-        try:
-            found = termios.tcgetattr(fd)
-        except termios.error:
-            return      # not a terminal (socket://): it has no rate
+        found = termios.tcgetattr(fd)
         if found[4] != wanted or found[5] != wanted:
             raise BusError(f"{self.port} does not take {self.baudrate} baud: choose a rate its driver supports "
                            "(bus.baudrate)")
@@ -141,31 +151,53 @@ class SerialBus:
             with contextlib.suppress(Exception):
                 line.close()
 
-    def bring_up(self, max_speed_deg_s: list[float]) -> ArmFacts:
-        try:
+    def read_facts(self, max_speed_deg_s: list[float], cancelled: Callable[[], bool] = never) -> ArmFacts:
+        with self._line_faults():
             assert self._line is not None
             self._line.reset_input_buffer()
-            found = {address: self.request(address) for address in reg.BRING_UP_ARM}
+            found = {address: self.request(address, cancelled, twice=address == reg.AXES)
+                     for address in reg.BRING_UP_ARM}
             axes = int(found[reg.AXES])
             for i in range(axes):
-                found.update({address + i: self.request(address + i) for address in reg.BRING_UP_AXIS})
-            found.update({address: self.request(address) for address in reg.BRING_UP_SPRING})
-            facts = arm_facts(found, axes, max_speed_deg_s)
-            self._ask(reg.MASTER_MODE, encode_write(reg.MASTER_MODE, MasterMode.EXTERNAL_DEVELOPER_AUTO))
-        except (serial.SerialException, OSError) as error:
+                found.update({address + i: self.request(address + i, cancelled, twice=True)
+                              for address in reg.BRING_UP_AXIS})
+            found.update({address: self.request(address, cancelled) for address in reg.BRING_UP_SPRING})
+        return arm_facts(found, axes, max_speed_deg_s)
+
+    def enter_cyclic(self, cancelled: Callable[[], bool] = never) -> None:
+        with self._line_faults():
+            self._ask(reg.MASTER_MODE, encode_write(reg.MASTER_MODE, MasterMode.EXTERNAL_DEVELOPER_AUTO), cancelled)
+
+    @contextlib.contextmanager
+    def _line_faults(self) -> Iterator[None]:
+        try:
+            yield
+        except LINE_FAULTS as error:
             raise BusError(f"{self.port}: the line failed during bring-up: {error}") from None
-        return facts
 
-    def request(self, address: int) -> Value:
-        """Value of one register, asked for up to three times; BusError when no plausible answer comes."""
-        return plausible(address, self._ask(address, encode_request(address)))
+    def request(self, address: int, cancelled: Callable[[], bool] = never, twice: bool = False) -> Value:
+        """Value of one register; BusError when no plausible answer comes. `twice` takes two equal answers in a row: a
+        difference is asked for again, as often as a missing answer."""
+        value = self._ask(address, encode_request(address), cancelled)
+        if twice:
+            value = self._confirmed(address, value, cancelled)
+        return plausible(address, value)
 
-    def _ask(self, address: int, message: bytes) -> Value:
+    def _confirmed(self, address: int, value: Value, cancelled: Callable[[], bool]) -> Value:
+        for _ in range(REQUEST_TRIES):
+            before, value = value, self._ask(address, encode_request(address), cancelled)
+            if repr(value) == repr(before):     # not ==: a nan differs from itself
+                return value
+            self.malformed_lines += 1
+        raise BusError(f"{named(address)}: the arm says {before} and then {value}: bytes are changed on the way, check "
+                       "cable, ground and baud rate")
+
+    def _ask(self, address: int, message: bytes, cancelled: Callable[[], bool]) -> Value:
         assert self._line is not None
         for _ in range(REQUEST_TRIES):
             self._line.write(message)
             deadline = time.monotonic() + REQUEST_TIMEOUT_MS / 1000
-            while (line := self._read_line(deadline)) is not None:
+            while (line := self._read_line(deadline, cancelled)) is not None:
                 try:
                     answered, value = parse_line(line)
                 except ValueError:
@@ -177,10 +209,12 @@ class SerialBus:
                        f"{REQUEST_TIMEOUT_MS} ms; is the arm switched on and connected to this port at "
                        f"{self.baudrate} baud?")
 
-    def _read_line(self, deadline: float) -> bytes | None:
+    def _read_line(self, deadline: float, cancelled: Callable[[], bool]) -> bytes | None:
         """One line, or None at the deadline. A line that never ends is dropped and counted."""
         assert self._line is not None
         line = bytearray()
+        if cancelled():
+            raise Cancelled("cancelled")
         while time.monotonic() < deadline:
             byte = self._line.read(1)
             if byte == b"\n":
@@ -189,6 +223,8 @@ class SerialBus:
             if len(line) > LONGEST_LINE:
                 self.malformed_lines += 1
                 line.clear()
+            if (not byte or not line) and cancelled():      # nothing came for POLL_S, or too much
+                raise Cancelled("cancelled")
         return None
 
 
@@ -200,8 +236,13 @@ def arm_facts(found: dict[int, Value], axes: int, max_speed_deg_s: Sequence[floa
         if low >= high:
             raise BusError(f"registers {reg.HARD_MINIMUM + i} and {reg.HARD_MAXIMUM + i}: hard minimum {low} of axis "
                            f"{i + 1} is not below its maximum {high}")
+        resolution = int(found[reg.RESOLUTION + i])
+        if high - low > 2 * resolution:
+            raise BusError(f"registers {reg.RESOLUTION + i}, {reg.HARD_MINIMUM + i} and {reg.HARD_MAXIMUM + i}: hard "
+                           f"limits {low}..{high} of axis {i + 1} are {high - low} counts apart, at most two turns "
+                           f"({2 * resolution} counts at a resolution of {resolution}) allowed")
         rows.append(AxisFacts(
-            resolution_counts=int(found[reg.RESOLUTION + i]), stroke_deg=float(found[reg.STROKE + i]),
+            resolution_counts=resolution, stroke_deg=float(found[reg.STROKE + i]),
             zero_counts=int(found[reg.ZERO + i]), inverted=bool(found[reg.INVERTED + i]),
             hard_minimum_counts=low, hard_maximum_counts=high,
             speed_conversion_deg=float(found[reg.SPEED_CONVERSION + i]), max_speed_deg_s=max_speed_deg_s[i]))

@@ -30,6 +30,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def main(arguments: argparse.Namespace) -> int:
+    from math import isfinite
+
     from controller.app import App
     from controller.cli.fail import say
     from controller.config import ConfigError, load
@@ -38,14 +40,20 @@ def main(arguments: argparse.Namespace) -> int:
         "hmi.host": arguments.hmi_host, "hmi.port": arguments.hmi_port, "bus.port": arguments.bus_port,
         "bus.baudrate": arguments.baudrate, "loop.rate_hz": arguments.rate, "arm.axes": arguments.axes,
     }
-    if arguments.duration is not None and not arguments.duration > 0:
-        say(f"--duration: {arguments.duration:g} given, a number of seconds above 0 is needed")
+    if arguments.duration is not None and not (arguments.duration > 0 and isfinite(arguments.duration)):
+        say(f"--duration: {arguments.duration:g} given, a finite number of seconds above 0 is needed")
+        return 2
+    if arguments.axes == 0:     # "what the arm says" in the file; a flag that says nothing is a mistake
+        say("--axes: 0 given, a whole number 1..8 is needed; leave the flag out to take what the arm says")
+        return 2
+    if arguments.config == "":
+        say("--config: an empty name given, the name of a TOML file is needed; leave the flag out for the defaults")
         return 2
     try:
         from pathlib import Path
 
-        config = load(Path(arguments.config) if arguments.config else None, overrides)
+        config = load(Path(arguments.config) if arguments.config is not None else None, overrides)
     except ConfigError as error:
         say(str(error))
         return 2
-    return App(arguments.core, config, arguments.duration).run()
+    return App(arguments.core, config, arguments.duration, arguments.signals).run()

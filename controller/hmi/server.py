@@ -95,6 +95,10 @@ class HmiServer:
         return (service is not None and thread is not None and thread.is_alive()
                 and time.monotonic() - service.last_round_s < ALIVE_S)
 
+    def ended(self) -> bool:
+        """Whether the HMI thread is gone for good, not merely late."""
+        return self._thread is not None and not self._thread.is_alive()
+
     def _listen(self) -> socket.socket:
         options = self._options
         family = socket.AF_INET6 if ":" in options.host else socket.AF_INET

@@ -29,7 +29,7 @@ def test_bring_up_and_cyclic_exchange_without_power(port: str) -> None:
     config = Config()
     bus = SerialBus(port, config.bus.baudrate)
     bus.open()
-    facts = bus.bring_up([config.limits(i).max_speed_deg_s for i in range(8)])
+    facts = bus.read_facts([config.limits(i).max_speed_deg_s for i in range(8)])
     check_axes(config, facts.axes)
     assert bus.malformed_lines == 0
     core = Core()
@@ -38,6 +38,7 @@ def test_bring_up_and_cyclic_exchange_without_power(port: str) -> None:
     try:
         core.set_realtime(priority=config.loop.priority, cpu=-1, lock_memory=True, spin_us=0)
         core.configure(core_settings(config), core_axes(config, facts))
+        bus.enter_cyclic()
         core.attach(bus.fileno())
         time.sleep(SECONDS)
         state = reader.latest()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -16,6 +17,10 @@ import pytest
 
 from controller.simulated import prefer
 from tests.program import ANNOUNCEMENT, ROOT, Client, Program, running, wait_for
+
+# These run over a pty, whose bytes pass through an ordinary kernel worker: a busy or stolen machine can hold it up for
+# longer than the 20 ms after which a bus counts as lost. Only failures that say so are tried again.
+pytestmark = pytest.mark.flaky(reruns=2, only_rerun=["Lost bus communication", "Contacts open with enable"])
 
 
 @pytest.fixture
@@ -74,7 +79,7 @@ def test_main_job(program: Program) -> None:
     assert not complaints, program.output
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT])
 def test_signal_while_moving_stops_softly_and_takes_power_away(program: Program, number: int) -> None:
     client = Client(program.address)
     assert move(client, -40, -30, -30, -30)["ok"]
@@ -85,6 +90,117 @@ def test_signal_while_moving_stops_softly_and_takes_power_away(program: Program,
     assert "stop category 2" in program.output
     assert "stop category 0" not in program.output
     client.close()
+
+
+def test_impatient_signals_do_not_cut_motor_power_in_motion(program: Program) -> None:
+    client = Client(program.address)
+    assert move(client, -40, -30, -30, -30)["ok"]
+    program.until(lambda s: any(abs(axis["speed_deg_s"]) > 10 for axis in s["axis"]))
+    for number in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT, signal.SIGINT, signal.SIGTERM):
+        program.process.send_signal(number)
+        time.sleep(0.03)
+    assert program.stop(signal.SIGINT) == 0
+    assert "stop category 2" in program.output
+    client.close()
+
+
+def test_a_signal_in_the_first_moments_is_a_clean_end() -> None:
+    with running() as program:
+        def caught() -> bool:
+            status = Path(f"/proc/{program.process.pid}/status").read_text()
+            mask = int(next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt")), 16)
+            return bool(mask & (1 << (signal.SIGTERM - 1)))
+
+        until = time.monotonic() + 10
+        while not caught() and time.monotonic() < until:
+            pass        # a pause would miss these moments
+        assert program.stop() == 0
+        assert "Traceback" not in program.output
+
+
+@contextlib.contextmanager
+def simulator(folder: Path, *arguments: str) -> Iterator[Path]:
+    """A simulated arm of its own; its port."""
+    link = folder / "arm"
+    process = subprocess.Popen([sys.executable, "-m", "controller.sim", "--link", str(link), *arguments], cwd=ROOT,
+                               stdout=subprocess.DEVNULL)
+    prefer(process.pid)
+    try:
+        wait_for(link.exists, 10, lambda: "no simulator")
+        yield link
+    finally:
+        process.terminate()
+        process.wait()
+
+
+SLOW = ("--axes", "8", "--fault", "slow_answers delay_ms=190")     # a bring-up of 22 s
+
+
+def test_a_slow_bring_up_feeds_the_watchdog_and_ends_at_once(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd, simulator(tmp_path, *SLOW) as link:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(10)
+        environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "1000000"}
+        with running("--bus-port", str(link), environment=environment) as program:
+            fed = 0
+            while fed < 4:      # at least a second of the bring-up
+                fed += systemd.recv(1000) == b"WATCHDOG=1"
+            assert "arm ALLY" not in program.output
+            begun = time.monotonic()
+            assert program.stop() == 0
+            assert time.monotonic() - begun < 2.0
+            assert "Traceback" not in program.output
+            assert "WARNING allyarm.bus" not in program.output, "a cancelled bring-up is no fault of the arm"
+
+
+def test_a_slow_bring_up_is_given_up_in_time(tmp_path: Path) -> None:
+    configuration = tmp_path / "arm.toml"
+    configuration.write_text("[bus]\ngive_up_after_s = 1\n")
+    with simulator(tmp_path, *SLOW) as link:
+        begun = time.monotonic()
+        with running("--config", str(configuration), "--bus-port", str(link)) as program:
+            assert program.process.wait(15) == 3
+            assert time.monotonic() - begun < 10        # 22 s for the whole bring-up
+            program.line("no arm within 1 s .*was not finished")
+
+
+def test_a_port_that_vanishes_during_bring_up_is_tried_again(tmp_path: Path) -> None:
+    with running("--bus-port", str(tmp_path / "arm")) as program:
+        for _ in range(2):
+            with simulator(tmp_path, *SLOW):
+                time.sleep(1.2)         # the retry interval is 0.5 s: in the middle of a bring-up
+            (tmp_path / "arm").unlink(missing_ok=True)
+            program.line("no arm on .*failed during bring-up")
+        with simulator(tmp_path):
+            program.until(lambda s: s["state"] == "WAITING")
+        program.until(lambda s: s["bus_state"] in ("LOST", "DETACHED"))
+        assert program.stop() == 0
+        assert "Traceback" not in program.output
+
+
+def test_an_address_that_does_not_answer_does_not_hold_up_the_end() -> None:
+    """A socket:// port whose peer takes no connection: opening it would take 5 s."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(3)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        with running("--bus-port", f"socket://127.0.0.1:{full.getsockname()[1]}") as program:
+            time.sleep(1.0)
+            assert program.process.poll() is None
+            begun = time.monotonic()
+            assert program.stop() == 0
+            assert time.monotonic() - begun < 2.0
+        for one in waiting:
+            one.close()
+
+
+def test_the_announcement_says_the_rate_that_is_running() -> None:
+    with running("--rate", "10", "--bus-port", "/dev/nope") as program:
+        program.line(r"^allyarm \S+: HMI .*, loop 1000 Hz until an arm is connected, then 10 Hz")
+        assert program.stop() == 0
 
 
 def test_saf_1_killed_and_started_again_nothing_moves(tmp_path: Path) -> None:
@@ -146,7 +262,11 @@ def test_silent_port_names_register_and_keeps_trying() -> None:
     (["--rate", "5"], "10"),
     (["--rate", "abc"], "invalid int"),
     (["--duration", "-1"], "--duration"),
+    (["--duration", "inf"], "--duration"),
+    (["--duration", "nan"], "--duration"),
     (["--axes", "9"], "8"),
+    (["--axes", "0"], "--axes: 0 given, a whole number 1..8"),
+    (["--config", ""], "--config: an empty name"),
     (["--baudrate", "9600"], "at most"),
     (["--config", "/does/not/exist.toml"], "/does/not/exist.toml"),
     (["--hmi-host", "0.0.0.0"], "token"),
@@ -192,7 +312,9 @@ def test_refused_real_time_is_reported_and_can_stop_the_start(tmp_path: Path) ->
     with running("--config", str(configuration)) as program:
         status = program.until(lambda s: s["state"] == "WAITING")
         assert "cpu" in status["realtime"]["refused"]
-        assert "cpu refused" in program.line(ANNOUNCEMENT.pattern)[0] or "refused" in program.output
+        program.line(ANNOUNCEMENT.pattern)
+        (announcement,) = (line for line in program.lines if line.startswith("allyarm "))
+        assert "cpu refused (" in announcement
 
 
 def test_unwritable_store_does_not_stop_the_arm(tmp_path: Path) -> None:

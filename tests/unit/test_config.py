@@ -25,7 +25,7 @@ EVERY = [(section, key) for section, kind in config.SECTIONS.items() for key in 
 COMPANIONS = {
     "loop.rate_hz": {"bus": {"silence_ms": 50}}, "bus.baudrate": {"loop": {"rate_hz": 10}, "sim": {"axes": 1}},
     "motion.max_acceleration_deg_s2": {"motion": {"quick_stop_deceleration_deg_s2": 20_000}},
-    "motion.quick_stop_deceleration_deg_s2": {"motion": {"max_acceleration_deg_s2": 1}},
+    "motion.quick_stop_deceleration_deg_s2": {"motion": {"max_acceleration_deg_s2": 1, "max_speed_deg_s": 0.1}},
     "battery.minimum_v": {"battery": {"maximum_v": 65}}, "battery.maximum_v": {"battery": {"minimum_v": 1}},
     "bus.silence_ms": {"loop": {"rate_hz": 100}},
 }
@@ -261,6 +261,18 @@ def test_relations_between_keys(file) -> None:
     assert "battery.minimum_v: found 25; allowed: below maximum_v (25)" in second
     text = "[sim]\naxes = 1\n[[axis]]\nmax_acceleration_deg_s2 = 901\n"
     assert "axis[1].quick_stop_deceleration_deg_s2: found 900" in problems(file(text))[0]
+
+
+def test_the_quick_stop_ends_every_motion_within_half_a_second(file) -> None:
+    head = "[motion]\nmax_acceleration_deg_s2 = 100\n"
+    assert load(file(f"{head}max_speed_deg_s = 100\nquick_stop_deceleration_deg_s2 = 200\n")).axis == ()
+    (problem,) = problems(file(f"{head}max_speed_deg_s = 100\nquick_stop_deceleration_deg_s2 = 199\n"))
+    assert "motion.quick_stop_deceleration_deg_s2: found 199; allowed: at least 200" in problem
+    assert "max_speed_deg_s = 100 within 0.5 s" in problem
+    text = "[sim]\naxes = 1\n[motion]\nquick_stop_deceleration_deg_s2 = 300\n[[axis]]\nmax_speed_deg_s = 200\n"
+    (problem,) = problems(file(text))
+    assert "axis[1].quick_stop_deceleration_deg_s2: found 300; allowed: at least 400" in problem
+    assert "max_speed_deg_s = 200" in problem
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])

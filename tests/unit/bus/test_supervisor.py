@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 import msgspec
 import pytest
 
 from controller import supervisor as module
 from controller.arm import ArmFacts, AxisFacts
-from controller.bus.base import BusError
+from controller.bus.base import BusError, Cancelled
 from controller.config import Config
 from controller.supervisor import Supervisor, core_axes, core_settings
 
@@ -43,19 +44,33 @@ class World:
         base = Config()
         self.config = msgspec.structs.replace(base, bus=msgspec.structs.replace(
             base.bus, **{"connect_retry_s": 2.0, "port": "/dev/arm", **bus}))
+        self.malformed_lines, self.notes, self.refuse_cyclic, self.stop = 0, [], None, False
+        self.links: list[tuple[object, ...]] = []
         monkeypatch.setattr(module, "make_bus", lambda kind, port, baudrate: self)
         monkeypatch.setattr(module.time, "monotonic", lambda: self.now)
-        self.supervisor = Supervisor(self.core, self.config, lambda: self.where, self.arms.append)
+        self.supervisor = Supervisor(self.core, self.config, lambda: self.where, self.arms.append,
+                                     cancelled=lambda: self.stop, on_link=self.link)
+
+    def link(self) -> None:
+        link = self.supervisor
+        self.links.append((link.attempts, link.connections, link.last_error, link.malformed_lines, link.notes))
 
     def open(self) -> None:
         self.open_lines += 1
         self.opened += 1
 
-    def bring_up(self, max_speed_deg_s: list[float]) -> ArmFacts:
+    def read_facts(self, max_speed_deg_s: list[float], cancelled: Callable[[], bool]) -> ArmFacts:
         assert max_speed_deg_s == [60.0] * 8
+        if cancelled():
+            raise Cancelled("cancelled")
         if self.fail:
             raise self.fail
         return FACTS
+
+    def enter_cyclic(self, cancelled: Callable[[], bool]) -> None:
+        if self.refuse_cyclic:
+            raise self.refuse_cyclic
+        self.core.calls.append("cyclic")
 
     def fileno(self) -> int:
         return 42
@@ -77,7 +92,7 @@ def test_connects_and_tells_the_facts_before_it_lends_the_line(world: World) -> 
     world.core.attach = lambda fd: world.core.calls.append(("attach", fd, list(world.arms)))
     world.tick()
     assert world.supervisor.connected
-    assert world.core.calls == [("configure", 2), ("attach", 42, [FACTS.with_margin(1.0)])]
+    assert world.core.calls == [("configure", 2), "cyclic", ("attach", 42, [FACTS.with_margin(1.0)])]
     assert (world.supervisor.attempts, world.supervisor.connections) == (1, 1)
 
 
@@ -110,6 +125,77 @@ def test_says_each_cause_once(world: World, caplog: pytest.LogCaptureFixture) ->
     assert len([text for text in said if "no answer" in text]) == 1
     assert len([text for text in said if "register 130" in text]) == 1
     assert "arm SN" in said[-1]
+
+
+def test_says_causes_that_take_turns_once_each_until_connected(
+        world: World, caplog: pytest.LogCaptureFixture) -> None:
+    def warnings() -> int:
+        return sum(record.levelno == logging.WARNING for record in caplog.records)
+
+    for _ in range(5):
+        for text in ("no answer", "register 130: the arm says 0"):
+            world.fail = BusError(text)
+            world.tick(2.1)
+    assert warnings() == 2
+    world.fail = None
+    world.tick(2.1)
+    world.core.released = True
+    world.tick()
+    assert warnings() == 3
+    world.fail = BusError("no answer")
+    world.tick(2.1)
+    assert warnings() == 4              # said again: it is news after a connection
+
+
+def test_the_board_is_left_in_its_register_phase_by_a_core_that_refuses(world: World) -> None:
+    def refuse(settings: dict[str, float], axes: list[dict[str, float]]) -> None:
+        raise ValueError("axis 1: margin")
+
+    world.core.configure = refuse
+    world.tick()
+    assert "cyclic" not in world.core.calls
+    assert world.supervisor.last_error == "axis 1: margin"
+    assert not world.supervisor.configured
+
+
+def test_a_board_that_does_not_enter_the_cyclic_phase_is_closed(world: World) -> None:
+    world.refuse_cyclic = BusError("register 10: no answer")
+    world.tick()
+    assert (world.open_lines, world.supervisor.connected) == (0, False)
+    assert all(call[0] != "attach" for call in world.core.calls)
+
+
+def test_a_cancelled_bring_up_is_closed_and_is_no_fault_of_the_arm(
+        world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.stop = True
+    world.tick()
+    assert (world.open_lines, world.supervisor.connected, world.supervisor.attempts) == (0, False, 1)
+    assert not caplog.records
+    assert world.supervisor.last_error == "bring-up on /dev/arm was not finished"
+
+
+def test_a_signal_ends_the_opening_of_a_port_and_nothing_else(world: World) -> None:
+    world.supervisor.interrupt()        # nothing is being opened: nothing happens
+    world.open = lambda: (world.supervisor.interrupt(), pytest.fail("went on"))
+    world.open_lines = 1
+    world.tick()
+    assert not world.supervisor.connected
+    assert world.open_lines == 0
+    world.supervisor.interrupt()
+
+
+def test_link_numbers_are_told_when_they_change(world: World) -> None:
+    world.malformed_lines, world.notes, world.fail = 3, ["slow"], BusError("no answer")
+    world.tick()
+    assert world.links == [(1, 0, "no answer", 3, ["slow"])]
+    world.tick(0.1)
+    assert len(world.links) == 1
+    world.fail = None
+    world.tick(2.1)
+    assert world.links[1:] == [(2, 1, "", 6, ["slow"])]     # each bring-up has a bus of its own
+    world.core.released = True
+    world.tick()
+    assert world.links[2:] == [(2, 1, "communication lost", 6, ["slow"])]
 
 
 @pytest.mark.parametrize("error", [BusError("x"), ValueError("x"), OSError("x")])
