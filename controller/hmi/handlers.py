@@ -41,12 +41,22 @@ Outcome = dict[str, object] | Sent | Future[None] | None
 
 
 def is_stop(event: object, message: object) -> bool:
-    """Whether a message is a stop, in any form. Asked before everything else."""
+    """Whether a message is a stop, in any form, numbers as text too. Asked before everything else.
+
+    What else the message holds does not matter: a stop is never refused for its surplus.
+    """
     if event == hmi.RESPONSE:
-        return message in (["stop"], {"10": 6})
+        if isinstance(message, list):
+            return message[:1] == ["stop"]
+        return isinstance(message, dict) and _is_stop_mode(message.get("10"))
     if event == hmi.COMMAND and isinstance(message, dict):
-        return message.get("type") == "stop" or message == {"type": "mode", "mode": 6}
+        return message.get("type") == "stop" or (message.get("type") == "mode" and _is_stop_mode(message.get("mode")))
     return False
+
+
+def _is_stop_mode(value: object) -> bool:
+    code = forms.plain(value)
+    return code in hmi.MODES and hmi.MODES[int(code)] == "stop"
 
 
 class Handlers:

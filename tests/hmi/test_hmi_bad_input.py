@@ -78,7 +78,7 @@ async def refusals(rig: Rig) -> dict[str, int]:
 
 
 HOSTILE: list[Any] = [
-    None, 1, -0.5, True, "stop", "", [], [[]], ["stop", "stop"], [["stop"]], ["__proto__"], ["STOP"], [None], {},
+    None, 1, -0.5, True, "stop", "", [], [[]], ["start", "stop"], [["stop"]], ["__proto__"], ["STOP"], [None], {},
     {"": 1},
     {"__proto__": {"10": 0}}, {"constructor": 1}, {"10": "NaN"}, {"10": 1e308}, {"10": -1}, {"10": 2.5}, {"10": None},
     {"10": {"10": 1}}, {"10": "1e1"}, {"10": 10}, {"10": 2}, {"10": 2, "11": 99}, {"10": 3, "11": 8}, {"1": 5},
@@ -217,6 +217,17 @@ async def test_a_flood_is_refused_then_cut_but_its_stop_counts(rig: Rig) -> None
         assert (await refusals(rig))["rate"] >= 50
         assert any(f'"id":{hmi.Notice.RATE.value}' in text for text in client.texts)
         assert (await other.answer(1, "response", {"1": "1.7.8"})) == {"ok": True}
+
+
+@pytest.mark.parametrize("message", ['["response",{"10":"6"}]', '["command",{"type":"mode","mode":6,"from":"panel"}]',
+                                     '["command",{"type":"stop","why":"x"}]'])
+async def test_every_form_of_stop_passes_the_rate_limit(rig: Rig, message: str) -> None:
+    async with raw(rig) as client:
+        for _ in range(hmi.MESSAGES_PER_S + 20):
+            await client.socket.send_str('42["response",{"1":"1.7.8"}]')
+        await client.socket.send_str("427" + message)
+        assert await client.read("437") == '437[{"ok":true}]'
+        await asyncio.to_thread(rig.until, lambda s: s.stops == 1)
 
 
 async def test_stop_is_not_lost_when_the_command_ring_is_full() -> None:

@@ -267,12 +267,24 @@ def test_typed_settings() -> None:
 
 
 STOPS = [("response", ["stop"]), ("response", {"10": 6}), ("command", {"type": "stop"}),
-         ("command", {"type": "stop", "more": [1]}), ("command", {"type": "mode", "mode": 6})]
+         ("command", {"type": "stop", "more": [1]}), ("command", {"type": "mode", "mode": 6}),
+         ("response", {"10": "6"}), ("response", {"10": "6.0"}), ("response", {"10": 6, "11": 0, "x": None}),
+         ("response", ["stop", "now"]), ("command", {"type": "mode", "mode": "6"}),
+         ("command", {"type": "mode", "mode": 6, "client": "panel", "at": [1]})]
+NO_STOPS = [("response", []), ("response", [["stop"]]), ("response", {"10": 7}), ("response", {"10": True}),
+            ("response", {"10": [6]}), ("response", {"11": 6}), ("response", {"10": "sechs"}), ("response", None),
+            ("command", {"type": "move", "mode": 6}), ("command", ["stop"]), ("state", {"type": "stop"}),
+            ("response", {"10": 10**400}), ("response", {"10": 6.5}), ("command", {"type": ["stop"]})]
 
 
 @pytest.mark.parametrize(("event", "message"), STOPS)
 def test_stops_are_known(event: str, message: object) -> None:
     assert is_stop(event, message)
+
+
+@pytest.mark.parametrize(("event", "message"), NO_STOPS)
+def test_nothing_else_is_a_stop(event: str, message: object) -> None:
+    assert not is_stop(event, message)
 
 
 ANY = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12)
