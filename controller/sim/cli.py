@@ -56,7 +56,7 @@ def _fill(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--die-with-parent", nargs="?", type=int, const=0, metavar="PID",
                         help="ends when the process that started it ends; with PID, also if it already has")
     parser.add_argument("--send", nargs="+", metavar=("PATH", "COMMAND"),
-                        help="sends one command (quoted or not) to the control socket of a running simulator and prints the answer")
+                        help="sends one command (quoted or not) to a running simulator and prints the answer")
 
 
 def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
