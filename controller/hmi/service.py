@@ -10,7 +10,6 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +31,7 @@ from controller.hmi.transport import SocketServer
 from controller.hmi.web import Pages
 from controller.spec import hmi
 from controller.spec.hmi import Notice
+from controller.spec.modes import CommandKind
 from controller.store import Store, StoreError
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Service:
         self._server = SocketServer(self, access, self._counters)
         self._control = ControlToken(self._control_lost)
         self._handlers = Handlers(core, store, self._control, self._counters,
-                                  latest=self._latest, changed=self._settings_changed)
+                                  latest=self._latest, changed=self._settings_changed, follow=self._follow)
         self._payload = DataMessage(store, self._faults, self._counters)
         self._builder = StateBuilder(self._faults, self._counters)
         self._broadcast = Broadcast(
@@ -321,15 +321,24 @@ class Service:
     def _finish(self, client: Client, outcome: Outcome, reply: Reply) -> None:
         if isinstance(outcome, Sent):
             self._results.expect(outcome.sequence, client, time.monotonic(),
-                                 lambda client, refused: self._settle(client, refused, reply))
-            if not self._polling:
-                self._polling = True
-                self._loop.call_later(RESULT_POLL_S, self._poll_results)
-        elif isinstance(outcome, Future):
-            outcome.add_done_callback(
-                lambda future: self._loop.call_soon_threadsafe(self._saved, client, future, reply))
+                                 lambda refused: self._settle(client, refused, reply),
+                                 reset=outcome.kind is CommandKind.RESET)
+            self._poll_soon()
+        elif isinstance(outcome, tuple):
+            answers = asyncio.gather(*map(asyncio.wrap_future, outcome), return_exceptions=True)
+            answers.add_done_callback(lambda done: self._settled(client, done, reply))
         else:
             reply.give({"ok": True, **(outcome or {})})
+
+    def _follow(self, sequence: int, done: Callable[[Refused | None], None]) -> None:
+        """A command of the server itself: no client's, so it is followed until the loop answers."""
+        self._results.expect(sequence, None, time.monotonic(), done)
+        self._poll_soon()
+
+    def _poll_soon(self) -> None:
+        if not self._polling:
+            self._polling = True
+            self._loop.call_later(RESULT_POLL_S, self._poll_results)
 
     def _poll_results(self) -> None:
         now_s = time.monotonic()
@@ -345,10 +354,13 @@ class Service:
         else:
             reply.give({"ok": True})
 
-    def _saved(self, client: Client, future: Future[None], reply: Reply) -> None:
-        error = future.exception()
-        if error is None:
-            reply.give({"ok": True})
+    def _settled(self, client: Client, done: asyncio.Future[list[BaseException | None]], reply: Reply) -> None:
+        """The loop and the disk have both answered: the first refusal counts."""
+        if done.cancelled():
+            return
+        error = next((found for found in done.result() if found is not None), None)
+        if error is None or isinstance(error, Refused):
+            self._settle(client, error, reply)
             return
         text = str(error) if isinstance(error, StoreError) else Notice.NOT_SAVED.doc
         self._refuse(client, Refused(Notice.NOT_SAVED, "", text), reply)
