@@ -20,14 +20,14 @@ from controller.arm import ArmFacts
 from controller.hmi.access import Access
 from controller.hmi.broadcast import Broadcast, own_ipv4
 from controller.hmi.clients import FLOOD_GRACE_S, Client, ControlToken, Refused
-from controller.hmi.counters import Counters, logger
+from controller.hmi.counters import Counters, HttpLog, logger
 from controller.hmi.faultlist import FaultList
 from controller.hmi.handlers import Handlers, Outcome, Sent, is_stop
 from controller.hmi.options import HmiOptions
 from controller.hmi.payload import DataMessage
 from controller.hmi.results import Results
 from controller.hmi.state import Holder, StateBuilder
-from controller.hmi.transport import SocketServer
+from controller.hmi.transport import BROKEN_REQUEST, TOO_LARGE, SocketServer
 from controller.hmi.web import Pages
 from controller.spec import hmi
 from controller.spec.hmi import Notice
@@ -124,7 +124,8 @@ class Service:
         app = web.Application(middlewares=[self._pages.guard], logger=log)
         self._server.attach(app, socketio_path=hmi.PATH)
         self._pages.add_to(app)
-        runner = web.AppRunner(app, access_log=None, logger=log, shutdown_timeout=0.2, handle_signals=False)
+        http_log = HttpLog(self._counters, BROKEN_REQUEST)
+        runner = web.AppRunner(app, access_log=None, logger=http_log, shutdown_timeout=0.2, handle_signals=False)
         await runner.setup()
         try:
             await web.SockSite(runner, listener).start()
@@ -245,15 +246,19 @@ class Service:
                 self._server.cut(key)
             return
         if size > hmi.MESSAGE_BYTES:
-            self._refuse(client, Refused(Notice.TOO_LARGE, "", f"allowed are {hmi.MESSAGE_BYTES} bytes"), Reply())
+            self._refuse(client, Refused(Notice.TOO_LARGE, "", f"{TOO_LARGE}; this client is disconnected"), Reply())
         elif not client.within_rate(now_s) and client.flooding_since_s == now_s:
             self._refuse(client, Refused(Notice.RATE, "", f"more than {hmi.MESSAGES_PER_S} messages per second: this "
                                          "client is disconnected; only stop is still taken"), Reply())
 
     def malformed(self, key: str, why: str) -> None:
-        """A packet that is none; its connection ends."""
-        self._counters.refuse("malformed")
+        """A packet that is none; its connection ends, and where it still takes a message it is told why."""
         log.warning("malformed packet refused: %s", why[:200])
+        refused = Refused(Notice.MALFORMED, "", f"{why[:200]}; this client is disconnected")
+        if (client := self._by_key.get(key)) is not None:
+            self._refuse(client, refused, Reply())
+        else:
+            self._counters.refuse(refused.notice.name.lower())
 
     async def connected(self, key: str, sid: str, request: web.Request, auth: object) -> str:
         """A client joins the namespace; the text says why not."""
