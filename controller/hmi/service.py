@@ -1,6 +1,7 @@
 """What runs inside the HMI thread: receives packets, calls the handlers, answers, and goes its round.
 
-Thread contract: everything here runs in the HMI thread, except `quit` and `arm_changed`, which only post to its loop.
+Thread contract: everything here runs in the HMI thread, except `quit` and `arm_changed`, which only post to its loop,
+and `link`, a frozen value that the main thread replaces whole.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from controller.hmi.results import Results
 from controller.hmi.state import Holder, StateBuilder
 from controller.hmi.transport import BROKEN_REQUEST, TOO_LARGE, SocketServer
 from controller.hmi.web import Pages
+from controller.link import LinkReport
 from controller.spec import hmi
 from controller.spec.hmi import Notice
 from controller.spec.modes import CommandKind
@@ -81,6 +83,7 @@ class Service:
         self._by_key: dict[str, Client] = {}
         self._strangers: dict[str, tuple[float, int]] = {}
         self._last_number = 0
+        self.link = LinkReport()
         self._ended = asyncio.Event()
         self.last_round_s = time.monotonic()
         self._next_round_s = 0.0
@@ -211,7 +214,7 @@ class Service:
         holder = self._control.holder
         counts = {"clients": len(self._clients), "records_lost": self._reader.lost, **self._counters.as_dict()}
         return self._builder.build(
-            self._state, running=running, counts=counts, store_problem=self._store.problem,
+            self._state, running=running, counts=counts, link=self.link, store_problem=self._store.problem,
             holder=Holder(holder.number if holder else None, holder.name if holder else ""))
 
     def _notice_message(self, notice: dict[str, object]) -> bytes:

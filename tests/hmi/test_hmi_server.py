@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import socketio
 
+from controller.link import LinkReport
 from controller.spec import hmi
 from controller.spec.modes import BusState, MasterState
 from tests.hmi.rig import running
@@ -140,6 +141,24 @@ async def test_faults_of_the_arm_reach_the_page() -> None:
             assert await client.call("response", {"10": 7}, timeout=5) == {"ok": True}
             assert rig.state.state == MasterState.WAITING
             assert await client.call("command", {"type": "start"}, timeout=5) == {"ok": True}
+
+
+async def test_what_the_main_thread_knows_of_the_line_is_shown() -> None:
+    with running(attach=False) as rig:
+        assert rig.status()["link"] == {"last_error": "", "malformed_lines": 0, "notes": [], "port": ""}
+        rig.server.set_link(LinkReport("register 1: no answer from <b>the board</b>", 3, ("slow line",), "/dev/ttyS0"))
+        shown = {"last_error": "register 1: no answer from <b>the board</b>", "malformed_lines": 3,
+                 "notes": ["slow line"], "port": "/dev/ttyS0"}
+        assert rig.status()["link"] == shown
+        async with socketio.AsyncSimpleClient() as client:
+            await client.connect(rig.url, transports=["websocket"])
+            await client.call("command", {"type": "subscribe", "event": "state", "rate_hz": 20}, timeout=5)
+            while (found := await client.receive(timeout=5))[0] != "state":
+                pass
+            assert found[1]["link"] == shown
+        page = rig.get("/")[1]
+        assert re.search(r"Cannot move because.*s\.link\.last_error", page)
+        assert "link" in rig.get("/schema.json")[1]["$defs"]["StateMessage"]["properties"]
 
 
 async def test_before_any_arm_is_connected() -> None:
