@@ -81,7 +81,10 @@ def shown(value: object) -> str:
     """What was found, short enough for a line and in the words of TOML."""
     if isinstance(value, bool):
         return str(value).lower()
-    text = f"a table of {len(value)} keys" if isinstance(value, Mapping) else repr(value)
+    try:
+        text = f"a table of {len(value)} keys" if isinstance(value, Mapping) else repr(value)
+    except ValueError:  # Python refuses to write thousands of digits
+        return "a huge number"
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
@@ -184,6 +187,9 @@ def read(path: Path) -> tuple[str, dict[str, Any]]:
         where = f"{path}:{place[1]}" if place else str(path)
         raise ConfigError([Problem(where, "", f"is not TOML: {error}", "key = value lines under [section] lines")]) \
             from None
+    except ValueError as error:  # what Python itself refuses: a number of thousands of digits
+        raise ConfigError([Problem(str(path), "", f"holds a value that cannot be read: {str(error).split(';')[0]}",
+                                   "numbers of up to 18 digits")]) from None
     except RecursionError:
         raise ConfigError([Problem(str(path), "", "is nested too deeply", "key = value lines under [section] lines")]) \
             from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
+from typing import Any
 
 KINDS_LIMIT = 64
 
@@ -54,3 +55,21 @@ def logger(name: str) -> logging.Logger:
     if not any(isinstance(item, Sparing) for item in found.filters):
         found.addFilter(Sparing())
     return found
+
+
+class HttpLog(logging.LoggerAdapter[logging.Logger]):
+    """What aiohttp logs. What a client did wrong is counted and one line; only our own faults have a traceback."""
+
+    def __init__(self, counters: Counters, clients_faults: tuple[type[Exception], ...]) -> None:
+        super().__init__(logger("controller.hmi.http"))
+        self._counters, self._clients_faults = counters, clients_faults
+
+    def exception(self, msg: object, *args: object, **options: Any) -> None:
+        """Instead of `Logger.exception`."""
+        error = options.get("exc_info")
+        if isinstance(error, self._clients_faults):
+            self._counters.refuse("http")
+            self.warning("malformed or broken HTTP request refused: %s", f"{error}".strip().split("\n")[0][:120])
+        else:
+            self._counters.add("internal_errors")
+            self.error(msg, *args, **{"exc_info": True, **options})

@@ -6,6 +6,7 @@ looked at alone.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Set
 from dataclasses import dataclass
@@ -69,18 +70,24 @@ def recognise(message: dict[str, object], axes: int) -> Recognised:
     raise Refused(Notice.UNKNOWN, "", f"no form has the keys {names}{more}" if keys else "an empty object is no form")
 
 
+def plain(value: object) -> float:
+    """A number given as one or as plain decimal text, NaN when it is none."""
+    if isinstance(value, str) and len(value) <= 24 and NUMBER_TEXT.fullmatch(value):
+        return float(value)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+
+
 def number(key: str, value: object, low: float, high: float, *, whole: bool = False) -> float:
     """A number in low..high, given as one or as plain decimal text; Refused with the range otherwise."""
     allowed = f"allowed is a {'whole ' if whole else ''}number {low:g}..{high:g}"
-    if isinstance(value, str) and len(value) <= 24 and NUMBER_TEXT.fullmatch(value):
-        value = float(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    found = plain(value)
+    if math.isnan(found):
         raise Refused(Notice.VALUE, key, f"{shown(value)} is not a number; {allowed}")
-    if not low <= value <= high:  # NaN too
+    if not low <= found <= high:
         raise Refused(Notice.VALUE, key, f"{shown(value)} is out of range; {allowed}")
-    if whole and value != int(value):
-        raise Refused(Notice.VALUE, key, f"{value:g} is not whole; {allowed}")
-    return float(value)
+    if whole and found != int(found):
+        raise Refused(Notice.VALUE, key, f"{found:g} is not whole; {allowed}")
+    return float(found)
 
 
 def exactly(key: str, value: object, allowed: int) -> None:

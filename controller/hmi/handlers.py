@@ -1,7 +1,7 @@
 """What clients can make the controller do. `response` and `command` both end in these functions.
 
 A handler returns None (done), a dict (done, with fields for the acknowledgement), a Sent (the control loop will answer)
-or a Future (the disk will answer), or raises Refused. Nothing here waits.
+or Futures (the control loop and the disk will answer), or raises Refused. Nothing here waits.
 Thread contract: HMI thread only; it alone pushes commands into the core.
 """
 
@@ -35,28 +35,41 @@ class Sent:
     """A command is in the ring under this number."""
 
     sequence: int
+    kind: CommandKind
 
 
-Outcome = dict[str, object] | Sent | Future[None] | None
+Outcome = dict[str, object] | Sent | tuple[Future[None], ...] | None
+Follow = Callable[[int, Callable[[Refused | None], None]], None]
 
 
 def is_stop(event: object, message: object) -> bool:
-    """Whether a message is a stop, in any form. Asked before everything else."""
+    """Whether a message is a stop, in any form, numbers as text too. Asked before everything else.
+
+    What else the message holds does not matter: a stop is never refused for its surplus.
+    """
     if event == hmi.RESPONSE:
-        return message in (["stop"], {"10": 6})
+        if isinstance(message, list):
+            return message[:1] == ["stop"]
+        return isinstance(message, dict) and _is_stop_mode(message.get("10"))
     if event == hmi.COMMAND and isinstance(message, dict):
-        return message.get("type") == "stop" or message == {"type": "mode", "mode": 6}
+        return message.get("type") == "stop" or (message.get("type") == "mode" and _is_stop_mode(message.get("mode")))
     return False
 
 
+def _is_stop_mode(value: object) -> bool:
+    code = forms.plain(value)
+    return code in hmi.MODES and hmi.MODES[int(code)] == "stop"
+
+
 class Handlers:
-    """`latest` gives the newest state record; `changed` is called after a stored setting changed."""
+    """`latest` gives the newest state record, `changed` is called after a stored setting changed, `follow` is asked for
+    the control loop's verdict on a command of the server itself."""
 
     def __init__(self, core: Core, store: Store, control: ControlToken, counters: Counters, *,
-                 latest: Callable[[], State | None], changed: Callable[[], None]) -> None:
+                 latest: Callable[[], State | None], changed: Callable[[], None], follow: Follow) -> None:
         self.facts = ArmFacts("", "", ())
         self._core, self._store, self._control, self._counters = core, store, control, counters
-        self._latest, self._changed = latest, changed
+        self._latest, self._changed, self._follow = latest, changed, follow
         self._limits_late = False
 
     # -- entries
@@ -113,7 +126,7 @@ class Handlers:
             self.stop()
 
     def tick(self) -> None:
-        """Speed limits that found the ring full go out again: they are stored, so they must come into force."""
+        """Speed limits that the loop did not take go out again: they are stored, so they must come into force."""
         if self._limits_late:
             self.apply_settings()
 
@@ -160,7 +173,7 @@ class Handlers:
         if not sequence:
             raise Refused(Notice.BUSY, "", Notice.BUSY.doc)
         client.last_sequence = sequence
-        return Sent(sequence)
+        return Sent(sequence, kind)
 
     # -- actions
 
@@ -300,9 +313,8 @@ class Handlers:
         self._check_range({name: key for key, (_, name, _) in values.items()}, new)
         saved = self._store.put(new)
         self._changed()
-        for limit in {row.name: row for row, _, _ in values.values() if row.register}.values():
-            self._push_limits(limit, client.number)
-        return saved
+        limits = {row.name: row for row, _, _ in values.values() if row.register}.values()
+        return (*(self._push_limits(row, client.number) for row in limits), saved)
 
     def _check_range(self, keys: dict[str, str], new: dict[str, Value]) -> None:
         """Range of motion: pairs, minimum below maximum, inside the hard limits."""
@@ -325,8 +337,24 @@ class Handlers:
                 except ValueError as error:
                     raise Refused(Notice.VALUE, keys[name], str(error)) from None
 
-    def _push_limits(self, row: Setting, client: int) -> None:
+    def _push_limits(self, row: Setting, client: int) -> Future[None]:
+        """Give the loop one kind of speed limit; done when it took it, Refused when not (then it goes out again)."""
+        taken: Future[None] = Future()
+
+        def verdict(refused: Refused | None) -> None:
+            if refused is not None and refused.notice is not Notice.NO_LOOP:  # that one still waits in the ring
+                self._limits_late = True
+            if not taken.done():
+                if refused is None:
+                    taken.set_result(None)
+                else:
+                    taken.set_exception(refused)
+
         values = tuple(float(self._store.get(name, row.default) or 0.0) for name in row.names(hmi.MAP_AXES))
-        if not self._core.push(CommandKind.SPEED_LIMITS, client=client, mask=(1 << len(values)) - 1, values=values,
-                               value=float(row.register)):
-            self._limits_late = True
+        sequence = self._core.push(CommandKind.SPEED_LIMITS, client=client, mask=(1 << len(values)) - 1, values=values,
+                                   value=float(row.register))
+        if sequence:
+            self._follow(sequence, verdict)
+        else:
+            verdict(Refused(Notice.BUSY, "", "not in force yet: the command ring is full; it is given again by itself"))
+        return taken

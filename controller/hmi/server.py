@@ -1,4 +1,4 @@
-"""The HMI thread from outside: start, stop, the arm's facts, and whether it is alive.
+"""The HMI thread from outside: start, stop, the arm's facts, the line's, and whether it is alive.
 
 Thread contract: these methods are called from the main thread. The server's libraries (200 ms of imports) are loaded
 in the HMI thread itself, so the control loop is running long before. That thread reads the core through its own reader,
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from controller.arm import ArmFacts
 from controller.hmi.options import HmiOptions, check_options
+from controller.link import LinkReport
 from controller.store import Store
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class HmiServer:
     def __init__(self, core: Core, options: HmiOptions, store: Store, facts: ArmFacts) -> None:
         check_options(options)
         self._core, self._options, self._store, self._facts = core, options, store, facts
+        self._link = LinkReport()
         self._thread: threading.Thread | None = None
         self._service: Service | None = None
         self._listening = threading.Event()
@@ -88,6 +90,12 @@ class HmiServer:
         self._facts = facts
         if self._service is not None:
             self._service.arm_changed(facts)
+
+    def set_link(self, link: LinkReport) -> None:
+        """What the main thread knows about the line, whenever it changed; shown in the status."""
+        self._link = link
+        if self._service is not None:
+            self._service.link = link
 
     def alive(self) -> bool:
         """Whether the HMI thread did its round within the last two seconds (for the service watchdog)."""
@@ -156,4 +164,5 @@ class HmiServer:
         self._service = service
         if service.facts is not self._facts:  # a bring-up finished meanwhile
             service.arm_changed(self._facts)
+        service.link = self._link
         self._listening.set()

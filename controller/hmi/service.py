@@ -1,6 +1,7 @@
 """What runs inside the HMI thread: receives packets, calls the handlers, answers, and goes its round.
 
-Thread contract: everything here runs in the HMI thread, except `quit` and `arm_changed`, which only post to its loop.
+Thread contract: everything here runs in the HMI thread, except `quit` and `arm_changed`, which only post to its loop,
+and `link`, a frozen value that the main thread replaces whole.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,17 +21,19 @@ from controller.arm import ArmFacts
 from controller.hmi.access import Access
 from controller.hmi.broadcast import Broadcast, own_ipv4
 from controller.hmi.clients import FLOOD_GRACE_S, Client, ControlToken, Refused
-from controller.hmi.counters import Counters, logger
+from controller.hmi.counters import Counters, HttpLog, logger
 from controller.hmi.faultlist import FaultList
 from controller.hmi.handlers import Handlers, Outcome, Sent, is_stop
 from controller.hmi.options import HmiOptions
 from controller.hmi.payload import DataMessage
 from controller.hmi.results import Results
 from controller.hmi.state import Holder, StateBuilder
-from controller.hmi.transport import SocketServer
+from controller.hmi.transport import BROKEN_REQUEST, TOO_LARGE, SocketServer
 from controller.hmi.web import Pages
+from controller.link import LinkReport
 from controller.spec import hmi
 from controller.spec.hmi import Notice
+from controller.spec.modes import CommandKind
 from controller.store import Store, StoreError
 
 if TYPE_CHECKING:
@@ -81,6 +83,7 @@ class Service:
         self._by_key: dict[str, Client] = {}
         self._strangers: dict[str, tuple[float, int]] = {}
         self._last_number = 0
+        self.link = LinkReport()
         self._ended = asyncio.Event()
         self.last_round_s = time.monotonic()
         self._next_round_s = 0.0
@@ -91,7 +94,7 @@ class Service:
         self._server = SocketServer(self, access, self._counters)
         self._control = ControlToken(self._control_lost)
         self._handlers = Handlers(core, store, self._control, self._counters,
-                                  latest=self._latest, changed=self._settings_changed)
+                                  latest=self._latest, changed=self._settings_changed, follow=self._follow)
         self._payload = DataMessage(store, self._faults, self._counters)
         self._builder = StateBuilder(self._faults, self._counters)
         self._broadcast = Broadcast(
@@ -124,7 +127,8 @@ class Service:
         app = web.Application(middlewares=[self._pages.guard], logger=log)
         self._server.attach(app, socketio_path=hmi.PATH)
         self._pages.add_to(app)
-        runner = web.AppRunner(app, access_log=None, logger=log, shutdown_timeout=0.2, handle_signals=False)
+        http_log = HttpLog(self._counters, BROKEN_REQUEST)
+        runner = web.AppRunner(app, access_log=None, logger=http_log, shutdown_timeout=0.2, handle_signals=False)
         await runner.setup()
         try:
             await web.SockSite(runner, listener).start()
@@ -210,7 +214,7 @@ class Service:
         holder = self._control.holder
         counts = {"clients": len(self._clients), "records_lost": self._reader.lost, **self._counters.as_dict()}
         return self._builder.build(
-            self._state, running=running, counts=counts, store_problem=self._store.problem,
+            self._state, running=running, counts=counts, link=self.link, store_problem=self._store.problem,
             holder=Holder(holder.number if holder else None, holder.name if holder else ""))
 
     def _notice_message(self, notice: dict[str, object]) -> bytes:
@@ -245,15 +249,19 @@ class Service:
                 self._server.cut(key)
             return
         if size > hmi.MESSAGE_BYTES:
-            self._refuse(client, Refused(Notice.TOO_LARGE, "", f"allowed are {hmi.MESSAGE_BYTES} bytes"), Reply())
+            self._refuse(client, Refused(Notice.TOO_LARGE, "", f"{TOO_LARGE}; this client is disconnected"), Reply())
         elif not client.within_rate(now_s) and client.flooding_since_s == now_s:
             self._refuse(client, Refused(Notice.RATE, "", f"more than {hmi.MESSAGES_PER_S} messages per second: this "
                                          "client is disconnected; only stop is still taken"), Reply())
 
     def malformed(self, key: str, why: str) -> None:
-        """A packet that is none; its connection ends."""
-        self._counters.refuse("malformed")
+        """A packet that is none; its connection ends, and where it still takes a message it is told why."""
         log.warning("malformed packet refused: %s", why[:200])
+        refused = Refused(Notice.MALFORMED, "", f"{why[:200]}; this client is disconnected")
+        if (client := self._by_key.get(key)) is not None:
+            self._refuse(client, refused, Reply())
+        else:
+            self._counters.refuse(refused.notice.name.lower())
 
     async def connected(self, key: str, sid: str, request: web.Request, auth: object) -> str:
         """A client joins the namespace; the text says why not."""
@@ -321,15 +329,24 @@ class Service:
     def _finish(self, client: Client, outcome: Outcome, reply: Reply) -> None:
         if isinstance(outcome, Sent):
             self._results.expect(outcome.sequence, client, time.monotonic(),
-                                 lambda client, refused: self._settle(client, refused, reply))
-            if not self._polling:
-                self._polling = True
-                self._loop.call_later(RESULT_POLL_S, self._poll_results)
-        elif isinstance(outcome, Future):
-            outcome.add_done_callback(
-                lambda future: self._loop.call_soon_threadsafe(self._saved, client, future, reply))
+                                 lambda refused: self._settle(client, refused, reply),
+                                 reset=outcome.kind is CommandKind.RESET)
+            self._poll_soon()
+        elif isinstance(outcome, tuple):
+            answers = asyncio.gather(*map(asyncio.wrap_future, outcome), return_exceptions=True)
+            answers.add_done_callback(lambda done: self._settled(client, done, reply))
         else:
             reply.give({"ok": True, **(outcome or {})})
+
+    def _follow(self, sequence: int, done: Callable[[Refused | None], None]) -> None:
+        """A command of the server itself: no client's, so it is followed until the loop answers."""
+        self._results.expect(sequence, None, time.monotonic(), done)
+        self._poll_soon()
+
+    def _poll_soon(self) -> None:
+        if not self._polling:
+            self._polling = True
+            self._loop.call_later(RESULT_POLL_S, self._poll_results)
 
     def _poll_results(self) -> None:
         now_s = time.monotonic()
@@ -345,10 +362,13 @@ class Service:
         else:
             reply.give({"ok": True})
 
-    def _saved(self, client: Client, future: Future[None], reply: Reply) -> None:
-        error = future.exception()
-        if error is None:
-            reply.give({"ok": True})
+    def _settled(self, client: Client, done: asyncio.Future[list[BaseException | None]], reply: Reply) -> None:
+        """The loop and the disk have both answered: the first refusal counts."""
+        if done.cancelled():
+            return
+        error = next((found for found in done.result() if found is not None), None)
+        if error is None or isinstance(error, Refused):
+            self._settle(client, error, reply)
             return
         text = str(error) if isinstance(error, StoreError) else Notice.NOT_SAVED.doc
         self._refuse(client, Refused(Notice.NOT_SAVED, "", text), reply)

@@ -17,6 +17,7 @@ from controller.arm import ArmFacts
 from controller.hmi.counters import Counters
 from controller.hmi.faultlist import Active, FaultList
 from controller.hmi.payload import empty_state
+from controller.link import LinkReport
 from controller.spec import hmi, modes, record, telegram
 from controller.spec.coded import Coded
 
@@ -90,7 +91,7 @@ StateMessage: Any = msgspec.defstruct(
         ("contract_version", str), ("running", bool), ("serial", str), ("board_version", str),
         *((row.name, _type(row)) for row in TOP_ROWS), ("axis", list[AxisState]), ("faults", list[FaultEntry]),
         ("control", Holder), ("realtime", dict[str, Any]), ("statistics", dict[str, Any]), ("hmi", dict[str, Any]),
-        ("store_problem", str)],
+        ("link", LinkReport), ("store_problem", str)],
     frozen=True, namespace={"__doc__": "The whole state of the controller. Units are in the names."})
 
 
@@ -116,7 +117,7 @@ class StateBuilder:
         self._axis = [(row.name, self._converter(row)) for row in AXIS_ROWS]
 
     def build(self, state: State | None, *, running: bool, holder: Holder, counts: dict[str, Any],
-              store_problem: str) -> Any:
+              link: LinkReport, store_problem: str) -> Any:
         """The message; with no record yet every number is 0 and `running` false."""
         if state is None:
             state = empty_state(max(1, self.facts.axes))
@@ -129,7 +130,7 @@ class StateBuilder:
             contract_version=hmi.CONTRACT_VERSION, running=running, serial=self.facts.serial,
             board_version=self.facts.version, axis=axes,
             faults=[_entry(item) for item in (*self._faults.errors, *self._faults.warnings)], control=holder,
-            realtime=self.realtime, statistics=self.statistics, hmi=counts, store_problem=store_problem,
+            realtime=self.realtime, statistics=self.statistics, hmi=counts, link=link, store_problem=store_problem,
             **{name: convert(getattr(state, name)) for name, convert in self._top})
 
     def _limit(self, axis: int, name: str) -> float | None:

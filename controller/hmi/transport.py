@@ -22,7 +22,8 @@ import engineio.packet
 import msgspec
 import socketio
 import socketio.packet
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from controller.hmi.access import Access
 from controller.hmi.counters import Counters, logger
@@ -33,6 +34,9 @@ engineio.async_socket.time = engineio.base_socket.time = SimpleNamespace(time=ti
 
 PING_INTERVAL_S, PING_TIMEOUT_S = 5, 5
 WEBSOCKET_BYTES = 8 * hmi.MESSAGE_BYTES  # between the two limits a refusal can still be answered
+TOO_LARGE = f"a message has at most {hmi.MESSAGE_BYTES} bytes"
+REASON_BYTES = 123  # RFC 6455, 5.5: what a close frame has room for
+BROKEN_REQUEST = (ConnectionError, HttpProcessingError, web.RequestPayloadError)  # the client's fault, not ours
 TEXT_FRAME = 0x81
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder()
@@ -99,6 +103,18 @@ def packet_problem(packet: str | bytes) -> str:
     return "unknown Engine.IO packet type"
 
 
+class WebSocket(web.WebSocketResponse):
+    """Says in its close frame why it ends; aiohttp itself says only 1009 to what is too big."""
+
+    why = ""
+
+    async def close(self, *, code: int = WSCloseCode.OK, message: bytes = b"", drain: bool = True) -> bool:
+        why = TOO_LARGE if code == WSCloseCode.MESSAGE_TOO_BIG else self.why
+        if why and code == WSCloseCode.OK:
+            code = WSCloseCode.POLICY_VIOLATION
+        return await super().close(code=code, message=message or why.encode()[:REASON_BYTES], drain=drain)
+
+
 class Link:
     """One WebSocket under the library, without compression, and a way around its queue for prebuilt frames."""
 
@@ -108,7 +124,7 @@ class Link:
         self._engine_socket: Any = handler.__self__  # type: ignore[attr-defined]
         self._upgrade = self._engine_socket.connected
         self._opened = self._upgrade
-        self._socket = web.WebSocketResponse(compress=False, max_msg_size=WEBSOCKET_BYTES, timeout=2.0)
+        self._socket = WebSocket(compress=False, max_msg_size=WEBSOCKET_BYTES, timeout=2.0)
         self._transport: asyncio.Transport | None = None
 
     async def __call__(self, environ: dict[str, Any]) -> web.WebSocketResponse:
@@ -123,7 +139,8 @@ class Link:
             self._server.links.pop(self._engine_socket.sid, None)
         return self._socket
 
-    async def close(self) -> None:
+    async def close(self, why: str = "") -> None:
+        self._socket.why = self._socket.why or why
         await self._socket.close()
 
     async def send(self, message: str) -> None:
@@ -137,8 +154,12 @@ class Link:
         key = self._engine_socket.sid
         if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
             self._server.receiver.packet_came(key, len(message.data))
+            if len(message.data) > hmi.MESSAGE_BYTES:
+                self._socket.why = TOO_LARGE
+                raise OSError("closed")
             if not (problem := packet_problem(message.data)):
                 return str(message.data)
+            self._socket.why = problem
             self._server.receiver.malformed(key, problem)
         elif message.type is WSMsgType.ERROR:
             self._server.receiver.malformed(key, f"WebSocket: {message.data}")
@@ -197,13 +218,16 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
             raise self._refuse("jsonp", web.HTTPBadRequest(text="JSONP is not offered: use websocket or polling"))
         environ: dict[str, Any] = driver.translate_request(request)
         if request.method == "POST":
-            body = await request.content.read(hmi.MESSAGE_BYTES + 1)
-            while len(body) <= hmi.MESSAGE_BYTES and not request.content.at_eof():
-                body += await request.content.read(hmi.MESSAGE_BYTES + 1 - len(body))
+            try:
+                body = await request.content.read(hmi.MESSAGE_BYTES + 1)
+                while len(body) <= hmi.MESSAGE_BYTES and not request.content.at_eof():
+                    body += await request.content.read(hmi.MESSAGE_BYTES + 1 - len(body))
+            except BROKEN_REQUEST:
+                raise self._refuse("http", web.HTTPBadRequest(text="the request's body broke off")) from None
             key = request.query.get("sid", "")
             self.receiver.packet_came(key, len(body))
             if len(body) > hmi.MESSAGE_BYTES:
-                raise web.HTTPRequestEntityTooLarge(hmi.MESSAGE_BYTES, len(body))
+                raise web.HTTPRequestEntityTooLarge(hmi.MESSAGE_BYTES, len(body), text=TOO_LARGE)
             try:
                 packets = body.decode().split("\x1e")
             except UnicodeDecodeError:
@@ -251,8 +275,9 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
         try:
             await super()._handle_eio_message(eio_sid, data)
         except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
-            self._receiver.malformed(eio_sid, f"Socket.IO packet: {error}")
-            await self.close_engine(eio_sid)
+            why = f"Socket.IO packet: {error}"
+            self._receiver.malformed(eio_sid, why)
+            await self.close_engine(eio_sid, why)
 
     async def _handle_event(self, eio_sid: str, namespace: str | None, id: int | None, data: Any) -> None:
         sid = self.manager.sid_from_eio_sid(eio_sid, "/")
@@ -272,11 +297,11 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
     async def _disconnected(self, sid: str, reason: str = "") -> None:
         self._receiver.disconnected(sid)
 
-    async def close_engine(self, key: str) -> None:
+    async def close_engine(self, key: str, why: str) -> None:
         """End a session: a WebSocket in good order, a polling client at its next request."""
         if (link := self.eio.links.get(key)) is not None:
             # In a task: the close handshake reads, and here the session's own reader is at work.
-            self._closing.add(task := self.start_background_task(link.close))
+            self._closing.add(task := self.start_background_task(link.close, why))
             task.add_done_callback(self._closing.discard)
         elif (session := self.eio.sockets.get(key)) is not None:
             await session.close(wait=False, abort=True, reason=self.reason.SERVER_DISCONNECT)

@@ -55,8 +55,8 @@ def _fill(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="an option; repeatable")
     parser.add_argument("--die-with-parent", nargs="?", type=int, const=0, metavar="PID",
                         help="ends when the process that started it ends; with PID, also if it already has")
-    parser.add_argument("--send", nargs=2, metavar=("PATH", "COMMAND"),
-                        help="sends one command to the control socket of a running simulator and prints the answer")
+    parser.add_argument("--send", nargs="+", metavar=("PATH", "COMMAND"),
+                        help="sends one command (quoted or not) to a running simulator and prints the answer")
 
 
 def add_parser(subparsers: _SubParsersAction[argparse.ArgumentParser]) -> argparse.ArgumentParser:
@@ -106,7 +106,11 @@ def _options(words: list[str]) -> dict[str, Any]:
 def main(args: argparse.Namespace) -> int:
     """Runs the simulator until a signal. 0 clean stop, 1 no port could be opened or --send was refused, 2 usage."""
     if args.send:
-        return send(*args.send)
+        path, *words = args.send
+        if not words:
+            print("allyarm sim: --send PATH COMMAND: the command is missing; `help` lists them", file=sys.stderr)
+            return 2
+        return send(path, " ".join(words))
     parent = 0
     if args.die_with_parent is not None:
         from controller.sim._board import die_with_parent

@@ -7,6 +7,7 @@ import asyncio
 import gc
 import json
 import logging
+import re
 import socket
 import struct
 import time
@@ -46,7 +47,7 @@ class Raw:
             while True:
                 message = await self.socket.receive()
                 if message.type is not aiohttp.WSMsgType.TEXT:
-                    raise ConnectionError(str(message.type))
+                    raise ConnectionError(f"{message.type} {message.data} {message.extra}")
                 self.texts.append(message.data)
                 if message.data.startswith(until):
                     return str(message.data)
@@ -56,9 +57,15 @@ class Raw:
         text = await self.read(f"43{number}[")
         return json.loads(text.removeprefix(f"43{number}"))[0]  # type: ignore[no-any-return]
 
-    async def closed(self, seconds: float = 5.0) -> None:
-        with pytest.raises(ConnectionError):
+    async def closed(self, seconds: float = 5.0) -> str:
+        """Waits for the end: kind, code and reason."""
+        with pytest.raises(ConnectionError) as ended:
             await self.read("never", seconds)
+        return str(ended.value)
+
+    def notices(self) -> list[int]:
+        """Numbers of the notices that came."""
+        return [int(number) for number in re.findall(hmi.NOTICE_FIELD + r'":{"id":(\d+)', "".join(self.texts))]
 
 
 @asynccontextmanager
@@ -78,7 +85,7 @@ async def refusals(rig: Rig) -> dict[str, int]:
 
 
 HOSTILE: list[Any] = [
-    None, 1, -0.5, True, "stop", "", [], [[]], ["stop", "stop"], [["stop"]], ["__proto__"], ["STOP"], [None], {},
+    None, 1, -0.5, True, "stop", "", [], [[]], ["start", "stop"], [["stop"]], ["__proto__"], ["STOP"], [None], {},
     {"": 1},
     {"__proto__": {"10": 0}}, {"constructor": 1}, {"10": "NaN"}, {"10": 1e308}, {"10": -1}, {"10": 2.5}, {"10": None},
     {"10": {"10": 1}}, {"10": "1e1"}, {"10": 10}, {"10": 2}, {"10": 2, "11": 99}, {"10": 3, "11": 8}, {"1": 5},
@@ -149,7 +156,9 @@ async def test_malformed_packets_close_their_connection_only(rig: Rig, packet: s
             await bad.socket.send_bytes(packet)
         else:
             await bad.socket.send_str(packet)
-        await bad.closed()
+        assert "1008" in await bad.closed()
+        assert bad.notices() == [hmi.Notice.MALFORMED]
+        assert good.notices() == []
         assert (await good.answer(1, "response", ["stop"])) == {"ok": True}
     assert (await refusals(rig))["malformed"] >= 1
     status = await asyncio.to_thread(rig.status)
@@ -176,9 +185,10 @@ async def test_sixty_thousand_keys_and_huge_texts(rig: Rig) -> None:
     for payload in ({str(n): n for n in range(60_000)}, ["x" * 20_000], {"1": "9" * 100_000}):
         async with raw(rig) as client:
             await client.socket.send_str("42" + json.dumps(["response", payload]))
-            await client.closed()
-            notices = [text for text in client.texts if hmi.NOTICE_FIELD in text]
-            assert (f'"id":{hmi.Notice.TOO_LARGE.value}' in "".join(notices)) == (len(json.dumps(payload)) < 120_000)
+            ended = await client.closed()
+            small = len(json.dumps(payload)) < 120_000  # up to there a notice can still be sent
+            assert client.notices() == ([hmi.Notice.TOO_LARGE] if small else [])
+            assert f"{1008 if small else 1009} a message has at most {hmi.MESSAGE_BYTES} bytes" in ended
     assert sum(count for kind, count in (await refusals(rig)).items() if kind in {"too_large", "malformed"}) >= 3
 
 
@@ -207,6 +217,38 @@ async def test_wrong_paths(rig: Rig, path: str, status: int) -> None:
         assert (await session.get(rig.url + path)).status == status
 
 
+HOSTILE_HTTP = [
+    b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"b" * 20_000 + b"\r\n\r\n",
+    b"GET / HTTP/9.9\r\nHost: 127.0.0.1\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nno colon here\r\n\r\n", b"\r\n" * 5 + b"\x00\xff\r\n\r\n",
+    b"POST /stop HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -5\r\n\r\n",
+    b"POST /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    b"POST /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 500\r\n\r\n4",
+    b"POST /socket.io/?EIO=4&transport=polling HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Encoding: gzip\r\n"
+    b"Content-Length: 5\r\n\r\nxxxxx",
+]
+
+
+async def test_hostile_http_is_counted_and_makes_no_traceback(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    host, port = rig.url.removeprefix("http://").split(":")
+    for request in HOSTILE_HTTP * 2:
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(request)
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        socket_ = writer.get_extra_info("socket")
+        socket_.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset, not an end
+        writer.close()
+        del reader
+    await asyncio.sleep(0.2)
+    assert [record.getMessage() for record in caplog.records if record.exc_info] == []
+    lines = [record for record in caplog.records if "HTTP request refused" in record.getMessage()]
+    assert 1 <= len(lines) <= 5
+    assert (await refusals(rig))["http"] >= 14
+    assert (await asyncio.to_thread(rig.status))["hmi"].get("internal_errors", 0) == 0
+
+
 async def test_a_flood_is_refused_then_cut_but_its_stop_counts(rig: Rig) -> None:
     async with raw(rig) as client, raw(rig) as other:
         for _ in range(hmi.MESSAGES_PER_S + 60):
@@ -217,6 +259,17 @@ async def test_a_flood_is_refused_then_cut_but_its_stop_counts(rig: Rig) -> None
         assert (await refusals(rig))["rate"] >= 50
         assert any(f'"id":{hmi.Notice.RATE.value}' in text for text in client.texts)
         assert (await other.answer(1, "response", {"1": "1.7.8"})) == {"ok": True}
+
+
+@pytest.mark.parametrize("message", ['["response",{"10":"6"}]', '["command",{"type":"mode","mode":6,"from":"panel"}]',
+                                     '["command",{"type":"stop","why":"x"}]'])
+async def test_every_form_of_stop_passes_the_rate_limit(rig: Rig, message: str) -> None:
+    async with raw(rig) as client:
+        for _ in range(hmi.MESSAGES_PER_S + 20):
+            await client.socket.send_str('42["response",{"1":"1.7.8"}]')
+        await client.socket.send_str("427" + message)
+        assert await client.read("437") == '437[{"ok":true}]'
+        await asyncio.to_thread(rig.until, lambda s: s.stops == 1)
 
 
 async def test_stop_is_not_lost_when_the_command_ring_is_full() -> None:

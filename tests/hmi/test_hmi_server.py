@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import socketio
 
+from controller.link import LinkReport
 from controller.spec import hmi
 from controller.spec.modes import BusState, MasterState
 from tests.hmi.rig import running
@@ -63,6 +64,25 @@ async def test_a_setting_that_cannot_be_saved_is_in_force_and_told(tmp_path: Pat
         rig.until(lambda s: s.speed_limit_deg_s[0] == pytest.approx(rig.facts.axis[0].max_speed_deg_s * 0.1))
 
 
+async def test_a_speed_limit_is_in_force_when_its_answer_comes_and_given_again_when_dropped() -> None:
+    with stopped() as rig:
+        async with socketio.AsyncSimpleClient() as client:
+            await client.connect(rig.url, transports=["websocket"])
+            for _ in range(20):
+                rig.cycle()
+            full = rig.state().speed_limit_deg_s[0]
+            answer = asyncio.create_task(client.call("response", {"70": 40}, timeout=5))
+            await asyncio.sleep(0.2)
+            assert not answer.done()  # not one cycle ran
+            rig.core.request_stop()  # whatever the loop makes of a limit and a stop in one cycle
+            until = time.monotonic() + 5
+            while not answer.done() or rig.state().speed_limit_deg_s[0] != pytest.approx(full * 0.4):
+                assert time.monotonic() < until
+                rig.cycle()
+                await asyncio.sleep(0.005)
+            assert (await answer)["ok"] or answer.result()["error"]["code"] == "refused"
+
+
 def test_health_follows_the_loop() -> None:
     with running() as rig:
         assert rig.get("/healthz") == (200, {"ok": True})
@@ -112,11 +132,33 @@ async def test_faults_of_the_arm_reach_the_page() -> None:
             answer = await client.call("command", {"type": "start"}, timeout=5)
             assert answer["error"]["code"] == "blocked"
             assert "emergency button" in answer["error"]["message"]
+            answer = await client.call("response", {"10": 7}, timeout=5)  # still pressed: the answer says why not
+            assert answer["error"]["code"] == "refused"
+            assert "emergency button" in answer["error"]["message"]
+            assert rig.state.state == MasterState.ERROR
             rig.board.clear_faults()
             await asyncio.sleep(0.3)
             assert await client.call("response", {"10": 7}, timeout=5) == {"ok": True}
-            await asyncio.to_thread(rig.until, lambda s: s.state == MasterState.WAITING)
+            assert rig.state.state == MasterState.WAITING
             assert await client.call("command", {"type": "start"}, timeout=5) == {"ok": True}
+
+
+async def test_what_the_main_thread_knows_of_the_line_is_shown() -> None:
+    with running(attach=False) as rig:
+        assert rig.status()["link"] == {"last_error": "", "malformed_lines": 0, "notes": [], "port": ""}
+        rig.server.set_link(LinkReport("register 1: no answer from <b>the board</b>", 3, ("slow line",), "/dev/ttyS0"))
+        shown = {"last_error": "register 1: no answer from <b>the board</b>", "malformed_lines": 3,
+                 "notes": ["slow line"], "port": "/dev/ttyS0"}
+        assert rig.status()["link"] == shown
+        async with socketio.AsyncSimpleClient() as client:
+            await client.connect(rig.url, transports=["websocket"])
+            await client.call("command", {"type": "subscribe", "event": "state", "rate_hz": 20}, timeout=5)
+            while (found := await client.receive(timeout=5))[0] != "state":
+                pass
+            assert found[1]["link"] == shown
+        page = rig.get("/")[1]
+        assert re.search(r"Cannot move because.*s\.link\.last_error", page)
+        assert "link" in rig.get("/schema.json")[1]["$defs"]["StateMessage"]["properties"]
 
 
 async def test_before_any_arm_is_connected() -> None:

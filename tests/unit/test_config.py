@@ -161,6 +161,10 @@ def test_a_section_that_is_no_table_and_a_flag_for_it(file) -> None:
     (b"\xff\xfe", "byte 0 is not UTF-8"),
     (b"#" * (MAX_FILE_BYTES + 1), f"up to {MAX_FILE_BYTES} bytes"),
     (b"a=" + b"[" * 100_000, "allowed: key = value lines"),
+    (b"[loop]\nrate_hz = " + b"9" * 5000, "holds a value that cannot be read: Exceeds the limit"),
+    (b"[loop]\nrate_hz = 0x" + b"f" * 5000, ":2: loop.rate_hz: found a huge number; allowed: whole number"),
+    (b"[hmi]\nallowed_origins = [0x" + b"f" * 5000 + b"]", "hmi.allowed_origins: found a huge number"),
+    (b"[battery]\nminimum_v = " + b"9" * 4000, "battery.minimum_v: found 9999"),
 ])
 def test_broken_files(content: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "broken.toml"

@@ -7,7 +7,10 @@ import resource
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,10 +35,9 @@ def test_values_survive_a_restart(tmp_path: Path) -> None:
 def test_written_durably(tmp_path: Path) -> None:
     store = Store(tmp_path)
     assert store._database is not None
-    assert store._writer is not None
-    asked = store._writer.submit(lambda: [store._database.execute(f"PRAGMA {name}").fetchone()[0]  # type: ignore[union-attr]
-                                          for name in ("journal_mode", "synchronous", "user_version")])
-    assert asked.result(5) == ["wal", 2, SCHEMA_VERSION]
+    found = [store._database.execute(f"PRAGMA {name}").fetchone()[0]
+             for name in ("journal_mode", "synchronous", "user_version")]
+    assert found == ["wal", 2, SCHEMA_VERSION]
     store.close()
 
 
@@ -124,6 +126,7 @@ assert store.get('k39') == 'x' * 4000
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 store.put({{'after': 2}}).result(5)
 assert store.problem == ''
+assert store.failures == failed
 store.close()
 """
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[1] == resource.RLIM_INFINITY
@@ -133,7 +136,86 @@ store.close()
     store = Store(tmp_path)
     assert store.get("before") == 1
     assert store.get("after") == 2
+    assert store.get("k39") == "x" * 4000  # what failed was written with the next that did not
     store.close()
+
+
+class Faulty:
+    """A database whose commits fail while `fault` is set, or wait for `hold`."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database, self.fault, self.hold = database, True, threading.Event()
+        self.hold.set()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+    def execute(self, text: str) -> Any:
+        if text == "COMMIT":
+            self.hold.wait(30)
+            if self.fault:
+                raise sqlite3.OperationalError("disk I/O error")
+        return self._database.execute(text)
+
+
+def faulty(store: Store) -> Faulty:
+    assert store._database is not None
+    store._database = found = Faulty(store._database)  # type: ignore[assignment]
+    return found  # type: ignore[return-value]
+
+
+def test_what_was_not_saved_is_tried_again_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("controller.store.RETRY_S", 0.05)
+    store = Store(tmp_path)
+    store.put({"limit": 100}).result(5)
+    database = faulty(store)
+    with pytest.raises(StoreError, match="not saved"):
+        store.put({"limit": 20}).result(5)
+    with pytest.raises(StoreError, match="2 settings not saved"):
+        store.put({"other": 1}).result(5)
+    failures = store.failures
+    until = time.monotonic() + 5
+    while store.failures < failures + 2:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    assert "not saved" in store.problem
+    database.fault = False
+    while store.problem:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    store.close()
+    again = Store(tmp_path)
+    assert again.items() == {"limit": 20, "other": 1}
+    again.close()
+
+
+def test_what_is_unsaved_at_the_end_is_tried_once_more(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    database = faulty(store)
+    with pytest.raises(StoreError):
+        store.put({"limit": 20}).result(5)
+    database.fault = False
+    store.close()
+    again = Store(tmp_path)
+    assert again.items() == {"limit": 20}
+    again.close()
+
+
+def test_a_disk_that_hangs_does_not_hold_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("controller.store.CLOSE_LIMIT_S", 0.2)
+    store = Store(tmp_path)
+    database = faulty(store)
+    database.fault = False
+    database.hold.clear()
+    saved = store.put({"a": 1})
+    started = time.monotonic()
+    store.close()
+    assert time.monotonic() - started < 5
+    assert not saved.done()
+    with pytest.raises(StoreError, match="ending"):
+        store.put({"a": 2}).result(5)
+    database.hold.set()
+    saved.result(5)
 
 
 def test_without_a_folder_nothing_is_written_anywhere() -> None:

@@ -14,10 +14,10 @@ from controller.hmi.clients import Client, ControlToken, Refused
 from controller.hmi.counters import Counters, Sparing
 from controller.hmi.handlers import Handlers, Sent, is_stop
 from controller.hmi.payload import empty_state
-from controller.hmi.results import ANSWER_LIMIT_S, Results
+from controller.hmi.results import ANSWER_LIMIT_S, RESET_LIMIT_S, Results, refusal
 from controller.spec import hmi
 from controller.spec.hmi import Notice, Role
-from controller.spec.modes import Blocker, CommandKind, CommandResult, MasterState
+from controller.spec.modes import Blocker, CommandKind, CommandResult, MasterMode, MasterState
 from controller.store import Store
 
 AXIS = AxisFacts(4096, 360.0, 1024, False, 341, 2389, 0.01, 60.0)
@@ -46,11 +46,13 @@ class Bench:
 
     def __init__(self, axes: int = 4) -> None:
         self.ring, self.store, self.counters = Ring(), Store(), Counters()
+        self.verdicts: dict[int, Any] = {}  # of the server's own commands, by their number
         self.state: Any = empty_state(axes)
         self.state.state = int(MasterState.WAITING)
         self.control = ControlToken(self._lost)
         self.handlers = Handlers(self.ring, self.store, self.control, self.counters,  # type: ignore[arg-type]
-                                 latest=lambda: self.state, changed=lambda: None)
+                                 latest=lambda: self.state, changed=lambda: None,
+                                 follow=self.verdicts.__setitem__)
         self.handlers.facts = ArmFacts("S", "1", (AXIS,) * axes)
         self.one, self.two = (Client(n, f"key{n}", f"sid{n}", "10.0.0.1", 0.0) for n in (1, 2))
 
@@ -112,7 +114,7 @@ def test_settings_are_stored_by_name_and_arm_adjustments_by_meaning() -> None:
                     {"51": 1, "52": 2, "53": 3, "54": 4}, {"56": 5, "57": 6, "58": 7, "59": 8},
                     {"26": 1, "27": 2, "28": 3, "29": 4}, {"101": -10, "102": "20"}, {"1a": 50, "1b": 60,
                     "1c": "brief"}):
-        assert isinstance(bench.say(message), Future)
+        assert [type(answer) for answer in bench.say(message)] == [Future]
     stored = bench.store.items()
     assert stored["joystick_sensitivity.1"] == 7
     assert stored["lock_joystick"] is True
@@ -235,6 +237,56 @@ def test_a_full_ring_refuses_but_never_loses_an_end() -> None:
     assert len(bench.ring.pushed) == count
 
 
+def limits_pushed(bench: Bench) -> list[tuple[float, float]]:
+    return [(fields["value"], fields["values"][0]) for kind, fields in bench.ring.pushed
+            if kind == CommandKind.SPEED_LIMITS]
+
+
+def test_a_speed_limit_is_answered_by_the_loop_and_the_disk() -> None:
+    bench = Bench()
+    loop, disk = bench.say({"70": 20})
+    assert disk.done()
+    assert not loop.done()
+    bench.verdicts[1](None)
+    assert loop.result(0) is None
+    bench.handlers.tick()
+    assert limits_pushed(bench) == [(70.0, 20.0)]
+
+
+@pytest.mark.parametrize("result", [result for result in CommandResult if result is not CommandResult.OK])
+def test_a_speed_limit_the_loop_did_not_take_goes_out_again(result: CommandResult) -> None:
+    bench = Bench()
+    loop, _ = bench.say({"70": 20})
+    bench.verdicts[1](refusal(CommandKind.SPEED_LIMITS, result.doc))
+    assert result.doc in str(loop.exception(0))
+    bench.handlers.tick()
+    assert limits_pushed(bench)[1:] == [(60.0, 100.0), (70.0, 20.0), (80.0, 100.0)]
+    for number in (2, 3, 4):
+        bench.verdicts[number](refusal(None, "dropped") if number == 3 else None)
+    bench.handlers.tick()
+    assert len(limits_pushed(bench)) == 7
+    for number in (5, 6, 7):
+        bench.verdicts[number](None)
+    bench.handlers.tick()
+    assert len(limits_pushed(bench)) == 7
+
+
+def test_a_speed_limit_that_still_waits_is_not_doubled_but_its_late_refusal_counts() -> None:
+    bench, results = Bench(), Results()
+    loop, _ = bench.say({"70": 20})
+    results.expect(1, None, 0.0, bench.verdicts[1])
+    results.tick(ANSWER_LIMIT_S)
+    assert loop.exception(0).notice is Notice.NO_LOOP
+    bench.handlers.tick()
+    assert len(limits_pushed(bench)) == 1
+    state: Any = empty_state(1)
+    state.last_command, state.last_command_kind = 1, int(CommandKind.SPEED_LIMITS)
+    state.last_command_result, state.commands_refused = int(CommandResult.DROPPED_BY_STOP), 1
+    results.follow(state)
+    bench.handlers.tick()
+    assert len(limits_pushed(bench)) == 4
+
+
 @pytest.mark.parametrize(("role", "message", "allowed"), [
     (Role.BASE, {"70": 1}, True), (Role.BASE, {"60": 1}, False), (Role.ADVANCED, {"60": 1}, True),
     (Role.BASE, {"101": 0, "102": 1}, False), (Role.BASE, ["reset"], False), (Role.ADVANCED, {"10": 7}, True),
@@ -267,12 +319,24 @@ def test_typed_settings() -> None:
 
 
 STOPS = [("response", ["stop"]), ("response", {"10": 6}), ("command", {"type": "stop"}),
-         ("command", {"type": "stop", "more": [1]}), ("command", {"type": "mode", "mode": 6})]
+         ("command", {"type": "stop", "more": [1]}), ("command", {"type": "mode", "mode": 6}),
+         ("response", {"10": "6"}), ("response", {"10": "6.0"}), ("response", {"10": 6, "11": 0, "x": None}),
+         ("response", ["stop", "now"]), ("command", {"type": "mode", "mode": "6"}),
+         ("command", {"type": "mode", "mode": 6, "client": "panel", "at": [1]})]
+NO_STOPS = [("response", []), ("response", [["stop"]]), ("response", {"10": 7}), ("response", {"10": True}),
+            ("response", {"10": [6]}), ("response", {"11": 6}), ("response", {"10": "sechs"}), ("response", None),
+            ("command", {"type": "move", "mode": 6}), ("command", ["stop"]), ("state", {"type": "stop"}),
+            ("response", {"10": 10**400}), ("response", {"10": 6.5}), ("command", {"type": ["stop"]})]
 
 
 @pytest.mark.parametrize(("event", "message"), STOPS)
 def test_stops_are_known(event: str, message: object) -> None:
     assert is_stop(event, message)
+
+
+@pytest.mark.parametrize(("event", "message"), NO_STOPS)
+def test_nothing_else_is_a_stop(event: str, message: object) -> None:
+    assert not is_stop(event, message)
 
 
 ANY = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12)
@@ -309,7 +373,7 @@ def test_results_are_matched_to_who_asked() -> None:
     results, told = Results(), []
     client = Client(1, "k", "s", "a", 0.0)
     for sequence in (1, 2, 3):
-        results.expect(sequence, client, 0.0, lambda client, refused, n=sequence: told.append(  # type: ignore[misc]
+        results.expect(sequence, client, 0.0, lambda refused, n=sequence: told.append(  # type: ignore[misc]
             (n, refused.notice if refused else None)))
     state: Any = empty_state(1)
     state.last_command, state.last_command_kind = 1, int(CommandKind.RESET)
@@ -330,7 +394,7 @@ def test_results_are_matched_to_who_asked() -> None:
 
 def test_a_motion_refused_after_the_power_up_is_told_late() -> None:
     results, told = Results(), []
-    results.expect(1, Client(1, "k", "s", "a", 0.0), 0.0, lambda client, refused: told.append(refused))
+    results.expect(1, Client(1, "k", "s", "a", 0.0), 0.0, told.append)
     state: Any = empty_state(1)
     state.last_command, state.last_command_kind = 1, int(CommandKind.MOVE)
     results.follow(state)
@@ -340,6 +404,60 @@ def test_a_motion_refused_after_the_power_up_is_told_late() -> None:
     results.follow(later)
     assert told[0] is None
     assert CommandResult.NO_SPEED.doc in told[1].message
+
+
+class Resetting:
+    """A reset that the loop has just begun."""
+
+    def __init__(self) -> None:
+        self.results, self.told = Results(), []
+        self.results.expect(5, Client(1, "k", "s", "a", 0.0), 0.0, self.told.append, reset=True)
+        self.see(MasterState.ERROR, MasterMode.RESET_ERROR)
+
+    def see(self, state: MasterState, mode: MasterMode, **fields: Any) -> None:
+        record: Any = empty_state(1)
+        record.last_command, record.last_command_kind = 5, int(CommandKind.RESET)
+        record.state, record.mode = int(state), int(mode)
+        for name, value in fields.items():
+            setattr(record, name, value)
+        self.results.follow(record)
+
+
+def test_a_reset_is_answered_when_the_error_is_gone() -> None:
+    reset = Resetting()
+    reset.see(MasterState.ERROR, MasterMode.RESET_ERROR, last_command=6)  # another command meanwhile
+    reset.results.tick(RESET_LIMIT_S - 0.1)
+    assert (reset.told, reset.results.waiting) == ([], 1)
+    reset.see(MasterState.WAITING, MasterMode.OFF)
+    assert (reset.told, reset.results.waiting) == ([None], 0)
+
+
+def test_a_reset_that_fails_names_what_is_in_the_way() -> None:
+    reset = Resetting()
+    reset.see(MasterState.ERROR, MasterMode.OFF, blockers=1 << Blocker.ERROR | 1 << Blocker.BUTTON,
+              faults=(1, 101 | 2 << 16), fault_count=2, last_command_result=int(CommandResult.NOT_READY))
+    (refused,) = reset.told
+    assert refused.notice is Notice.REFUSED
+    assert Blocker.BUTTON.doc in refused.message
+    assert "error 1, Lost bus communication" in refused.message
+    assert "error 101 of axis 2" in refused.message
+
+
+def test_a_reset_without_an_end_is_told_after_its_limit() -> None:
+    reset = Resetting()
+    reset.results.tick(RESET_LIMIT_S)
+    assert "not finished within 4 s" in reset.told[0].message
+    assert reset.results.waiting == 0
+
+
+def test_a_reset_does_not_blame_the_command_after_it() -> None:
+    reset = Resetting()
+    later: list[Any] = []
+    reset.results.expect(6, None, 0.0, later.append)
+    reset.see(MasterState.ERROR, MasterMode.RESET_ERROR, last_command=6)
+    reset.see(MasterState.ERROR, MasterMode.OFF, last_command=6, last_command_result=int(CommandResult.NOT_READY))
+    assert later == [None]
+    assert len(reset.told) == 1
 
 
 def test_the_rate_limit_lets_bursts_of_a_second_pass() -> None:

@@ -17,6 +17,7 @@ from controller.hmi.payload import DataMessage, empty_state
 from controller.hmi.state import Holder, StateBuilder
 from controller.hmi.transport import text_frame
 from controller.hmi.web import schemas
+from controller.link import LinkReport
 from controller.spec import faults, hmi, record
 from controller.spec.modes import Blocker, MasterMode, MasterState
 from controller.store import Store
@@ -54,7 +55,7 @@ class Bench:
 
         self.faults.follow(record)
         built = self.states.build(record, running=True, holder=Holder(3, "client 3"), counts={"clients": 1},
-                                  store_problem="")
+                                  link=LinkReport(), store_problem="")
         return json.loads(  # type: ignore[no-any-return]
             msgspec.json.encode(built), parse_constant=lambda word: pytest.fail(f"{word} in JSON"))
 
