@@ -21,6 +21,7 @@ from controller._core import Core
 from controller.arm import ArmFacts
 from controller.cli.fail import say
 from controller.config import Config, notes
+from controller.link import LinkReport
 from controller.notify import Notifier
 from controller.signals import STOP_LIMIT_S, StopSignals
 from controller.simulated import SimulatedArm
@@ -87,7 +88,8 @@ class App:
             say(f"the HMI server cannot start: {error}")
             return 2
         stack.callback(hmi.stop, 0.5)
-        self._supervisor = Supervisor(core, config, find_port, hmi.set_arm, cancelled=self._round)
+        self._supervisor = Supervisor(core, config, find_port, hmi.set_arm, cancelled=self._round,
+                                      on_link=lambda: hmi.set_link(self._link(find_port())))
         stack.callback(self._supervisor.close)
         stack.callback(self._end_core, arm)
         self._signals.on_first = self._supervisor.interrupt
@@ -120,6 +122,10 @@ class App:
         elif self._duration_s is not None and now - self._started > self._duration_s:
             self._code = 0
         return self._code is not None
+
+    def _link(self, port: str) -> LinkReport:
+        supervisor = self._supervisor
+        return LinkReport(supervisor.last_error, supervisor.malformed_lines, tuple(supervisor.notes), port)
 
     def _watch_hmi(self) -> None:
         """Without the HMI nobody can stop the arm by it: stop at once, and start anew when it will not come back."""

@@ -56,7 +56,7 @@ class Loop(Section, frozen=True):
     spin_us: Annotated[int, Meta(ge=0, le=200, description="wake up so much early and spin to the deadline")] = 0
     require_realtime: Annotated[bool, Meta(description="refuse to start when a real-time setting is refused")] = False
     max_overruns_in_a_row: Annotated[int, Meta(ge=1, le=1000, description="more missed deadlines in a row are an error "
-                                               "(quick stop)")] = 10
+                                               "(quick stop)")] = 20
 
 
 class Arm(Section, frozen=True):

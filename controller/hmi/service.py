@@ -159,6 +159,7 @@ class Service:
 
     def _do_round(self, now_s: float) -> None:
         self.last_round_s = now_s
+        self._core.beat()
         self._read_core(now_s)
         self._results.tick(now_s)
         self._handlers.tick()
