@@ -54,7 +54,8 @@ EXPECT: dict[str, Expect] = {
     "wrong_register": Expect(),
     "setup_needed": Expect({"axis": 1}, errors((121, 1)), errors((608, 1)), power=0, category=QUICK, reattach=True),
     "not_connected": Expect({"axis": 1}, errors((111, 1)), power=0, category=QUICK, reattach=True),
-    "drive_waiting": Expect({"axis": 1}, errors((101, 1)), power=0, category=QUICK),
+    "drive_waiting": Expect({"axis": 1}, errors((101, 1)), power=0, category=QUICK,
+                            reset_while_present=True),     # without power every drive is WAITING
     "drive_error": Expect({"axis": 1}, errors((101, 1)), power=0, category=QUICK),
     "drive_warning": Expect({"axis": 1}),
     "sensor_stuck": Expect({"axis": 1}, errors((608, 1)), power=0, category=EMERGENCY, reset_while_present=True),
