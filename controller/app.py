@@ -71,13 +71,14 @@ class App:
         from controller.store import Store
 
         config, core = self._config, self._core
-        port = config.bus.port
-        find_port = lambda: port  # noqa: E731
-        arm = None
+        arm: SimulatedArm | None = None
+
+        def find_port() -> str:
+            return arm.port() if arm else config.bus.port
+
         if config.simulated:
             arm = SimulatedArm(config.sim.axes, config.sim.seed)
             stack.callback(arm.close)
-            find_port = arm.port
             log.info("faults of the simulated arm: allyarm sim --send %s help", arm.control)
         store = Store(state_folder(config.store.path))
         stack.callback(store.close)
