@@ -119,7 +119,7 @@ cdef extern from "handshake.hpp" namespace "allyarm" nogil:
         Handshake() except +
         AtomicWord spin_ns
         AtomicInt thread_id, timer_slack_ns, bus_errno
-        AtomicTime first_cycle_ns
+        AtomicTime first_cycle_ns, hmi_beat_ns
         void request_stop() noexcept
         bint take_stop() noexcept
         void request_quit() noexcept
@@ -494,6 +494,11 @@ cdef class Core:
     def request_stop(self):
         """Stop in the next cycle. Any thread, always; needs no room in the command ring."""
         self.loop.machine.handshake.request_stop()
+
+    def beat(self, int64_t now_ns=0):
+        """The HMI thread is alive. Once called it must be called on, at least every half second: a motion without a beat
+        for a second ends softly, since nobody could stop it. `now_ns` only on a virtual clock."""
+        self.loop.machine.handshake.hmi_beat_ns.store(now_ns if now_ns else monotonic_ns())
 
     # -- state ------------------------------------------------------------------------------------------------------
 

@@ -92,8 +92,24 @@ cdef void check_start(Machine* m) noexcept nogil:
 
 cdef void watch_deadlines(Machine* m) noexcept nogil:
     """SAF-7. Only with an arm on the line: a board that boots may miss deadlines without any harm."""
-    if m.overruns_now > m.settings.overruns_in_a_row and m.bus.state == BUS_STATE_CYCLIC:
+    if m.bus.state != BUS_STATE_CYCLIC:
+        return
+    if m.overruns_now > m.settings.overruns_in_a_row:
         raise_error(m, ERROR_DEADLINES_MISSED, NO_AXIS)
+    if m.motor_power and m.now_ns - m.bus.sent_ns[m.bus.sequence] >= BOARD_WATCHDOG_MS * <int64_t>1000000 \
+            and m.settings.period_ns < BOARD_WATCHDOG_MS * <int64_t>1000000:
+        # the board's watchdog has taken the power meanwhile; commanding ENABLE on would give it back to a loose limb
+        raise_error(m, ERROR_DEADLINES_MISSED, NO_AXIS)
+        begin_stop(m, STOP_CATEGORY_EMERGENCY)
+
+
+cdef void watch_people(Machine* m) noexcept nogil:
+    """A motion that nobody can stop any more, because the HMI hangs or the program is to end, does not go on for long."""
+    cdef int64_t beat = m.handshake.hmi_beat_ns.load()
+    if beat and m.now_ns - beat > HMI_SILENCE_NS and m.state == MASTER_STATE_AUTO and m.motion != MOTION_STANDING:
+        stop_softly(m, REASON_HMI_SILENT)
+    if m.shutdown and m.motion == MOTION_STOPPING and m.now_ns - m.shutdown_ns > SHUTDOWN_PATIENCE_NS:
+        begin_stop(m, STOP_CATEGORY_QUICK)
 
 
 cdef int standing_mode(Machine* m) noexcept nogil:
@@ -126,6 +142,8 @@ cdef void command_axes(Machine* m) noexcept nogil:
             return
     for i in range(m.settings.axes):
         m.axis[i].command_before_deg_s = m.axis[i].command_deg_s
+        if fabs(m.speed_deg_s[i]) > 1e-6:
+            m.axis[i].rest_since_ns = m.now_ns
 
 
 cdef int compose(Machine* m, uint8_t* out) noexcept nogil:
@@ -170,6 +188,7 @@ cdef int compose(Machine* m, uint8_t* out) noexcept nogil:
 cdef void begin_shutdown(Machine* m) noexcept nogil:
     """The program ends: soft stop, power off, leave the cyclic phase."""
     m.shutdown = True
+    m.shutdown_ns = m.now_ns
     m.bus.leaving = leave_telegrams(m)
     power_down(m, REASON_SHUTDOWN)
 
@@ -185,7 +204,10 @@ cdef int run_cycle(Machine* m, int64_t now_ns, const uint8_t* received, int size
     m.now_ns = now_ns
     if m.bus.state != BUS_STATE_DETACHED:
         receive(m, received, size)
+        m.bus.unheard += 1
         if m.bus.fresh:
+            m.bus.gap = m.bus.unheard
+            m.bus.unheard = 0
             read_axes(m)
     if m.handshake.quitting() and not m.shutdown:
         begin_shutdown(m)
@@ -199,6 +221,7 @@ cdef int run_cycle(Machine* m, int64_t now_ns, const uint8_t* received, int size
             supervise(m)
             watch_drives(m)
     watch_deadlines(m)
+    watch_people(m)
     take_commands(m)
     step_state(m)
     step_motion(m)

@@ -22,6 +22,7 @@ struct Handshake {
     std::atomic<int> timer_slack_ns{-1};
     std::atomic<int> bus_errno{0};
     std::atomic<std::int64_t> first_cycle_ns{0};
+    alignas(64) std::atomic<std::int64_t> hmi_beat_ns{0};  // monotonic time of the HMI thread's last round, 0 no HMI
 
     void request_stop() noexcept { stop.store(1, std::memory_order_release); }
     bool take_stop() noexcept {

@@ -37,7 +37,8 @@ cdef void power_down(Machine* m, int reason) noexcept nogil:
 
 
 cdef void act_on_stop(Machine* m) noexcept nogil:
-    """The latched stop word: before and above all commands. Whatever waits in the ring was asked for before it."""
+    """The latched stop word: before and above all commands. Whatever waits in the ring was asked for before it and is
+    dropped, but for speed limits: they move nothing, and a limit somebody lowered must not get lost."""
     cdef Command command
     cdef int dropped = 0
     if not m.handshake.take_stop():
@@ -47,7 +48,10 @@ cdef void act_on_stop(Machine* m) noexcept nogil:
     # bounded, so that a producer that never rests cannot hold the cycle here
     while dropped < COMMANDS_IN_RING and m.commands.try_pop(command):
         dropped += 1
-        finish_command(m, &command, COMMAND_RESULT_DROPPED_BY_STOP)
+        if command.kind == COMMAND_KIND_SPEED_LIMITS:
+            finish_command(m, &command, take_speed_limits(m, &command))
+        else:
+            finish_command(m, &command, COMMAND_RESULT_DROPPED_BY_STOP)
     stop_softly(m, REASON_STOP_COMMAND)
 
 
@@ -73,6 +77,30 @@ cdef flag numbers_fit(const Command* command, int axes, double low, double high)
     return isfinite(command.value)
 
 
+cdef flag any_speed(const Command* command) noexcept nogil:
+    cdef int i
+    for i in range(MAX_AXES):
+        if command.mask >> i & 1 and command.values[i] != 0.0:
+            return True
+    return False
+
+
+cdef flag already_there(Machine* m, const Command* command) noexcept nogil:
+    """Does the arm stand on all the targets? Then the motion is done at once, and standstill stays supervised: a client
+    that repeats itself must not keep the arm for ever at the beginning of a motion."""
+    cdef int i
+    for i in range(m.settings.axes):
+        if command.mask >> i & 1 and fabs(command.values[i] - m.axis[i].position_deg) > 0.5 * in_position_deg(m, i):
+            return False
+    for i in range(m.settings.axes):
+        if command.mask >> i & 1:
+            m.axis[i].target_deg = command.values[i]
+            m.axis[i].on_target = True
+    m.motions_done += 1
+    event(m, EVENT_KIND_MOTION_DONE, 0, 0, 0)
+    return True
+
+
 cdef int begin_move(Machine* m, const Command* command) noexcept nogil:
     """Joint targets in degrees, arriving together. Refused where a target or a speed is not possible."""
     cdef int i
@@ -82,6 +110,8 @@ cdef int begin_move(Machine* m, const Command* command) noexcept nogil:
     for i in range(m.settings.axes):
         if command.mask >> i & 1 and m.axis[i].speed_limit_deg_s * command.value * 1e-2 <= MINIMUM_SPEED_DEG_S:
             return COMMAND_RESULT_NO_SPEED
+    if m.motion == MOTION_STANDING and already_there(m, command):
+        return COMMAND_RESULT_OK
     begin_motion(m)
     for i in range(m.settings.axes):
         axis = &m.axis[i]
@@ -112,6 +142,8 @@ cdef int begin_jog(Machine* m, const Command* command, int64_t asked_ns) noexcep
     cdef int i
     if m.now_ns - asked_ns > m.settings.jog_timeout_ns:
         return COMMAND_RESULT_OK
+    if m.motion == MOTION_STANDING and not any_speed(command):
+        return COMMAND_RESULT_OK    # a joystick at rest: standstill stays supervised
     begin_motion(m)
     for i in range(m.settings.axes):
         m.axis[i].jog_percent = command.values[i] if command.mask >> i & 1 else 0.0
@@ -153,14 +185,6 @@ cdef int dispatch_motion(Machine* m, const Command* command, int64_t asked_ns) n
     if command.kind == COMMAND_KIND_JOG:
         return begin_jog(m, command, asked_ns)
     return begin_start(m, command)
-
-
-cdef flag any_speed(const Command* command) noexcept nogil:
-    cdef int i
-    for i in range(MAX_AXES):
-        if command.mask >> i & 1 and command.values[i] != 0.0:
-            return True
-    return False
 
 
 cdef int take_motion(Machine* m, const Command* command) noexcept nogil:

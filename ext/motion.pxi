@@ -159,10 +159,24 @@ cdef flag settled(Machine* m) noexcept nogil:
     return m.settled_ns >= 20000000 or m.settle_ns >= 1000000000
 
 
+cdef flag arrival_failed(Machine* m, int counts, double degrees) noexcept nogil:
+    """A motion that ends and leaves an axis well away from its set-point has not been followed: an error now, or the
+    next motion would begin from there and forgive it, one after the other."""
+    cdef int i
+    cdef flag failed = False
+    for i in range(m.settings.axes):
+        if fabs(m.position_deg[i] - m.axis[i].position_deg) > fmax(counts * in_position_deg(m, i), degrees):
+            raise_error(m, ERROR_ESS_FOLLOWING, i + 1)
+            failed = True
+    return failed
+
+
 cdef void arrive(Machine* m) noexcept nogil:
     """Settling is over: say for each axis whether it stands on its target."""
     cdef int i
     cdef flag all_on_target = True
+    if arrival_failed(m, ARRIVAL_TOLERANCES, 0.5):
+        return
     for i in range(m.settings.axes):
         m.axis[i].on_target = (m.mode == MASTER_MODE_POSITION_TARGET
                                and fabs(m.axis[i].target_deg - m.axis[i].position_deg) <= in_position_deg(m, i))
@@ -215,7 +229,8 @@ cdef void step_motion(Machine* m) noexcept nogil:
         if not jog_held(m):
             settle(m)
     elif m.motion == MOTION_STOPPING and (m.quick_limits or corrections_gone(m)):
-        finish_stop(m)
+        if m.quick_limits or not arrival_failed(m, ARRIVAL_TOLERANCES, m.settings.standstill_drift_deg):
+            finish_stop(m)
 
 
 cdef flag corrections_gone(Machine* m) noexcept nogil:

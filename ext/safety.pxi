@@ -16,6 +16,10 @@ cdef inline uint32_t fault_key(int code, int axis, flag warning) noexcept nogil:
     return <uint32_t>code | <uint32_t>axis << 16 | <uint32_t>warning << 31
 
 
+cdef inline int fault_category(uint32_t fault) noexcept nogil:
+    return (fault >> 24) & 0x7F
+
+
 cdef inline int find_fault(Machine* m, int code, int axis, flag warning) noexcept nogil:
     cdef int i
     for i in range(m.fault_count):
@@ -24,10 +28,27 @@ cdef inline int find_fault(Machine* m, int code, int axis, flag warning) noexcep
     return -1
 
 
+cdef void remove_fault(Machine* m, int index) noexcept nogil:
+    cdef uint32_t fault = m.faults[index]
+    event(m, EVENT_KIND_FAULT_CLEARED, fault & 0xFFFF, (fault >> 16) & 0xFF, fault >> 31)
+    m.fault_count -= 1
+    memmove(&m.faults[index], &m.faults[index + 1], (m.fault_count - index) * sizeof(uint32_t))
+    memmove(&m.fault_cycle[index], &m.fault_cycle[index + 1], (m.fault_count - index) * sizeof(uint32_t))
+
+
 cdef flag add_fault(Machine* m, int code, int axis, int category, flag warning) noexcept nogil:
-    """True when the fault is new. A full list still counts and stops; it only cannot name the fault."""
+    """True when the fault is new. In a full list it takes the place of a lesser one (warnings are the least); where there
+    is none it still stops the arm, and only cannot be named."""
+    cdef int i
+    cdef int least = 0
     if find_fault(m, code, axis, warning) >= 0:
         return False
+    if m.fault_count == MAX_FAULTS:
+        for i in range(MAX_FAULTS):
+            if fault_category(m.faults[i]) >= fault_category(m.faults[least]):
+                least = i
+        if fault_category(m.faults[least]) > category:
+            remove_fault(m, least)
     if m.fault_count < MAX_FAULTS:
         m.faults[m.fault_count] = fault_key(code, axis, warning) | <uint32_t>category << 24
         m.fault_cycle[m.fault_count] = <uint32_t>m.cycle
@@ -35,14 +56,6 @@ cdef flag add_fault(Machine* m, int code, int axis, int category, flag warning) 
         m.fault_total += 1
         event(m, EVENT_KIND_FAULT_RAISED, code, axis, warning)
     return True
-
-
-cdef void remove_fault(Machine* m, int index) noexcept nogil:
-    cdef uint32_t fault = m.faults[index]
-    event(m, EVENT_KIND_FAULT_CLEARED, fault & 0xFFFF, (fault >> 16) & 0xFF, fault >> 31)
-    m.fault_count -= 1
-    memmove(&m.faults[index], &m.faults[index + 1], (m.fault_count - index) * sizeof(uint32_t))
-    memmove(&m.fault_cycle[index], &m.fault_cycle[index + 1], (m.fault_count - index) * sizeof(uint32_t))
 
 
 cdef void end_reset(Machine* m) noexcept nogil:
@@ -91,6 +104,21 @@ cdef inline flag contacts_closed(Machine* m) noexcept nogil:
     return m.bus.inputs & INPUT_CONTACTS != 0
 
 
+cdef flag chatters(Machine* m, flag closed) noexcept nogil:
+    """Contacts that open again and again under power, each time for less than the relay's switching time: three
+    openings within about a second are as bad as one that lasts. Bouncing while they close is none."""
+    if not m.motor_power:
+        m.energised = False
+        m.openings = 0.0
+    elif closed:
+        m.energised = True
+    elif m.energised and m.contacts_before:
+        m.openings += 1.0
+    m.contacts_before = closed
+    m.openings = fmax(0.0, m.openings - m.settings.period_ns * 1e-9)
+    return m.openings > 2.0
+
+
 cdef void monitor_emergency_stop(Machine* m) noexcept nogil:
     """ESM-1..7, every cycle with a line in the cyclic phase. ENABLE is what we command; where the board sees an
     enable that we do not command (ESM-5), the board's view counts too: the dangerous reading wins."""
@@ -100,20 +128,21 @@ cdef void monitor_emergency_stop(Machine* m) noexcept nogil:
     cdef flag powered = pressed and closed and (m.motor_power or seen)
     if m.bus.state == BUS_STATE_STARTING:
         if lasts(m, &m.start_enable_ns, seen):
+            m.start_failed = True
             raise_error(m, ERROR_ESM_ENABLE_AT_START, NO_AXIS)
         if lasts(m, &m.start_contacts_ns, closed and not seen):
+            m.start_failed = True
             raise_error(m, ERROR_ESM_CONTACTS_AT_START, NO_AXIS)
     else:
         if lasts(m, &m.contacts_closed_ns, closed and not m.motor_power and not powered):
             raise_error(m, ERROR_ESM_CONTACTS_CLOSED, NO_AXIS)
         if lasts(m, &m.button_contacts_ns, powered):
             raise_error(m, ERROR_ESM_BUTTON_CONTACTS, NO_AXIS)
-        if lasts(m, &m.contacts_open_ns, m.motor_power and not pressed and not closed):
+        if lasts(m, &m.contacts_open_ns, m.motor_power and not pressed and not closed) or chatters(m, closed):
             raise_error(m, ERROR_ESM_CONTACTS_OPEN, NO_AXIS)
     if pressed:
         raise_error(m, ERROR_ESM_BUTTON, NO_AXIS)
-    if (find_fault(m, ERROR_ESM_ENABLE_AT_START, NO_AXIS, False) >= 0
-            or find_fault(m, ERROR_ESM_CONTACTS_AT_START, NO_AXIS, False) >= 0):
+    if m.start_failed:
         raise_error(m, ERROR_ESM_START_REPEATED, NO_AXIS)
 
 
@@ -127,16 +156,24 @@ cdef inline flag too_fast_to_stop(Machine* m, int i) noexcept nogil:
             and speed * speed > 2.0 * p.quick_deceleration_deg_s2 * fmax(room, 0.0))
 
 
+cdef inline flag stands(Machine* m, int i) noexcept nogil:
+    """Does an axis whose set-point rests, while others move, stand still but for its own position loop?"""
+    cdef Axis* axis = &m.axis[i]
+    return (fabs(axis.speed_deg_s) <= m.settings.standstill_speed_deg_s + fabs(axis.command_deg_s)
+            and fabs(axis.following_error_deg) <= m.settings.standstill_drift_deg)
+
+
 cdef void supervise(Machine* m) noexcept nogil:
     """ESS-1, 2, 5..8, every axis, every cycle with fresh feedback. What needs motor power to mean anything (a limb moved by
-    hand is no fault of a drive without current) is watched only while it is on."""
+    hand is no fault of a drive without current) is watched only while it is on. Contacts that open for a moment suspend
+    it, but change nothing of where the arm has to stand."""
     cdef int i
     cdef Axis* axis
     cdef AxisParameters* p
     cdef flag powered = m.motor_power and contacts_closed(m)
     cdef flag standing = m.motion == MOTION_STANDING    # before an error of one axis stops them all
     cdef flag held
-    if not powered:
+    if not m.energised:
         m.standing_since_ns = m.now_ns
     held = m.now_ns - m.standing_since_ns > STANDSTILL_SETTLE_NS
     for i in range(m.settings.axes):
@@ -161,8 +198,10 @@ cdef void supervise(Machine* m) noexcept nogil:
             if (fabs(axis.speed_deg_s) > m.settings.standstill_speed_deg_s
                     or fabs(axis.position_deg - axis.hold_deg) > m.settings.standstill_drift_deg):
                 raise_error(m, ERROR_ESS_STANDSTILL, i + 1)
-        elif fabs(axis.following_error_deg) > m.settings.following_error_deg:
+        elif fmax(fabs(axis.following_error_deg), fabs(axis.slip_deg)) > m.settings.following_error_deg:
             raise_error(m, ERROR_ESS_FOLLOWING, i + 1)
+        elif m.now_ns - axis.rest_since_ns > STANDSTILL_SETTLE_NS and not stands(m, i):
+            raise_error(m, ERROR_ESS_STANDSTILL, i + 1)
 
 
 cdef inline int setup_error(int i) noexcept nogil:
@@ -177,6 +216,16 @@ cdef inline flag needs_bring_up(Machine* m, int i) noexcept nogil:
     return m.axis[i].driver_state == DRIVER_STATE_SETUP_NEEDED and find_fault(m, setup_error(i), i + 1, False) >= 0
 
 
+cdef inline flag absent(Machine* m, int i) noexcept nogil:
+    """Has a drive that has to follow or hold in AUTO left that state by itself, with power on?"""
+    cdef flag needed = m.motor_power and contacts_closed(m) and (m.state == MASTER_STATE_AUTO or m.motion != MOTION_STANDING)
+    if not needed or m.axis[i].driver_state == DRIVER_STATE_AUTO:
+        m.axis[i].absent = 0
+    else:
+        m.axis[i].absent += 1
+    return m.axis[i].absent > ABSENT_TELEGRAMS
+
+
 cdef void watch_drives(Machine* m) noexcept nogil:
     cdef int i
     for i in range(m.settings.axes):
@@ -184,7 +233,7 @@ cdef void watch_drives(Machine* m) noexcept nogil:
             raise_error(m, ERROR_DRIVE_LOST + i + 1, i + 1)
         elif m.axis[i].driver_state == DRIVER_STATE_SETUP_NEEDED:
             raise_error(m, setup_error(i), i + 1)
-        elif m.axis[i].driver_state == DRIVER_STATE_ERROR or m.axis[i].status & STATUS_ERROR:
+        elif m.axis[i].driver_state == DRIVER_STATE_ERROR or m.axis[i].status & STATUS_ERROR or absent(m, i):
             raise_error(m, ERROR_DRIVE_ERROR + i + 1, i + 1)
 
 

@@ -148,7 +148,7 @@ cdef void* control_thread(void* argument) noexcept nogil:
             # never back to back: the cycles that did not happen are left out and counted
             missed = <int>(late // period) + 1
             m.overruns += 1
-            m.overruns_now += 1
+            m.overruns_now += missed
             m.skipped += missed
             deadline += missed * period
         else:

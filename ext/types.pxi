@@ -7,6 +7,10 @@ cdef enum:
     NO_AXIS = 0
     SENT_SETPOINTS = 4                   # a power of two, more than the age of any answer that is used
     STANDSTILL_SETTLE_NS = 150000000     # after a motion, before standstill is supervised
+    ARRIVAL_TOLERANCES = 4               # settling that ends further than so many in_position_counts away has failed
+    ABSENT_TELEGRAMS = 5                 # in a row that a drive may be out of AUTO while it has to follow
+    HMI_SILENCE_NS = 1000000000          # a motion nobody could stop any more ends softly
+    SHUTDOWN_PATIENCE_NS = 800000000     # a soft stop at the end of the program becomes a quick one then
     FIRST_ANSWER_NS = 500000000          # a board in the cyclic phase answers its first telegram by then
     LEAVE_TELEGRAMS = 10                 # power off, then with the leave flag, before a line is given back
     LEAVE_NS = 100000000                 # fewer at low rates, so that the end does not take longer than this
@@ -63,6 +67,9 @@ cdef struct Axis:
     float frequency
     double position_deg, speed_deg_s
     double following_error_deg      # set-point of the time the feedback was sampled, less the feedback
+    double slip_deg                 # way by the drive's speed less way by the sensor, since power-up; fades
+    int64_t rest_since_ns           # since when the set-point has been at rest
+    int absent                      # telegrams in a row with the drive out of AUTO while it has to follow
     # trajectory share of the set-point, and the position loop's correction on top of it
     double correction_deg_s, correction_deg_s2
     double command_deg_s, command_before_deg_s
@@ -99,6 +106,8 @@ cdef struct Bus:
     int64_t sample_ns               # when the command was sent that the feedback answers, -1 none
     int state
     flag fresh                      # a new valid telegram came in this cycle
+    int gap                         # periods between the last two fresh telegrams
+    int unheard                     # cycles since the last fresh telegram
     int leaving                     # telegrams still to send with the leave flag before the line is released
     uint8_t inputs
     uint16_t battery_mv, clock_ms
@@ -129,6 +138,11 @@ cdef struct Machine:
     int stop_category               # of the stop that is running or done, STOP_CATEGORY_NONE otherwise
     flag off_after_stop
     flag shutdown
+    int64_t shutdown_ns
+    flag energised                  # motor power is commanded and the contacts have closed since
+    flag contacts_before            # as of the last fresh telegram
+    double openings                 # of the contacts while energised; one fades per second
+    flag start_failed               # 290 or 291 was raised: 292 from then on
     flag quick_limits               # the running trajectory uses the quick stop's limits
     flag clear_errors
     int64_t reset_until_ns          # RESET_ERROR is running until then, 0 not

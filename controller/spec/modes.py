@@ -127,7 +127,7 @@ class Reason(Coded):
     BUS_DETACHED = 10, "line taken back"
     OFF_COMMAND = 11, "mode OFF"
     SHUTDOWN = 12, "program ends"
-    START_FAILED = 13, "power-up abandoned"
+    HMI_SILENT = 13, "nothing heard of the HMI thread in a motion"
 
 
 class EventKind(Coded):

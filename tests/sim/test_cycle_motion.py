@@ -360,11 +360,12 @@ def test_a_move_that_was_held_back_goes_on_to_its_target_as_long_as_it_comes_nea
     assert_on_target(arm, [40.0])
 
 
-def test_a_move_that_stays_blocked_ends_after_a_second_and_says_so() -> None:
+def test_ess_8_a_move_that_stays_blocked_is_an_error_after_a_second() -> None:
+    """Not only a motion that stands: the next one would begin from there and forgive it."""
     arm = VirtualArm(1)
     start = arm.auto().position_deg[0]
     arm.board.set_fault("blocked", axis=1)
     arm.move(start + 5.0)
     state = arm.run(3.0)
-    assert standing_in_auto(state)
-    assert (state.on_target[0], state.motions_done) == (0, 0)
+    assert codes(state) & {(607, 1), (608, 1)}, summary(state)
+    assert (state.on_target[0], state.motions_done, state.motor_power) == (0, 0, 0)
