@@ -14,10 +14,10 @@ from controller.hmi.clients import Client, ControlToken, Refused
 from controller.hmi.counters import Counters, Sparing
 from controller.hmi.handlers import Handlers, Sent, is_stop
 from controller.hmi.payload import empty_state
-from controller.hmi.results import ANSWER_LIMIT_S, RESET_LIMIT_S, Results, refusal
+from controller.hmi.results import ANSWER_LIMIT_S, Results, refusal
 from controller.spec import hmi
 from controller.spec.hmi import Notice, Role
-from controller.spec.modes import Blocker, CommandKind, CommandResult, MasterMode, MasterState
+from controller.spec.modes import Blocker, CommandKind, CommandResult, MasterState
 from controller.store import Store
 
 AXIS = AxisFacts(4096, 360.0, 1024, False, 341, 2389, 0.01, 60.0)
@@ -367,97 +367,6 @@ def test_no_json_value_raises_or_reaches_the_core_unless_it_is_a_form(message: A
         assert kind in {CommandKind.START, CommandKind.JOG, CommandKind.MOVE, CommandKind.OFF, CommandKind.RESET,
                         CommandKind.STAND_STILL, CommandKind.SPEED_LIMITS}
         assert all(abs(value) <= 120.0 for value in fields["values"])
-
-
-def test_results_are_matched_to_who_asked() -> None:
-    results, told = Results(), []
-    client = Client(1, "k", "s", "a", 0.0)
-    for sequence in (1, 2, 3):
-        results.expect(sequence, client, 0.0, lambda refused, n=sequence: told.append(  # type: ignore[misc]
-            (n, refused.notice if refused else None)))
-    state: Any = empty_state(1)
-    state.last_command, state.last_command_kind = 1, int(CommandKind.RESET)
-    results.follow(state)
-    assert told == [(1, None)]
-    state = empty_state(1)
-    state.last_command, state.last_command_kind = 2, int(CommandKind.MOVE)
-    state.last_command_result, state.commands_refused = int(CommandResult.OUT_OF_RANGE), 1
-    results.follow(state)
-    assert told[1:] == [(2, Notice.REFUSED)]
-    assert results.waiting == 1
-    results.tick(ANSWER_LIMIT_S - 0.01)
-    assert results.waiting == 1
-    results.tick(ANSWER_LIMIT_S)
-    assert told[2:] == [(3, Notice.NO_LOOP)]
-    assert results.waiting == 0
-
-
-def test_a_motion_refused_after_the_power_up_is_told_late() -> None:
-    results, told = Results(), []
-    results.expect(1, Client(1, "k", "s", "a", 0.0), 0.0, told.append)
-    state: Any = empty_state(1)
-    state.last_command, state.last_command_kind = 1, int(CommandKind.MOVE)
-    results.follow(state)
-    later: Any = empty_state(1)
-    later.last_command, later.last_command_kind = 1, int(CommandKind.MOVE)
-    later.last_command_result, later.commands_refused = int(CommandResult.NO_SPEED), 1
-    results.follow(later)
-    assert told[0] is None
-    assert CommandResult.NO_SPEED.doc in told[1].message
-
-
-class Resetting:
-    """A reset that the loop has just begun."""
-
-    def __init__(self) -> None:
-        self.results, self.told = Results(), []
-        self.results.expect(5, Client(1, "k", "s", "a", 0.0), 0.0, self.told.append, reset=True)
-        self.see(MasterState.ERROR, MasterMode.RESET_ERROR)
-
-    def see(self, state: MasterState, mode: MasterMode, **fields: Any) -> None:
-        record: Any = empty_state(1)
-        record.last_command, record.last_command_kind = 5, int(CommandKind.RESET)
-        record.state, record.mode = int(state), int(mode)
-        for name, value in fields.items():
-            setattr(record, name, value)
-        self.results.follow(record)
-
-
-def test_a_reset_is_answered_when_the_error_is_gone() -> None:
-    reset = Resetting()
-    reset.see(MasterState.ERROR, MasterMode.RESET_ERROR, last_command=6)  # another command meanwhile
-    reset.results.tick(RESET_LIMIT_S - 0.1)
-    assert (reset.told, reset.results.waiting) == ([], 1)
-    reset.see(MasterState.WAITING, MasterMode.OFF)
-    assert (reset.told, reset.results.waiting) == ([None], 0)
-
-
-def test_a_reset_that_fails_names_what_is_in_the_way() -> None:
-    reset = Resetting()
-    reset.see(MasterState.ERROR, MasterMode.OFF, blockers=1 << Blocker.ERROR | 1 << Blocker.BUTTON,
-              faults=(1, 101 | 2 << 16), fault_count=2, last_command_result=int(CommandResult.NOT_READY))
-    (refused,) = reset.told
-    assert refused.notice is Notice.REFUSED
-    assert Blocker.BUTTON.doc in refused.message
-    assert "error 1, Lost bus communication" in refused.message
-    assert "error 101 of axis 2" in refused.message
-
-
-def test_a_reset_without_an_end_is_told_after_its_limit() -> None:
-    reset = Resetting()
-    reset.results.tick(RESET_LIMIT_S)
-    assert "not finished within 4 s" in reset.told[0].message
-    assert reset.results.waiting == 0
-
-
-def test_a_reset_does_not_blame_the_command_after_it() -> None:
-    reset = Resetting()
-    later: list[Any] = []
-    reset.results.expect(6, None, 0.0, later.append)
-    reset.see(MasterState.ERROR, MasterMode.RESET_ERROR, last_command=6)
-    reset.see(MasterState.ERROR, MasterMode.OFF, last_command=6, last_command_result=int(CommandResult.NOT_READY))
-    assert later == [None]
-    assert len(reset.told) == 1
 
 
 def test_the_rate_limit_lets_bursts_of_a_second_pass() -> None:
