@@ -7,6 +7,7 @@ Thread contract: `Core.push` belongs to one thread (HMI); `events` to one thread
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+FIRST_RATE_HZ: int
 SETTINGS: tuple[str, ...]
 AXIS_SETTINGS: tuple[str, ...]
 

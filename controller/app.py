@@ -17,7 +17,7 @@ import time
 from typing import TYPE_CHECKING
 
 from controller import __version__
-from controller._core import Core
+from controller._core import FIRST_RATE_HZ, Core
 from controller.arm import ArmFacts
 from controller.cli.fail import say
 from controller.config import Config, notes
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("allyarm")
 TICK_S = 0.02
-FIRST_RATE_HZ = 1000        # of a core that is not configured yet
 ANNOUNCE_AFTER_S = 5.0      # at the latest, with or without an arm
 NO_ARM: ArmFacts = ArmFacts(serial="", version="", axis=())
 

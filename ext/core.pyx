@@ -146,6 +146,7 @@ include "cycle.pxi"
 include "thread.pxi"
 include "generated/state.pxi"
 
+FIRST_RATE_HZ = 1000     # of the loop until it is configured
 SETTINGS = ("rate_hz", "silence_ms", "relay_switch_ms", "jog_timeout_ms", "max_overruns_in_a_row", "position_gain_1_s",
             "limit_margin_deg", "following_error_deg", "standstill_speed_deg_s", "standstill_drift_deg",
             "in_position_counts", "battery_minimum_v", "battery_maximum_v", "battery_averaging_s")
@@ -215,7 +216,7 @@ cdef class Core:
         self.loop.answer_age = new Histogram()
         self.loop.fd = -1
         self.dma_latency_fd = -1
-        m.settings.period_ns = 1000000
+        m.settings.period_ns = 1000000000 // FIRST_RATE_HZ
         m.settings.overruns_in_a_row = 10
         m.stop_category = STOP_CATEGORY_NONE
         m.bus.valid_ns = m.bus.first_valid_ns = m.bus.sample_ns = -1

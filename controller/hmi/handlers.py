@@ -21,6 +21,7 @@ from controller.hmi.state import blocker_words
 from controller.spec import hmi
 from controller.spec.hmi import ACTION, Action, Notice, Setting
 from controller.spec.modes import CommandKind, MasterState
+from controller.spec.telegram import MAX_AXES
 from controller.store import Store, Value
 
 if TYPE_CHECKING:
@@ -59,6 +60,14 @@ def is_stop(event: object, message: object) -> bool:
 def _is_stop_mode(value: object) -> bool:
     code = forms.plain(value)
     return code in hmi.MODES and hmi.MODES[int(code)] == "stop"
+
+
+def _percent(value: Value, row: Setting) -> float:
+    """A stored speed limit; what a damaged file may hold instead of one becomes the default."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
+        value = row.default
+    assert isinstance(value, int | float)
+    return float(value)
 
 
 class Handlers:
@@ -313,6 +322,9 @@ class Handlers:
         self._check_range({name: key for key, (_, name, _) in values.items()}, new)
         saved = self._store.put(new)
         self._changed()
+        if any(name.startswith("range_") for name in new):      # whoever sets it must not rely on it
+            client.notices.append(Refused(Notice.NOT_AVAILABLE, "", "the range of motion is stored, but this version "
+                                          "does not enforce it yet: only the hard limits hold").as_notice())
         limits = {row.name: row for row, _, _ in values.values() if row.register}.values()
         return (*(self._push_limits(row, client.number) for row in limits), saved)
 
@@ -350,7 +362,8 @@ class Handlers:
                 else:
                     taken.set_exception(refused)
 
-        values = tuple(float(self._store.get(name, row.default) or 0.0) for name in row.names(hmi.MAP_AXES))
+        values = [_percent(self._store.get(name), row) for name in row.names(hmi.MAP_AXES)]
+        values += [min(values)] * (MAX_AXES - len(values))      # axes beyond the map have no keys of their own
         sequence = self._core.push(CommandKind.SPEED_LIMITS, client=client, mask=(1 << len(values)) - 1, values=values,
                                    value=float(row.register))
         if sequence:

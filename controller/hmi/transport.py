@@ -32,7 +32,8 @@ from controller.spec import hmi
 # The library times pings by the wall clock; a step of it would drop every client and so end their motions.
 engineio.async_socket.time = engineio.base_socket.time = SimpleNamespace(time=time.monotonic)
 
-PING_INTERVAL_S, PING_TIMEOUT_S = 5, 5
+# SAF-4: the motion of a client whose link broke without a word ends within three seconds
+PING_INTERVAL_S, PING_TIMEOUT_S = 1, 2
 WEBSOCKET_BYTES = 8 * hmi.MESSAGE_BYTES  # between the two limits a refusal can still be answered
 TOO_LARGE = f"a message has at most {hmi.MESSAGE_BYTES} bytes"
 REASON_BYTES = 123  # RFC 6455, 5.5: what a close frame has room for

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from controller.arm import ArmFacts, AxisFacts
 from controller.hmi.clients import Client, ControlToken, Refused
 from controller.hmi.counters import Counters, Sparing
-from controller.hmi.handlers import Handlers, Sent, is_stop
+from controller.hmi.handlers import Handlers, Sent, _percent, is_stop
 from controller.hmi.payload import empty_state
 from controller.hmi.results import ANSWER_LIMIT_S, Results, refusal
 from controller.spec import hmi
@@ -84,9 +84,9 @@ def notice(call: Any) -> tuple[Notice, str, str]:
     ({"4": 0, "50": "12.5", "51": "", "53": -3}, CommandKind.MOVE,
      {"mask": 0b1001, "values": (12.5, 0.0, 0.0, -3.0), "value": 100.0}),
     ({"85": 40, "86": "50"}, CommandKind.SPEED_LIMITS,
-     {"mask": 0b11111, "values": (40.0, 50.0, 100.0, 100.0, 100.0), "value": 80.0}),
+     {"mask": 0b11111111, "values": [40.0, 50.0, 100.0, 100.0, 100.0, 40.0, 40.0, 40.0], "value": 80.0}),
     ({"60": 10, "lockSpeedAd": 1}, CommandKind.SPEED_LIMITS, {"value": 60.0}),
-    ({"72": 30, "lockSpeed": True}, CommandKind.SPEED_LIMITS, {"values": (100.0, 100.0, 30.0, 100.0, 100.0),
+    ({"72": 30, "lockSpeed": True}, CommandKind.SPEED_LIMITS, {"values": [100.0, 100.0, 30.0, 100.0, 100.0, 30.0, 30.0, 30.0],
     "value": 70.0}),
 ])
 def test_response_forms_become_commands(message: object, kind: CommandKind, fields: dict[str, object]) -> None:
@@ -308,7 +308,7 @@ def test_roles(role: Role, message: object, allowed: bool) -> None:
 def test_typed_settings() -> None:
     bench = Bench()
     bench.ask("settings", write={"user_speed_percent.2": 35, "voice_verbosity": None})
-    assert bench.last[1]["values"] == (100.0, 35.0, 100.0, 100.0, 100.0)
+    assert bench.last[1]["values"] == [100.0, 35.0, 100.0, 100.0, 100.0, 35.0, 35.0, 35.0]
     assert bench.ask("settings", read=["user_speed_percent.2", "lock_speed"]) == {
         "settings": {"user_speed_percent.2": 35.0, "lock_speed": False}}
     everything = bench.ask("settings", read=[])["settings"]
@@ -390,3 +390,15 @@ def test_the_log_filter_counts_what_it_holds_back(monkeypatch: pytest.MonkeyPatc
     assert [passes()[0] for _ in range(5)] == [True, True, False, False, False]
     now[0] = 10.0
     assert passes() == (True, "bad x (3 more like it)")
+
+
+def test_a_damaged_stored_limit_becomes_the_default() -> None:
+    row = next(row for row in hmi.SETTINGS if row.name == "user_speed_percent")
+    assert [_percent(value, row) for value in ("text", None, True, float("nan"), 101, -1)] == [100.0] * 6
+    assert _percent(35, row) == 35.0
+
+
+def test_a_range_of_motion_is_stored_with_a_notice_that_it_is_not_enforced_yet() -> None:
+    bench = Bench()
+    bench.say({"101": -10, "102": 50})
+    assert any("does not enforce it yet" in str(notice["message"]) for notice in bench.one.notices)
