@@ -401,4 +401,5 @@ def test_a_damaged_stored_limit_becomes_the_default() -> None:
 def test_a_range_of_motion_is_stored_with_a_notice_that_it_is_not_enforced_yet() -> None:
     bench = Bench()
     bench.say({"101": -10, "102": 50})
-    assert any("does not enforce it yet" in str(notice["message"]) for notice in bench.one.notices)
+    messages = [str(item["message"]) for item in bench.one.notices]
+    assert any("does not enforce it yet" in text for text in messages)
