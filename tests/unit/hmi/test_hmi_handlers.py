@@ -86,7 +86,8 @@ def notice(call: Any) -> tuple[Notice, str, str]:
     ({"85": 40, "86": "50"}, CommandKind.SPEED_LIMITS,
      {"mask": 0b11111111, "values": [40.0, 50.0, 100.0, 100.0, 100.0, 40.0, 40.0, 40.0], "value": 80.0}),
     ({"60": 10, "lockSpeedAd": 1}, CommandKind.SPEED_LIMITS, {"value": 60.0}),
-    ({"72": 30, "lockSpeed": True}, CommandKind.SPEED_LIMITS, {"values": [100.0, 100.0, 30.0, 100.0, 100.0, 30.0, 30.0, 30.0],
+    ({"72": 30, "lockSpeed": True}, CommandKind.SPEED_LIMITS,
+     {"values": [100.0, 100.0, 30.0, 100.0, 100.0, 30.0, 30.0, 30.0],
     "value": 70.0}),
 ])
 def test_response_forms_become_commands(message: object, kind: CommandKind, fields: dict[str, object]) -> None:
