@@ -17,6 +17,7 @@ import time
 
 from controller import __main__ as program
 from controller._core import Core
+from controller.signals import StopSignals
 
 DRAIN_S = 0.2
 stamps: list[int] = []
@@ -26,11 +27,11 @@ cores: list[Core] = []
 def _keep_core() -> None:
     start = program._early_core
 
-    def keep(argv: list[str]) -> Core | None:
-        core = start(argv)
-        if core is not None:
-            cores.append(core)
-        return core
+    def keep(argv: list[str]) -> tuple[Core, StopSignals] | None:
+        early = start(argv)
+        if early is not None:
+            cores.append(early[0])
+        return early
 
     program._early_core = keep
 
