@@ -9,7 +9,7 @@ from libc.errno cimport EAGAIN, EINTR, errno
 from libc.math cimport fabs, fmax, fmin, isfinite, sqrt
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memcpy, memmove, memset
+from libc.string cimport memcmp, memcpy, memmove, memset
 from posix.time cimport CLOCK_MONOTONIC, TIMER_ABSTIME, clock_gettime, clock_nanosleep, timespec
 from posix.unistd cimport read, write
 
@@ -48,10 +48,23 @@ def _number(table, key):
     return value
 
 
+cdef bint tells_more(const StateRecord* one, const StateRecord* before) noexcept nogil:
+    """Does a record differ from the one before in something that may show in that record only?"""
+    return (one.state != before.state or one.mode != before.mode or one.bus_state != before.bus_state
+            or one.fault_count != before.fault_count or one.commands_done != before.commands_done or one.commands_refused != before.commands_refused
+            or one.last_command != before.last_command or one.last_command_result != before.last_command_result
+            or one.stops != before.stops or one.axes != before.axes or one.motor_power != before.motor_power
+            or memcmp(one.faults, before.faults, sizeof(one.faults)) != 0
+            or memcmp(one.error_code, before.error_code, sizeof(one.error_code)) != 0
+            or memcmp(one.warning_code, before.warning_code, sizeof(one.warning_code)) != 0)
+
+
 @cython.final
 cdef class StateReader:
     """One reader of the state ring, for one thread. `lost` counts the records it was too slow for."""
     cdef StateReader1024[StateRecord]* reader
+    cdef StateRecord told   # last record that `changes` has read
+    cdef bint newest        # it is newer than what was handed out
     cdef object core    # keeps the ring alive
 
     def __init__(self):
@@ -73,6 +86,27 @@ cdef class StateReader:
         """The oldest record not read yet, or None."""
         cdef State state = State.__new__(State)
         return state if self.reader.next(state.record) else None
+
+    def changes(self):
+        """All records not read yet, less those that tell of nothing new: kept are the newest, and every one whose state,
+        mode, faults, drive codes or last command differ from the record before it."""
+        cdef StateRecord record
+        cdef State state = None
+        cdef list found = []
+        while self.reader.next(record):
+            state = None
+            if tells_more(&record, &self.told):
+                state = State.__new__(State)
+                state.record = record
+                found.append(state)
+            self.told = record
+            self.newest = True
+        if state is None and self.newest:
+            state = State.__new__(State)
+            state.record = self.told
+            found.append(state)
+        self.newest = False
+        return found
 
 
 @cython.final

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from controller._core import State
 
 RESERVE_BYTES = 320  # for the frame, the event name and a notice
+NO_ENTRIES = msgspec.Raw(b"[]")
 _encode = msgspec.json.Encoder().encode
 
 
@@ -152,6 +153,8 @@ class DataMessage:
 
         What does not fit loses its long texts first, then its place: the gravest errors stay whole; `state` has all.
         """
+        if not self._faults.errors and not self._faults.warnings:
+            return NO_ENTRIES, NO_ENTRIES
         # The lengths of numbers vary by some bytes from tick to tick: steps of 256 keep the lists from flickering.
         room = (hmi.DATA_BYTES - RESERVE_BYTES - len(_encode(message))) // 256 * 256
         if self._lists is None or self._lists[0] != (self._faults.version, room):

@@ -188,14 +188,11 @@ class Service:
                     self._server.cut(key)
 
     def _read_core(self, now_s: float) -> None:
-        """Every record since the last time: results and drive codes show in one record only."""
-        newest = None
-        while (state := self._reader.next()) is not None:
-            newest = state
+        """Every record since the last time that tells something new: results and drive codes may show in one only."""
+        for state in self._reader.changes():
             self._faults.follow(state)
             self._results.follow(state)
-        if newest is not None:
-            self._state, self._advanced_s = newest, now_s
+            self._state, self._advanced_s = state, now_s
 
     # -- what others ask
 

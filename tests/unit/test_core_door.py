@@ -12,7 +12,7 @@ import controller
 from controller._core import Core
 from controller.config import Config
 from controller.spec import emit
-from controller.spec.modes import BusState, CommandKind, EventKind, MasterState
+from controller.spec.modes import BusState, CommandKind, CommandResult, EventKind, MasterState
 from controller.spec.record import FIELDS
 from controller.supervisor import core_axes, core_settings
 from tests.virtual_arm import VirtualArm, codes
@@ -144,3 +144,21 @@ def test_at_ten_hertz_the_boards_watchdog_wins_and_the_arm_stays_safe() -> None:
     assert state.bus_state == BusState.CYCLIC
     assert state.motor_power == 0
     assert arm.board.maxima()["command_speed_deg_s"] == (0.0, 0.0)
+
+
+def test_changes_tell_everything_new_and_the_newest_record() -> None:
+    """What may show in a single record only is kept: here a refused command among a thousand quiet cycles."""
+    arm = VirtualArm(2)
+    reader = arm.core.reader()
+    assert reader.changes() == []
+    arm.run(0.01)
+    arm.waiting()
+    assert reader.changes()[-1].state == MasterState.WAITING
+    arm.run(0.2)
+    assert len(reader.changes()) == 1       # nothing new: only the newest
+    arm.push(CommandKind.MOVE, [1e9, 0.0], value=50.0)
+    arm.run(0.3)
+    found = reader.changes()
+    assert [state.last_command_result for state in found] == [CommandResult.OUT_OF_RANGE] * 2
+    assert found[-1].cycle == arm.cycle().cycle - 1
+    assert reader.lost == 0
