@@ -77,7 +77,7 @@ cdef struct Axis:
     double jog_percent, target_deg, hold_deg
     double lowest_deg, highest_deg  # limits of the present motion: soft limits, widened to where the axis stood
     int blocked                     # direction (-1, +1) in which a limit stopped a jog, 0 none
-    flag masked, on_target
+    flag on_target
     # speed cascade in percent
     double advanced_percent, user_percent, movement_percent
     double speed_limit_deg_s
@@ -144,7 +144,6 @@ cdef struct Machine:
     double openings                 # of the contacts while energised; one fades per second
     flag start_failed               # 290 or 291 was raised: 292 from then on
     flag quick_limits               # the running trajectory uses the quick stop's limits
-    flag clear_errors
     int64_t reset_until_ns          # RESET_ERROR is running until then, 0 not
     flag setup_tried                # a bring-up was already asked for to cure a drive's set-up
     Command pending                 # motion command waiting for AUTO; kind 0 none
