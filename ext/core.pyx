@@ -24,6 +24,7 @@ include "generated/spec.pxi"
 include "types.pxi"
 include "telegram.pxi"
 include "axis.pxi"
+include "ranges.pxi"
 include "safety.pxi"
 include "motion.pxi"
 include "modes.pxi"
@@ -389,10 +390,11 @@ cdef class Core:
 
     # -- commands ---------------------------------------------------------------------------------------------------
 
-    def push(self, int kind, *, int client=0, unsigned int mask=0, values=(), double value=0.0):
+    def push(self, int kind, *, int client=0, unsigned int mask=0, values=(), double value=0.0, int64_t asked_ns=0):
         """Put a command (modes.CommandKind) into the command ring. Returns its sequence number, 0 when the ring is full.
 
-        `values` holds at most 8 numbers. One thread only. The cycle checks everything again."""
+        `values` holds at most 8 numbers. `asked_ns` is the monotonic time when its message arrived (0: now): the cycle
+        refuses a motion that was asked for too long ago. One thread only. The cycle checks everything again."""
         cdef Command command
         cdef int i
         if len(values) > MAX_AXES:
@@ -404,6 +406,7 @@ cdef class Core:
         command.client = client
         command.mask = mask
         command.value = value
+        command.asked_ns = asked_ns or (self.loop.machine.now_ns if self.virtual else monotonic_ns())
         command.sequence = self.pushed + 1 if self.pushed != 0xFFFFFFFF else 1
         if not self.loop.machine.commands.try_push(command):
             return 0
@@ -465,3 +468,10 @@ cdef class Core:
         size = run_cycle(&self.loop.machine, now_ns, <const uint8_t*><const char*>received, len(received), transmit)
         publish(self.loop)
         return PyBytes_FromStringAndSize(<const char*>transmit, size)
+
+    def happen(self, int trigger):
+        """Let a trigger of the state machine happen (modes.CommandKind or modes.Trigger) on a virtual clock: the bare
+        transition. Returns modes.CommandResult OK or WRONG_STATE; RuntimeError on a core that has a control thread."""
+        if not self.virtual:
+            raise RuntimeError("happen: attach a core that has no control thread")
+        return transition(&self.loop.machine, trigger)
