@@ -158,6 +158,7 @@ def _make(path: Path, schema: Schema, fill: Fill, why: str) -> None:
         name.unlink(missing_ok=True)
     database = sqlite3.connect(draft, isolation_level=None)
     try:
+        database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         database.execute("BEGIN IMMEDIATE")
         for statement in schema.statements:
