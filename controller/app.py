@@ -165,7 +165,7 @@ class App:
         return now - self._last_cycle[1] < 0.5 and self._hmi_alive
 
     def _tell_events(self) -> None:
-        from controller.history import describe
+        from controller.history_words import describe
 
         for event in self._core.events():
             log.log(*describe(event))
