@@ -99,7 +99,7 @@ class Service:
         self._builder = StateBuilder(self._faults, self._counters)
         self._broadcast = Broadcast(
             self._server, self._counters, options.stalled_s,
-            data=lambda: self._payload.encode(self._payload.build(self._state)),
+            data=lambda: self._payload.text(self._state),
             state=lambda: b'42["state",' + msgspec.json.encode(self.state_message()) + b"]",
             notice=self._notice_message)
         self._pages = Pages(access, self._counters, state=self.state_message, running=self._running,
@@ -216,7 +216,7 @@ class Service:
             holder=Holder(holder.number if holder else None, holder.name if holder else ""))
 
     def _notice_message(self, notice: dict[str, object]) -> bytes:
-        return self._payload.encode({**self._payload.build(self._state), hmi.NOTICE_FIELD: notice})
+        return self._payload.text(self._state, notice)
 
     @property
     def facts(self) -> ArmFacts:
