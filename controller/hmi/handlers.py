@@ -75,7 +75,7 @@ class Handlers:
                  ended: Callable[[Client, str], None], clock: Callable[[], float] = time.monotonic) -> None:
         self._core, self._store, self._control, self._counters = core, store, control, counters
         self._latest, self._follow, self._clock = latest, follow, clock
-        self.in_force = InForce(core, store, follow)
+        self.in_force = InForce(core, store, follow, latest)
         self.gate = Gate(control, latest, self._own_blockers)
         self.sequencer = Sequencer(self._push_step, self.stop_core, ended)
         self._settings = StoredSettings(store, self.gate, self.in_force, changed, clock)
@@ -102,7 +102,7 @@ class Handlers:
                 raise Refused(Notice.UNKNOWN, "", f"{forms.shown(message[0]) if len(message) == 1 else 'this array'} "
                               "is no button; a button is an array of one known name")
             if message[0] in POSITION_OF_BUTTON:
-                return self._go_to(client, POSITION_OF_BUTTON[message[0]], 100.0, False, now_s)
+                return self._go_to(client, POSITION_OF_BUTTON[message[0]], 100.0, now_s)
             return self._simple(client, hmi.BUTTONS[message[0]], now_s)
         if not isinstance(message, dict):
             raise Refused(Notice.UNKNOWN, "", f"{forms.shown(message)} is neither an array with a button nor an object")
@@ -131,7 +131,7 @@ class Handlers:
         if isinstance(command, messages.Move):
             return self._move_command(client, command, now_s)
         if isinstance(command, messages.GoTo):
-            return self._go_to(client, command.position, command.speed_percent, command.wait_for_start, now_s)
+            return self._go_to(client, command.position, command.speed_percent, now_s, wait=command.wait_for_start)
         if isinstance(command, messages.RangeOfMotion):
             return self._simple(client, "range_on" if command.on else "range_off", now_s)
         if isinstance(command, messages.Subscribe):
@@ -212,6 +212,7 @@ class Handlers:
 
         return {
             "start": push(CommandKind.START), "test_jog": push(CommandKind.START, 1),
+            "ready": push(CommandKind.START, 2),
             "off": push(CommandKind.OFF), "test_drives_off": push(CommandKind.OFF),
             "stand_still": push(CommandKind.STAND_STILL), "reset": push(CommandKind.RESET),
             "acquire": lambda client, now_s: {"client": client.number},
@@ -253,7 +254,7 @@ class Handlers:
         """Test cycle 1. Inside the range of motion, whether it is on or not."""
         state = self._latest()
         assert state is not None  # the gate has asked
-        steps = standard_movements(self.facts, self._target_ranges(), state.position_deg)
+        steps = standard_movements(self.facts, self.in_force.target_ranges_deg(), state.position_deg)
         return (self.sequencer.start(client, "test cycle 1", steps, state, now_s),)
 
     def _version_check(self, client: Client, key: str, value: object) -> Outcome:
@@ -284,23 +285,24 @@ class Handlers:
         else:
             self._axes_given("position_deg", len(command.position_deg))
             targets = {f"position_deg[{i}]": (i, deg) for i, deg in enumerate(command.position_deg) if deg is not None}
-        return self._move(client, "move", targets, command.speed_percent, command.wait_for_start, now_s)
+        return self._move(client, "move", targets, command.speed_percent, now_s,
+                          wait=command.wait_for_start)
 
     def _go_to_position(self, client: Client, found: forms.Recognised, now_s: float) -> Outcome:
         forms.exactly("4", found.values["4"], 0)
         first = int(found.form.axes)
         targets = {key: (int(key) - first, forms.number(key, value, -3600, 3600))
                    for key, value in found.values.items() if key != "4" and value != ""}
-        return self._move(client, "move", targets, 100.0, False, now_s)
+        return self._move(client, "move", targets, 100.0, now_s)
 
-    def _go_to(self, client: Client, name: str, percent: float, wait: bool, now_s: float) -> Outcome:
+    def _go_to(self, client: Client, name: str, percent: float, now_s: float, *, wait: bool = False) -> Outcome:
         """A saved position by its name in hmi.POSITIONS."""
         found = positions.targets(self._store, self.facts, name)
         return self._move(client, "saved_position", {f"{name}, axis {i + 1}": (i, deg) for i, deg in enumerate(found)},
-                          percent, wait, now_s)
+                          percent, now_s, wait=wait)
 
-    def _move(self, client: Client, action: str, targets: dict[str, tuple[int, float]], percent: float, wait: bool,
-              now_s: float) -> Outcome:
+    def _move(self, client: Client, action: str, targets: dict[str, tuple[int, float]], percent: float, now_s: float, *,
+              wait: bool = False) -> Outcome:
         """Joint targets {field: (0-based axis, degrees)}, each checked against its limits; stored for the next start
         when asked to, and in mode 5."""
         if not targets:
@@ -326,12 +328,6 @@ class Handlers:
             if not low <= position_deg <= high:
                 raise Refused(Notice.VALUE, key, f"axis {axis + 1}: {position_deg:g} deg is outside the range of "
                               f"motion, allowed {low:.2f}..{high:.2f} deg")
-
-    def _target_ranges(self) -> list[tuple[float, float]]:
-        """Where targets are allowed, per axis: the range of motion less the margin before the hard limits."""
-        return [(max(low, facts.minimum_deg + facts.limit_margin_deg),
-                 min(high, facts.maximum_deg - facts.limit_margin_deg))
-                for (low, high), facts in zip(self.in_force.ranges_deg(), self.facts.axis, strict=True)]
 
     def _axes_given(self, key: str, count: int) -> None:
         if not self.facts.axes:

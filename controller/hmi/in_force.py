@@ -20,20 +20,21 @@ from controller.spec.telegram import MAX_AXES
 from controller.store import Store, Value
 
 if TYPE_CHECKING:
-    from controller._core import Core
+    from controller._core import Core, State
 
-RETRY_S = 1.0  # a range that the loop refuses: somebody has to move the arm or change it
+RETRY_S = 0.25  # a range that the loop refuses: its arm is not there yet, or somebody has to move it
+SAME_DEG = 1e-3
 RANGE_ON = "range_of_motion_on"
 Follow = Callable[[int, Callable[[Refused | None], None]], None]
 
 
 class InForce:
-    """`follow` is asked for the loop's verdict on a command of the server itself."""
+    """`follow` is asked for the loop's verdict on a command of the server itself, `latest` gives its newest record."""
 
-    def __init__(self, core: Core, store: Store, follow: Follow) -> None:
+    def __init__(self, core: Core, store: Store, follow: Follow, latest: Callable[[], State | None]) -> None:
         self.facts = ArmFacts("", "", ())
         self.problem = ""
-        self._core, self._store, self._follow = core, store, follow
+        self._core, self._store, self._follow, self._latest = core, store, follow, latest
         self._limits_late = False
         self._range_retry_s: float | None = None
         self._range_asked = 0  # counts the times the stored range was given: only the latest one's verdict counts
@@ -88,24 +89,24 @@ class InForce:
             return facts.minimum_deg, facts.maximum_deg
         return max(low, facts.minimum_deg), min(high, facts.maximum_deg)
 
+    def target_ranges_deg(self) -> list[tuple[float, float]]:
+        """Where targets are allowed, per axis: its range, less the margin before the hard limits."""
+        return [(max(low, facts.target_minimum_deg), min(high, facts.target_maximum_deg))
+                for (low, high), facts in zip(self.ranges_deg(), self.facts.axis, strict=True)]
+
     def apply_range(self, now_s: float) -> None:
         """Give the loop the stored range, and whether it is on."""
         self._range_retry_s, self.problem = None, ""
         if not self.facts.axes:
             return
         self._range_asked += 1
-        asked, on, ranges = self._range_asked, self.range_on, self.ranges_deg()
+        asked, on, targets = self._range_asked, self.range_on, self.target_ranges_deg()
 
         def failed(why: str) -> None:
             if asked == self._range_asked:
                 self._range_retry_s = now_s + RETRY_S
-                self.problem = f"the range of motion is on, but not in force: {why}" if on else ""
-
-        if empty := [axis + 1 for axis, (low, high) in enumerate(ranges) if not low < high]:
-            failed(f"the one saved for axis {empty[0]} is outside this arm's limits; save it again")
-            return
-        if on:
-            self.problem = "the range of motion is on and is being given to the control loop"
+                in_force = on and self._enforces(targets)  # the loop keeps it over a bring-up
+                self.problem = f"the range of motion is on, but not in force: {why}" if on and not in_force else ""
 
         def answered(done: Future[None]) -> None:
             error = done.exception()
@@ -114,17 +115,51 @@ class InForce:
             elif asked == self._range_asked:
                 self.problem = ""
 
-        both_of([self.push_range(ranges, 0), self.push_on(on, 0)]).add_done_callback(answered)
+        if empty := [axis + 1 for axis, (low, high) in enumerate(targets) if not low < high]:
+            failed(f"the one saved for axis {empty[0]} leaves no room inside this arm's limits; save it again")
+            return
+        if on and not self._enforces(targets):
+            self.problem = "the range of motion is on and is being given to the control loop"
+        self.push_range(self.ranges_deg(), on, 0).add_done_callback(answered)
 
-    def push_range(self, ranges_deg: Sequence[tuple[float, float]], client: int) -> Future[None]:
-        """Give the loop a range for every axis; done when it took both ends."""
+    def push_range(self, ranges_deg: Sequence[tuple[float, float]], on: bool, client: int) -> Future[None]:
+        """Give the loop a range for every axis, and whether it is to enforce them; done when it took all of it."""
         mask = (1 << len(ranges_deg)) - 1
-        return both_of([self._push(kind, client, mask=mask, values=[pair[end] for pair in ranges_deg])
-                     for end, kind in enumerate((CommandKind.ROM_MINIMUM, CommandKind.ROM_MAXIMUM))])
+        answers = [self._push(kind, client, mask=mask, values=[pair[end] for pair in ranges_deg])
+                   for end, kind in enumerate((CommandKind.ROM_MINIMUM, CommandKind.ROM_MAXIMUM))]
+        answers.append(self._push(CommandKind.ROM_ENABLE, client, mask=mask if on else 0))
+        taken: Future[None] = Future()
 
-    def push_on(self, on: bool, client: int) -> Future[None]:
-        """Have the loop enforce the range on every axis, or on none."""
-        return self._push(CommandKind.ROM_ENABLE, client, mask=(1 << self.facts.axes) - 1 if on else 0)
+        def answered(_: Future[None]) -> None:
+            if not all(answer.done() for answer in answers) or taken.done():
+                return
+            error = next((found for answer in answers if (found := answer.exception()) is not None), None)
+            if error is None:
+                taken.set_result(None)
+            else:
+                taken.set_exception(self._explained(error, ranges_deg) if on else error)
+
+        for answer in answers:
+            answer.add_done_callback(answered)
+        return taken
+
+    def _explained(self, error: BaseException, ranges_deg: Sequence[tuple[float, float]]) -> BaseException:
+        """The loop's refusal with the axes that stand outside."""
+        state = self._latest()
+        if state is None or not isinstance(error, Refused):
+            return error
+        outside = [f"axis {axis + 1} stands at {deg:.1f} deg, its range is {low:g}..{high:g} deg"
+                   for axis, ((low, high), deg) in enumerate(zip(ranges_deg, state.position_deg, strict=False))
+                   if not low <= deg <= high]
+        return Refused(error.notice, error.field, "; ".join((error.message, *outside)))
+
+    def _enforces(self, targets_deg: Sequence[tuple[float, float]]) -> bool:
+        """Whether the loop already holds every axis to this range."""
+        state = self._latest()
+        return state is not None and len(state.rom_enforced) == len(targets_deg) and all(
+            enforced and abs(low - minimum) < SAME_DEG and abs(high - maximum) < SAME_DEG
+            for enforced, minimum, maximum, (low, high) in zip(
+                state.rom_enforced, state.range_minimum_deg, state.range_maximum_deg, targets_deg, strict=True))
 
     # -- the ring
 
@@ -147,23 +182,6 @@ class InForce:
         else:
             verdict(Refused(Notice.BUSY, "", "not in force yet: the command ring is full; it is given again by itself"))
         return taken
-
-
-def both_of(answers: Sequence[Future[None]]) -> Future[None]:
-    """Done when all are, with the first failure."""
-    joined: Future[None] = Future()
-
-    def answered(_: Future[None]) -> None:
-        if all(answer.done() for answer in answers) and not joined.done():
-            error = next((found for answer in answers if (found := answer.exception()) is not None), None)
-            if error is None:
-                joined.set_result(None)
-            else:
-                joined.set_exception(error)
-
-    for answer in answers:
-        answer.add_done_callback(answered)
-    return joined
 
 
 def then(answer: Future[None], follow: Callable[[], Future[None]]) -> Future[None]:

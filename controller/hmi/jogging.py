@@ -16,7 +16,7 @@ CLOCKS_APART = 0.0005  # seconds per second that the clocks of two machines may 
 
 @dataclass(slots=True)
 class Hold:
-    """The hold of one client. `transit_s`: least difference of arrival and `sent_ms` so far, the way without a queue."""
+    """The hold of one client. `transit_s`: least difference of arrival and `sent_ms` so far, a way without queues."""
 
     sequence: int | None = None
     taken_s: float = 0.0

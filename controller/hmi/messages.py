@@ -30,7 +30,7 @@ class Stop(_Base, tag="stop"):
 
 
 class Start(_Base, tag="start"):
-    """Power up and stand ready for jog."""
+    """Run targets that wait for it; without any, power up and stand ready for jog."""
 
 
 class Reset(_Base, tag="reset"):

@@ -163,7 +163,7 @@ class DataMessage:
             axes = max(self.facts.axes, hmi.CLIENT_DATA_RANGE_AXES)
             values = {key: self._setting(setting, name, i)
                       for setting in (hmi.SETTING[name] for name in row.settings)
-                      for i, (key, name) in enumerate(zip(setting.keys(axes), setting.names(axes), strict=True))}
+                      for i, (key, name) in enumerate(zip(setting.keys(axes), setting.names(axes), strict=False))}
             found = self._objects[row.name] = msgspec.Raw(_encode(values))
         return found
 

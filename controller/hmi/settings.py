@@ -70,7 +70,8 @@ class StoredSettings:
 
     def switch_range(self, client: Client, on: bool) -> Future[None]:
         """Range of motion on or off: stored once the control loop has it."""
-        return then(self._in_force.push_on(on, client.number), lambda: self._switched(on))
+        return then(self._in_force.push_range(self._in_force.ranges_deg(), on, client.number),
+                    lambda: self._switched(on))
 
     def _switched(self, on: bool) -> Future[None]:
         saved = self._put({RANGE_ON: on})
@@ -137,10 +138,11 @@ class StoredSettings:
             return None
         if others := [name for name in new if not name.startswith("range_m")]:
             raise Refused(Notice.VALUE, keys[others[0]], "a range of motion is set in a message of its own")
-        for i, (low, high) in enumerate(ranges):
-            if not low < high:
-                raise Refused(Notice.VALUE, "", f"the range saved for axis {i + 1} is outside this arm's limits: "
-                              "set it too")
+        for i, ((low, high), axis) in enumerate(zip(ranges, self._in_force.facts.axis, strict=True)):
+            if not max(low, axis.target_minimum_deg) < min(high, axis.target_maximum_deg):
+                key = keys.get(f"range_minimum_deg.{i + 1}", "")
+                raise Refused(Notice.VALUE, key, f"the range {low:g}..{high:g} deg leaves axis {i + 1} no room inside "
+                              "its limits for targets")
         return ranges
 
     def _range(self, ranges: list[tuple[float, float]], new: Mapping[str, Value], client: Client) -> Future[None]:
@@ -155,7 +157,7 @@ class StoredSettings:
             if done.exception() is not None:
                 self._in_force.apply_range(self._clock())
 
-        answer = self._in_force.push_range(ranges, client.number)
+        answer = self._in_force.push_range(ranges, self._in_force.range_on, client.number)
         answer.add_done_callback(restore)
         return then(answer, taken)
 

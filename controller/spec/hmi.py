@@ -94,7 +94,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("why", "what keeps this client from moving the arm", incompatible=True),
     Action("release", "give up control", incompatible=True),
     Action("acquire", "take control when nobody has it", control="takes"),
-    Action("start", "power up and stand ready for jog", control="takes", guarded=True),
+    Action("start", "run stored targets, else power up and stand ready for jog", control="takes", guarded=True),
+    Action("ready", "power up and stand ready for jog; stored targets are forgotten", control="takes", guarded=True),
     Action("jog", "joint speeds while held", control="takes", guarded=True),
     Action("move", "go to joint positions", control="takes", guarded=True),
     Action("stand_still", "end the motion softly and stay ready", control="waits"),
@@ -126,7 +127,7 @@ BUTTONS: dict[str, str] = {
     "diagnostics_section": "diagnostics_section",
 }
 MODES: dict[int, str] = {  # register 10
-    0: "off", 1: "stand_still", 3: "start", 4: "start", 5: "target_wait", 6: "stop", 7: "reset", 8: "external",
+    0: "off", 1: "stand_still", 3: "ready", 4: "ready", 5: "target_wait", 6: "stop", 7: "reset", 8: "external",
     9: "external",
 }
 TEST_CYCLES: dict[int, str] = {  # register 11

@@ -15,7 +15,7 @@ from controller.arm import ArmFacts, AxisFacts
 from controller.hmi.counters import Counters
 from controller.hmi.faultlist import FaultList
 from controller.hmi.payload import DataMessage, empty_state
-from controller.hmi.state import Holder, StateBuilder
+from controller.hmi.state import Holder, StateBuilder, blocker_words
 from controller.hmi.transport import text_frame
 from controller.hmi.web import schemas
 from controller.link import LinkReport
@@ -56,7 +56,8 @@ class Bench:
 
         self.faults.follow(record)
         built = self.states.build(record, running=True, holder=Holder(3, "client 3"), counts={"clients": 1},
-                                  link=LinkReport(), store_problem="")
+                                  blockers=blocker_words(record.blockers), sequence=None, link=LinkReport(),
+                                  store_problem="")
         return json.loads(  # type: ignore[no-any-return]
             msgspec.json.encode(built), parse_constant=lambda word: pytest.fail(f"{word} in JSON"))
 
