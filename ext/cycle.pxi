@@ -24,6 +24,7 @@ cdef inline int leave_telegrams(Machine* m) noexcept nogil:
 
 cdef void take_line(Machine* m) noexcept nogil:
     """A line was lent: an empty stream, no answer expected, start checks from the beginning."""
+    cdef int i
     m.bus.filled = 0
     m.bus.aligned = True
     m.bus.attached_ns = -1
@@ -37,6 +38,8 @@ cdef void take_line(Machine* m) noexcept nogil:
     m.battery_v = 0.0
     rest(m)
     apply_speed_cascade(m)
+    for i in range(m.settings.axes):
+        apply_range(m, i)
     seed(m)
     m.handshake.set_released(False)
     enter_bus_state(m, BUS_STATE_STARTING)
@@ -107,7 +110,7 @@ cdef void watch_people(Machine* m) noexcept nogil:
     """A motion that nobody can stop any more, because the HMI hangs or the program is to end, does not go on for long."""
     cdef int64_t beat = m.handshake.hmi_beat_ns.load()
     if beat and m.now_ns - beat > HMI_SILENCE_NS and m.state == MASTER_STATE_AUTO and m.motion != MOTION_STANDING:
-        stop_softly(m, REASON_HMI_SILENT)
+        stop_softly(m, TRIGGER_HMI_SILENT)
     if m.shutdown and m.motion == MOTION_STOPPING and m.now_ns - m.shutdown_ns > SHUTDOWN_PATIENCE_NS:
         begin_stop(m, STOP_CATEGORY_QUICK)
 
@@ -190,7 +193,7 @@ cdef void begin_shutdown(Machine* m) noexcept nogil:
     m.shutdown = True
     m.shutdown_ns = m.now_ns
     m.bus.leaving = leave_telegrams(m)
-    power_down(m, REASON_SHUTDOWN)
+    power_down(m, TRIGGER_SHUTDOWN)
 
 
 cdef inline flag shutdown_done(Machine* m) noexcept nogil:
@@ -256,6 +259,8 @@ cdef void fill_record(Machine* m, StateRecord* r) noexcept nogil:
         r.command_speed_deg_s[i] = axis.command_deg_s
         r.target_position_deg[i] = axis.target_deg
         r.speed_limit_deg_s[i] = axis.speed_limit_deg_s
+        r.range_minimum_deg[i] = axis.minimum_deg
+        r.range_maximum_deg[i] = axis.maximum_deg
         r.frequency_microsteps_s[i] = axis.frequency
         r.position_counts[i] = axis.position_counts
         r.torque_counts[i] = axis.torque_counts
@@ -266,6 +271,7 @@ cdef void fill_record(Machine* m, StateRecord* r) noexcept nogil:
         r.driver_mode[i] = axis.driver_mode
         r.status[i] = axis.status
         r.on_target[i] = axis.on_target
+        r.rom_enforced[i] = axis.rom_enforced
         r.moving[i] = planned and fabs(m.speed_deg_s[i]) > 1e-9
     r.battery_percent = battery_percent(m) if m.bus.first_valid_ns >= 0 else 0.0
     r.battery_v = m.battery_v

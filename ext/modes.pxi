@@ -1,13 +1,26 @@
-# The master state machine and the commands. The master state changes in `change_state` alone.
+# The master state machine and the commands. The master state changes in `transition` alone, by the table in spec/modes.py.
 
-cdef void change_state(Machine* m, int to, int reason) noexcept nogil:
-    """The only place where the master state changes."""
-    if m.state == to:
-        return
-    event(m, EVENT_KIND_STATE, m.state, to, reason)
-    m.state = to
-    m.reason = reason
-    m.state_since_ns = m.now_ns
+cdef inline flag refused(Machine* m, int trigger) noexcept nogil:
+    """Does the table refuse the trigger (a CommandKind or a Trigger) in the present master state?"""
+    return not 0 <= trigger < TRIGGERS or TRANSITION_TO[m.state][trigger] == OUTCOME_REFUSED
+
+
+cdef int transition(Machine* m, int trigger) noexcept nogil:
+    """The only place where the master state changes: what the table says of this trigger in the present state. Whoever
+    calls it has checked everything else before. Returns OK, or WRONG_STATE where the table refuses."""
+    cdef int to, mode
+    if refused(m, trigger):
+        return COMMAND_RESULT_WRONG_STATE
+    to = TRANSITION_TO[m.state][trigger]
+    mode = TRANSITION_MODE[m.state][trigger]
+    if to != OUTCOME_STAYS:
+        m.reason = TRANSITION_REASON[0][trigger]
+        event(m, EVENT_KIND_STATE, m.state, to, m.reason)
+        m.state = to
+        m.state_since_ns = m.now_ns
+    if mode != OUTCOME_STAYS and not (trigger == COMMAND_KIND_JOG and m.mode == MASTER_MODE_TEST):
+        set_mode(m, mode)
+    return COMMAND_RESULT_OK
 
 
 cdef void set_mode(Machine* m, int mode) noexcept nogil:
@@ -16,21 +29,30 @@ cdef void set_mode(Machine* m, int mode) noexcept nogil:
         m.mode = mode
 
 
-cdef void stop_softly(Machine* m, int reason) noexcept nogil:
-    """Stop category 2 into WAITING. In the error state a stop of its own is running already."""
+cdef void set_idle_mode(Machine* m) noexcept nogil:
+    """Nothing moves and nothing waits."""
+    set_mode(m, MASTER_MODE_STAND_STILL if m.motor_power else MASTER_MODE_OFF)
+
+
+cdef inline void forget_prepared(Machine* m) noexcept nogil:
+    if m.mode == MASTER_MODE_POSITION_TARGET_WAIT_FOR_START:
+        set_idle_mode(m)
+
+
+cdef void stop_softly(Machine* m, int trigger) noexcept nogil:
+    """Stop category 2 into WAITING, where the table says so. In the error state a stop of its own is running already."""
+    cdef int before = m.state
     m.pending.kind = 0
-    if m.state == MASTER_STATE_AUTO or m.state == MASTER_STATE_TRANSITION_TO_AUTO:
-        change_state(m, MASTER_STATE_TRANSITION_TO_WAITING, reason)
+    transition(m, trigger)
+    if m.state == MASTER_STATE_TRANSITION_TO_WAITING and m.state != before:
         begin_stop(m, STOP_CATEGORY_SOFT)
 
 
-cdef void power_down(Machine* m, int reason) noexcept nogil:
+cdef void power_down(Machine* m, int trigger) noexcept nogil:
     """Soft stop where something moves, then motor power off."""
     m.off_after_stop = True
-    if m.state == MASTER_STATE_AUTO or m.state == MASTER_STATE_TRANSITION_TO_AUTO:
-        stop_softly(m, reason)
-    elif m.motion == MOTION_STANDING:
-        m.pending.kind = 0
+    stop_softly(m, trigger)     # where nothing moved, it has ended at once, and power is off
+    if m.off_after_stop and m.motion == MOTION_STANDING:
         m.off_after_stop = False
         m.motor_power = False
         set_mode(m, MASTER_MODE_OFF)
@@ -38,21 +60,22 @@ cdef void power_down(Machine* m, int reason) noexcept nogil:
 
 cdef void act_on_stop(Machine* m) noexcept nogil:
     """The latched stop word: before and above all commands. Whatever waits in the ring was asked for before it and is
-    dropped, but for speed limits: they move nothing, and a limit somebody lowered must not get lost."""
+    dropped, but for speed limits and ranges: they move nothing, and a limit somebody set must not get lost."""
     cdef Command command
     cdef int dropped = 0
     if not m.handshake.take_stop():
         return
     m.stops += 1
+    forget_prepared(m)
     event(m, EVENT_KIND_STOP, STOP_CATEGORY_SOFT, 1, 0)
     # bounded, so that a producer that never rests cannot hold the cycle here
     while dropped < COMMANDS_IN_RING and m.commands.try_pop(command):
         dropped += 1
-        if command.kind == COMMAND_KIND_SPEED_LIMITS:
-            finish_command(m, &command, take_speed_limits(m, &command))
+        if moves_nothing(&command):
+            finish_command(m, &command, dispatch(m, &command))
         else:
             finish_command(m, &command, COMMAND_RESULT_DROPPED_BY_STOP)
-    stop_softly(m, REASON_STOP_COMMAND)
+    stop_softly(m, TRIGGER_STOP)
 
 
 cdef void finish_command(Machine* m, const Command* command, int result) noexcept nogil:
@@ -64,6 +87,10 @@ cdef void finish_command(Machine* m, const Command* command, int result) noexcep
     m.last_kind = command.kind
     if command.kind != COMMAND_KIND_JOG or result != COMMAND_RESULT_OK:
         event(m, EVENT_KIND_COMMAND, command.kind, result, command.client)
+
+
+cdef inline int trigger_of(const Command* command) noexcept nogil:
+    return TRIGGER_START_TEST if command.kind == COMMAND_KIND_START and command.mask & 1 else <int>command.kind
 
 
 cdef flag numbers_fit(const Command* command, int axes, double low, double high) noexcept nogil:
@@ -133,8 +160,7 @@ cdef int begin_move(Machine* m, const Command* command) noexcept nogil:
         m.axis[i].jog_percent = 0.0
         m.axis[i].on_target = False
     m.motion = MOTION_POSITION
-    set_mode(m, MASTER_MODE_POSITION_TARGET)
-    return COMMAND_RESULT_OK
+    return transition(m, COMMAND_KIND_MOVE)
 
 
 cdef int begin_jog(Machine* m, const Command* command, int64_t asked_ns) noexcept nogil:
@@ -150,8 +176,7 @@ cdef int begin_jog(Machine* m, const Command* command, int64_t asked_ns) noexcep
         m.axis[i].on_target = False
     m.jog_ns = asked_ns
     m.motion = MOTION_JOG
-    if m.mode != MASTER_MODE_TEST:
-        set_mode(m, MASTER_MODE_JOG)
+    transition(m, COMMAND_KIND_JOG)
     if not plan_jog(m):
         raise_error(m, ERROR_TRAJECTORY, NO_AXIS)
         return COMMAND_RESULT_NO_TRAJECTORY
@@ -161,8 +186,7 @@ cdef int begin_jog(Machine* m, const Command* command, int64_t asked_ns) noexcep
 cdef int begin_start(Machine* m, const Command* command) noexcept nogil:
     """Stand ready for jog; a motion that runs ends softly first."""
     end_motion(m)
-    set_mode(m, MASTER_MODE_TEST if command.mask & 1 else MASTER_MODE_JOG)
-    return COMMAND_RESULT_OK
+    return transition(m, trigger_of(command))
 
 
 cdef void end_motion(Machine* m) noexcept nogil:
@@ -178,8 +202,29 @@ cdef void end_motion(Machine* m) noexcept nogil:
         raise_error(m, ERROR_TRAJECTORY, NO_AXIS)
 
 
+cdef flag targets_inside(Machine* m, const Command* command) noexcept nogil:
+    """Are the masked targets inside the range in force?"""
+    cdef int i
+    for i in range(m.settings.axes):
+        if command.mask >> i & 1 and not m.axis[i].minimum_deg <= command.values[i] <= m.axis[i].maximum_deg:
+            return False
+    return True
+
+
+cdef int prepare(Machine* m, const Command* command) noexcept nogil:
+    """Keep the targets for the next START. The mode says that they are there: whatever changes it forgets them."""
+    end_motion(m)
+    m.prepared = command[0]
+    m.prepared.kind = COMMAND_KIND_MOVE
+    return transition(m, COMMAND_KIND_PREPARE)
+
+
 cdef int dispatch_motion(Machine* m, const Command* command, int64_t asked_ns) noexcept nogil:
     """A motion command in AUTO."""
+    if command.kind in (COMMAND_KIND_MOVE, COMMAND_KIND_PREPARE) and not targets_inside(m, command):
+        return COMMAND_RESULT_OUT_OF_RANGE      # the range may have changed since the command was taken
+    if command.kind == COMMAND_KIND_PREPARE:
+        return prepare(m, command)
     if command.kind == COMMAND_KIND_MOVE:
         return begin_move(m, command)
     if command.kind == COMMAND_KIND_JOG:
@@ -189,7 +234,6 @@ cdef int dispatch_motion(Machine* m, const Command* command, int64_t asked_ns) n
 
 cdef int take_motion(Machine* m, const Command* command) noexcept nogil:
     """Motion commands are also the operator's start: from WAITING they switch motor power on first."""
-    cdef int i
     cdef int axes = m.settings.axes
     cdef flag released = False
     if command.kind == COMMAND_KIND_JOG:
@@ -197,18 +241,20 @@ cdef int take_motion(Machine* m, const Command* command) noexcept nogil:
         m.jog_asked_ns = m.now_ns
         if not numbers_fit(command, axes, -100.0, 100.0):
             return COMMAND_RESULT_OUT_OF_RANGE
-    if command.kind == COMMAND_KIND_MOVE:
+    if command.kind in (COMMAND_KIND_MOVE, COMMAND_KIND_PREPARE):
         if not numbers_fit(command, axes, -1e6, 1e6) or not 0.0 < command.value <= 100.0 or command.mask == 0:
             return COMMAND_RESULT_OUT_OF_RANGE
-        for i in range(axes):
-            if command.mask >> i & 1 and not (m.parameters[i].minimum_deg <= command.values[i]
-                                              <= m.parameters[i].maximum_deg):
-                return COMMAND_RESULT_OUT_OF_RANGE
+        if not targets_inside(m, command):
+            return COMMAND_RESULT_OUT_OF_RANGE
     if m.blockers:
         return COMMAND_RESULT_NOT_READY
+    if refused(m, trigger_of(command)):
+        return COMMAND_RESULT_WRONG_STATE
     if m.state == MASTER_STATE_AUTO:
         return dispatch_motion(m, command, m.now_ns)
     if m.state == MASTER_STATE_WAITING:
+        if command.kind == COMMAND_KIND_PREPARE:
+            return prepare(m, command)
         # A jog that is still held from before a stop must be let go first, or its next refresh would undo the stop.
         if command.kind == COMMAND_KIND_JOG and not released:
             return COMMAND_RESULT_WRONG_STATE
@@ -218,9 +264,7 @@ cdef int take_motion(Machine* m, const Command* command) noexcept nogil:
         m.off_after_stop = False
         m.motor_power = True
         m.power_step = POWER_CONTACTS
-        change_state(m, MASTER_STATE_TRANSITION_TO_AUTO, REASON_OPERATOR_START)
-    elif m.state != MASTER_STATE_TRANSITION_TO_AUTO:
-        return COMMAND_RESULT_WRONG_STATE
+    transition(m, trigger_of(command))
     m.pending = command[0]
     m.pending_ns = m.now_ns
     return COMMAND_RESULT_OK
@@ -268,32 +312,50 @@ cdef int take_reset(Machine* m) noexcept nogil:
         return COMMAND_RESULT_OK
     if m.motion != MOTION_STANDING:
         return COMMAND_RESULT_NOT_READY
-    set_mode(m, MASTER_MODE_RESET_ERROR)
+    transition(m, COMMAND_KIND_RESET)
     m.reset_until_ns = m.now_ns + 300000000
     m.setup_tried = False
     return COMMAND_RESULT_OK
 
 
 cdef int dispatch(Machine* m, const Command* command) noexcept nogil:
-    if command.kind in (COMMAND_KIND_START, COMMAND_KIND_JOG, COMMAND_KIND_MOVE):
+    if (command.kind == COMMAND_KIND_START and command.mask == 0
+            and m.mode == MASTER_MODE_POSITION_TARGET_WAIT_FOR_START):
+        return take_motion(m, &m.prepared)
+    if command.kind in (COMMAND_KIND_START, COMMAND_KIND_JOG, COMMAND_KIND_MOVE, COMMAND_KIND_PREPARE):
         return take_motion(m, command)
+    if command.kind in (COMMAND_KIND_ROM_MINIMUM, COMMAND_KIND_ROM_MAXIMUM):
+        return take_range(m, command)
+    if command.kind == COMMAND_KIND_ROM_ENABLE:
+        return enable_ranges(m, command)
     if command.kind == COMMAND_KIND_SPEED_LIMITS:
         return take_speed_limits(m, command)
     if command.kind == COMMAND_KIND_RESET:
         return take_reset(m)
     if command.kind == COMMAND_KIND_STAND_STILL:
-        if m.state == MASTER_STATE_TRANSITION_TO_AUTO:
-            m.pending.kind = 0
-        elif m.state != MASTER_STATE_AUTO:
+        if refused(m, command.kind):
             return COMMAND_RESULT_WRONG_STATE
-        else:
-            end_motion(m)
-            set_mode(m, MASTER_MODE_STAND_STILL)
-        return COMMAND_RESULT_OK
+        m.pending.kind = 0
+        end_motion(m)
+        return transition(m, command.kind)
     if command.kind == COMMAND_KIND_OFF:
-        power_down(m, REASON_OFF_COMMAND)
+        power_down(m, COMMAND_KIND_OFF)
         return COMMAND_RESULT_OK
     return COMMAND_RESULT_UNKNOWN
+
+
+cdef inline flag moves_nothing(const Command* command) noexcept nogil:
+    """Speed limits and ranges leave prepared targets alone; those are checked again when they are started."""
+    return command.kind in (COMMAND_KIND_SPEED_LIMITS, COMMAND_KIND_ROM_MINIMUM, COMMAND_KIND_ROM_MAXIMUM,
+                            COMMAND_KIND_ROM_ENABLE)
+
+
+cdef int obey(Machine* m, const Command* command) noexcept nogil:
+    """Carry a command out. Any that is accepted takes the place of targets that were prepared."""
+    cdef int result = dispatch(m, command)
+    if result == COMMAND_RESULT_OK and command.kind != COMMAND_KIND_PREPARE and not moves_nothing(command):
+        forget_prepared(m)
+    return result
 
 
 cdef void take_commands(Machine* m) noexcept nogil:
@@ -303,7 +365,7 @@ cdef void take_commands(Machine* m) noexcept nogil:
     while taken < 8 and m.commands.try_pop(command):
         taken += 1
         m.blockers = find_blockers(m)
-        finish_command(m, &command, dispatch(m, &command))
+        finish_command(m, &command, obey(m, &command))
 
 
 cdef void step_power_up(Machine* m) noexcept nogil:
@@ -323,8 +385,7 @@ cdef void step_power_up(Machine* m) noexcept nogil:
         return
     seed(m)
     stand_still(m)
-    change_state(m, MASTER_STATE_AUTO, REASON_DRIVES_READY)
-    set_mode(m, MASTER_MODE_STAND_STILL)
+    transition(m, TRIGGER_DRIVES_READY)
     if m.pending.kind:
         m.last_result = dispatch_motion(m, &m.pending, m.pending_ns)
         if m.last_result != COMMAND_RESULT_OK:
@@ -349,7 +410,7 @@ cdef void step_reset(Machine* m) noexcept nogil:
         i -= 1
     end_reset(m)
     m.stop_category = STOP_CATEGORY_NONE
-    change_state(m, MASTER_STATE_WAITING, REASON_RESET)
+    transition(m, TRIGGER_CAUSES_GONE)
 
 
 cdef void step_state(Machine* m) noexcept nogil:
@@ -359,4 +420,4 @@ cdef void step_state(Machine* m) noexcept nogil:
     elif m.state == MASTER_STATE_ERROR and m.reset_until_ns:
         step_reset(m)
     elif m.state == MASTER_STATE_STARTUP and m.bus.state == BUS_STATE_CYCLIC:
-        change_state(m, MASTER_STATE_WAITING, REASON_START_CHECKS_GOOD)
+        transition(m, TRIGGER_START_CHECKS_GOOD)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from controller.hmi.counters import logger
+from controller.hmi.jogging import Hold
 from controller.spec import hmi
 from controller.spec.hmi import Notice, Role
 
@@ -39,6 +40,7 @@ class Client:
     allowance: float = float(hmi.MESSAGES_PER_S)
     allowance_s: float = 0.0
     last_sequence: int = 0  # of its latest command in the ring
+    hold: Hold = field(default_factory=Hold)
     notices: deque[dict[str, object]] = field(default_factory=lambda: deque(maxlen=NOTICES_KEPT))
 
     @property

@@ -1,5 +1,7 @@
 """The `data` message: one function per row of spec/hmi.DATA_FIELDS, encoded once per tick for all clients.
 
+Rows that are not `live` are made anew only when something they were made of is another: most of a message is the same
+text for seconds, and this is where a round of the HMI thread spends its time.
 Thread contract: HMI thread only.
 """
 
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from operator import attrgetter
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +37,18 @@ def empty_state(axes: int) -> State:
     return SimpleNamespace(**{**fields, "axes": axes})  # type: ignore[return-value]
 
 
+class Reads:
+    """Stands in for a record and notes which of its fields are read."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self.names: dict[str, None] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        self.names[name] = None
+        return getattr(self._state, name)
+
+
 class DataMessage:
     """Builds `data`. `address` is the board's IPv4 address; call `settings_changed` when a stored value changed."""
 
@@ -46,25 +61,38 @@ class DataMessage:
         builders = self._make_builders()
         if builders.keys() != {row.name for row in hmi.DATA_FIELDS}:
             raise AssertionError("spec/hmi.DATA_FIELDS and the functions of hmi/payload.py differ")
-        self._builders = {row.name: builders[row.name] for row in hmi.DATA_FIELDS}
+        self._steady = [(row.name, builders[row.name]) for row in hmi.DATA_FIELDS if not row.live]
+        self._live = [(row.name, builders[row.name]) for row in hmi.DATA_FIELDS if row.live]
+        self._head = b""  # text of the steady fields; what it was made of stands in `_made_of`
+        self._inputs: Callable[[State], object] = attrgetter("axes")
+        self._made_of: tuple[object, ...] = ()
 
     def settings_changed(self) -> None:
         """Forget what was encoded of the settings (also after a bring-up: limits may be others)."""
         self._objects.clear()
+        self._made_of = ()
 
-    def build(self, state: State | None) -> dict[str, Any]:
-        """All fields, ready for the encoder."""
+    def text(self, state: State | None, notice: dict[str, object] | None = None) -> bytes:
+        """The Engine.IO packet `42["data",{...}]`, complete; `notice` is for one client only."""
         if state is None:
             state = empty_state(max(1, self.facts.axes))
-        message = {name: builder(state) for name, builder in self._builders.items()}
-        errors, warnings = self._fault_lists(message)
+        live = _encode({name: builder(state) for name, builder in self._live})
+        if (self._made_of != (self._inputs(state), self._faults.version, self.address)
+                or len(self._head) + len(live) > hmi.DATA_BYTES - RESERVE_BYTES):  # its numbers have grown since
+            self._make_head(state, len(live))
+        end = b"," + _encode({hmi.NOTICE_FIELD: notice})[1:] if notice is not None else b"}"
+        return b"".join((self._head, live[1:-1], end, b"]"))
+
+    def _make_head(self, state: State, live_bytes: int) -> None:
+        # A builder reads the same fields again as long as those it has read are the same, so they alone are the key.
+        reads = Reads(state)
+        message = {name: builder(reads) for name, builder in self._steady}  # type: ignore[arg-type]
+        errors, warnings = self._fault_lists(len(_encode(message)) + live_bytes)
         message["errorTest"] = message["errorData"] = errors
         message["warningTest"] = message["warningData"] = warnings
-        return message
-
-    def encode(self, message: dict[str, Any]) -> bytes:
-        """Text of the Engine.IO packet: `42["data",{...}]`."""
-        return b'42["' + hmi.DATA.encode() + b'",' + _encode(message) + b"]"
+        self._head = b'42["' + hmi.DATA.encode() + b'",' + _encode(message)[:-1] + b","
+        self._inputs = attrgetter(*reads.names)
+        self._made_of = (self._inputs(state), self._faults.version, self.address)
 
     # -- one function per field
 
@@ -135,7 +163,7 @@ class DataMessage:
             axes = max(self.facts.axes, hmi.CLIENT_DATA_RANGE_AXES)
             values = {key: self._setting(setting, name, i)
                       for setting in (hmi.SETTING[name] for name in row.settings)
-                      for i, (key, name) in enumerate(zip(setting.keys(axes), setting.names(axes), strict=True))}
+                      for i, (key, name) in enumerate(zip(setting.keys(axes), setting.names(axes), strict=False))}
             found = self._objects[row.name] = msgspec.Raw(_encode(values))
         return found
 
@@ -148,15 +176,15 @@ class DataMessage:
             return round(facts.minimum_deg if row.name == "range_minimum_deg" else facts.maximum_deg, 1)
         return value
 
-    def _fault_lists(self, message: dict[str, Any]) -> tuple[msgspec.Raw, msgspec.Raw]:
+    def _fault_lists(self, other_bytes: int) -> tuple[msgspec.Raw, msgspec.Raw]:
         """Both lists, encoded once per change. They go out twice each, within what DATA_BYTES leaves.
 
         What does not fit loses its long texts first, then its place: the gravest errors stay whole; `state` has all.
         """
         if not self._faults.errors and not self._faults.warnings:
             return NO_ENTRIES, NO_ENTRIES
-        # The lengths of numbers vary by some bytes from tick to tick: steps of 256 keep the lists from flickering.
-        room = (hmi.DATA_BYTES - RESERVE_BYTES - len(_encode(message))) // 256 * 256
+        # The lengths of numbers vary by some bytes from time to time: steps of 256 keep the lists from flickering.
+        room = (hmi.DATA_BYTES - RESERVE_BYTES - other_bytes) // 256 * 256
         if self._lists is None or self._lists[0] != (self._faults.version, room):
             errors, left = fit(self._faults.errors, room // 2)
             warnings, _ = fit(self._faults.warnings, left)

@@ -94,12 +94,13 @@ class Service:
         self._server = SocketServer(self, access, self._counters)
         self._control = ControlToken(self._control_lost)
         self._handlers = Handlers(core, store, self._control, self._counters,
-                                  latest=self._latest, changed=self._settings_changed, follow=self._follow)
+                                  latest=self._latest, changed=self._settings_changed, follow=self._follow,
+                                  ended=self._sequence_ended)
         self._payload = DataMessage(store, self._faults, self._counters)
         self._builder = StateBuilder(self._faults, self._counters)
         self._broadcast = Broadcast(
             self._server, self._counters, options.stalled_s,
-            data=lambda: self._payload.encode(self._payload.build(self._state)),
+            data=lambda: self._payload.text(self._state),
             state=lambda: b'42["state",' + msgspec.json.encode(self.state_message()) + b"]",
             notice=self._notice_message)
         self._pages = Pages(access, self._counters, state=self.state_message, running=self._running,
@@ -162,9 +163,10 @@ class Service:
         self._core.beat()
         self._read_core(now_s)
         self._results.tick(now_s)
-        self._handlers.tick()
+        self._handlers.tick(now_s)
         state = self._state
-        self._control.tick(now_s, state is not None and any(state.moving))
+        moving = state is not None and any(state.moving)
+        self._control.tick(now_s, moving or self._handlers.sequencer.running)
         for client in list(self._clients.values()):
             if client.flooding_since_s is not None and now_s - client.flooding_since_s > FLOOD_GRACE_S:
                 self._counters.add("dropped")
@@ -213,22 +215,28 @@ class Service:
         counts = {"clients": len(self._clients), "records_lost": self._reader.lost, **self._counters.as_dict()}
         return self._builder.build(
             self._state, running=running, counts=counts, link=self.link, store_problem=self._store.problem,
+            blockers=[found.message for found in self._handlers.gate.general()],
+            sequence=self._handlers.sequencer.progress,
             holder=Holder(holder.number if holder else None, holder.name if holder else ""))
 
     def _notice_message(self, notice: dict[str, object]) -> bytes:
-        return self._payload.encode({**self._payload.build(self._state), hmi.NOTICE_FIELD: notice})
+        return self._payload.text(self._state, notice)
 
     @property
     def facts(self) -> ArmFacts:
         return self._handlers.facts
 
     def _set_facts(self, facts: ArmFacts) -> None:
-        self._handlers.facts = self._payload.facts = self._builder.facts = facts
+        self._payload.facts = self._builder.facts = facts
         self._payload.settings_changed()
-        self._handlers.apply_settings()
+        self._handlers.set_facts(facts)
 
     def _settings_changed(self) -> None:
         self._payload.settings_changed()
+
+    def _sequence_ended(self, client: Client, why: str) -> None:
+        log.info("%s of %s", why, client.name)
+        client.notices.append(Refused(Notice.ENDED, "", why).as_notice())
 
     def _control_lost(self, client: Client) -> None:
         self._handlers.end_motion(client)
@@ -375,6 +383,6 @@ class Service:
         """Count it, and tell the client: by its acknowledgement, by a notice for the page, or both."""
         self._counters.refuse(refused.notice.name.lower())
         answered = reply.give({"ok": False, "error": refused.as_error()})
-        if reply.visible or not answered:
+        if refused.notice is not Notice.STALE and (reply.visible or not answered):  # a held jog is no cause to shout
             client.notices.append(refused.as_notice())
             self._broadcast.send_notice(client, time.monotonic())
