@@ -21,7 +21,7 @@ from concurrent.futures import Future
 from dataclasses import astuple, replace
 from pathlib import Path
 
-from controller.database import Unusable, open_database
+from controller.database import FolderLock, Unusable, open_database
 from controller.history_table import COLUMNS, FILE, SCHEMA, Entry, Query, select
 from controller.history_words import Event, entry
 from controller.spec.history import ERRORS_KEPT, ROWS_DEFAULT, Kind
@@ -57,9 +57,10 @@ class History:
         self._rows, self._clock = rows, clock
         self._clients: dict[int, str] = {}
         self._repeats: dict[tuple[Kind, str, str], tuple[int, int]] = {}
-        self._database: sqlite3.Connection | None = None        # writer thread only, like the next two lines
+        self._database: sqlite3.Connection | None = None        # writer thread only, like the next three lines
         self._run = self._last_id = self._first_id = 0
         self._unsaved: list[Entry] = []
+        self._lock: FolderLock | None = None
         self._work = threading.Condition()      # guards the rest
         self._waiting = 0       # entries that the writer could not save yet
         self._lost = 0
@@ -162,6 +163,8 @@ class History:
             for query, future in readings:
                 self._answer(query, future)
         self._shut()
+        if self._lock is not None:
+            self._lock.close()
 
     def _own(self, text: str) -> Entry:
         wall_s, now_ns = self._clock()
@@ -177,6 +180,7 @@ class History:
                 for statement in SCHEMA.statements:
                     self._database.execute(statement)
             else:
+                self._lock = self._lock or FolderLock(self.path, 0.0)
                 opened = open_database(self.path, SCHEMA)
                 self._database = opened.connection
                 if opened.why:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from controller.database import Schema
-from controller.spec.history import READ_DEFAULT, Kind
+from controller.spec.history import READ_DEFAULT, READ_LIMIT, Kind
 
 FILE = "history.sqlite"
 SCHEMA = Schema(1, (
@@ -63,6 +66,37 @@ def iso_time(wall_s: float) -> str:
     whole = int(wall_s // 1)
     local = time.localtime(whole)
     return f"{time.strftime('%Y-%m-%dT%H:%M:%S', local)}.{int((wall_s - whole) * 1000):03d}{time.strftime('%z', local)}"
+
+
+def parse_query(given: Mapping[str, str]) -> Query:
+    """The question in a URL or on a command line: `limit`, `errors` (0 or 1), `after`, `since` (seconds since 1970, ISO
+    8601, or an age like 30m, 12h, 7d). ValueError names the field and what is allowed."""
+    if unknown := given.keys() - {"limit", "errors", "after", "since"}:
+        raise ValueError(f"{sorted(unknown)[0][:20]!r} is not known: allowed are limit, errors, after, since")
+    if (errors := given.get("errors", "0")) not in {"0", "1"}:
+        raise ValueError("errors: allowed are 0 and 1")
+    after = _whole("after", given["after"], 0, 2**62) if "after" in given else None
+    since_s = since(given["since"]) if "since" in given else None
+    return Query(_whole("limit", given.get("limit", str(READ_DEFAULT)), 1, READ_LIMIT), errors == "1", after, since_s)
+
+
+def _whole(name: str, text: str, low: int, high: int) -> int:
+    if not re.fullmatch(r"\d{1,19}", text, re.ASCII) or not low <= int(text) <= high:
+        raise ValueError(f"{name}: allowed is a whole number {low}..{high}")
+    return int(text)
+
+
+def since(text: str) -> float:
+    """A point in time, as seconds since 1970."""
+    if (age := re.fullmatch(r"(\d{1,6})([smhd])", text, re.ASCII)) is not None:
+        return time.time() - int(age[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[age[2]]
+    if re.fullmatch(r"\d{1,11}(\.\d{1,9})?", text, re.ASCII):
+        return float(text)
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        raise ValueError("since: allowed are a time as 2026-11-24T18:40, seconds since 1970, or an age as 30m, 12h, "
+                         "7d") from None
 
 
 def select(database: sqlite3.Connection, query: Query) -> list[Entry]:

@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from controller.spec import modes
 from controller.spec.coded import Coded
-from controller.spec.faults import lookup
+from controller.spec.faults import Source, lookup
 from controller.spec.history import Kind
 
 Event = tuple[int, int, int, int, int]
+
+
+class Note(Protocol):
+    """How others put something into the history: `History.note`."""
+
+    def __call__(self, kind: Kind, text: str, *, who: str = "", code: int = 0, axis: int = 0,
+                 detail: Mapping[str, object] | None = None) -> None: ...
+
+
+def unheard(kind: Kind, text: str, *, who: str = "", code: int = 0, axis: int = 0,
+            detail: Mapping[str, object] | None = None) -> None:
+    """A Note for where nothing is kept."""
+
+
 NO_MOTION = {modes.CommandKind.OFF, modes.CommandKind.RESET, modes.CommandKind.SPEED_LIMITS,
              modes.CommandKind.STAND_STILL}
 
@@ -22,9 +37,9 @@ def _name(table: type[Coded], code: int) -> str:
         return str(code)
 
 
-def fault_text(code: int, axis: int, warning: bool) -> str:
+def fault_text(code: int, axis: int, warning: bool, source: Source | None = None) -> str:
     """`error 296: Emergency button pressed`, with the axis where there is one."""
-    row = lookup(code, axis, warning) or lookup(code, 0, warning)
+    row = lookup(code, axis, warning, source) or lookup(code, 0, warning, source)
     where = f" (axis {axis})" if axis else ""
     return f"{'warning' if warning else 'error'} {code}{where}: {row.message if row else 'not in the catalogue'}"
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from controller.arm import ArmFacts
+from controller.history_words import Note, unheard
 from controller.hmi import forms, messages, positions
 from controller.hmi.clients import Client, ControlToken, Refused
 from controller.hmi.counters import Counters, logger
@@ -23,6 +24,7 @@ from controller.hmi.in_force import Follow, InForce
 from controller.hmi.sequence import Sequencer, Step, Told, standard_movements
 from controller.hmi.settings import StoredSettings
 from controller.spec import hmi
+from controller.spec.history import Kind
 from controller.spec.hmi import ACTION, Notice
 from controller.spec.modes import CommandKind, MasterState
 from controller.store import Store
@@ -72,13 +74,15 @@ class Handlers:
 
     def __init__(self, core: Core, store: Store, control: ControlToken, counters: Counters, *,
                  latest: Callable[[], State | None], changed: Callable[[], None], follow: Follow,
-                 ended: Callable[[Client, str], None], clock: Callable[[], float] = time.monotonic) -> None:
+                 ended: Callable[[Client, str], None], clock: Callable[[], float] = time.monotonic,
+                 note: Note = unheard) -> None:
         self._core, self._store, self._control, self._counters = core, store, control, counters
         self._latest, self._follow, self._clock = latest, follow, clock
         self.in_force = InForce(core, store, follow, latest)
         self.gate = Gate(control, latest, self._own_blockers)
         self.sequencer = Sequencer(self._push_step, self.stop_core, ended)
-        self._settings = StoredSettings(store, self.gate, self.in_force, changed, clock)
+        self._settings = StoredSettings(store, self.gate, self.in_force, changed=changed, clock=clock, note=note)
+        self._note = note
         self._waiting_for_start = False  # mode 5: targets are stored
         self._actions = self._make_actions()
 
@@ -176,7 +180,7 @@ class Handlers:
 
     def _own_blockers(self) -> list[str]:
         """What keeps every client from moving the arm and the core does not know."""
-        return [self.in_force.problem] if self.in_force.problem else []
+        return [problem for problem in (self.in_force.problem, self._store.unaccepted) if problem]
 
     # -- to the ring
 
@@ -214,7 +218,7 @@ class Handlers:
             "start": push(CommandKind.START), "test_jog": push(CommandKind.START, 1),
             "ready": push(CommandKind.START, 2),
             "off": push(CommandKind.OFF), "test_drives_off": push(CommandKind.OFF),
-            "stand_still": push(CommandKind.STAND_STILL), "reset": push(CommandKind.RESET),
+            "stand_still": push(CommandKind.STAND_STILL), "reset": self._reset,
             "acquire": lambda client, now_s: {"client": client.number},
             "release": lambda client, now_s: self._control.release(client),
             "diagnostics_section": self._visit, "why": self._why, "target_wait": self._target_wait,
@@ -238,8 +242,16 @@ class Handlers:
             raise Refused(Notice.VALUE, key, f"{code}: allowed are {', '.join(map(str, sorted(table)))}")
         return self._simple(client, table[code], now_s)
 
+    def _reset(self, client: Client, now_s: float) -> Outcome:
+        """RESET_ERROR. Without an error to reset it accepts settings that wait for it: pages have no other button."""
+        state = self._latest()
+        if self._store.unaccepted and state is not None and state.state != MasterState.ERROR:
+            return (self._settings.accept(client),)
+        return self._push(client, CommandKind.RESET)
+
     def _visit(self, client: Client, now_s: float) -> None:
         self._counters.add("diagnostics_visits")
+        self._note(Kind.VISIT, "the diagnostics section was opened", who=client.name)
         log.info("%s opened the diagnostics section", client.name)
 
     def _why(self, client: Client, now_s: float) -> Outcome:

@@ -114,10 +114,15 @@ class Release(_Base, tag="release"):
 
 
 class Settings(_Base, tag="settings"):
-    """Write stored settings, then read some (by name, or all with an empty list)."""
+    """One of: read stored settings (by name, or all with an empty list), write some, reset some to their defaults (or
+    all with an empty list), accept those in force in place of a file that could not be used. All or nothing; with
+    `dry_run` it is only checked."""
 
-    write: Annotated[dict[SettingName, SettingValue], Meta(max_length=64)] | None = None
-    read: Annotated[list[SettingName], Meta(max_length=128)] | None = None
+    write: Annotated[dict[SettingName, SettingValue], Meta(max_length=256)] | None = None
+    read: Annotated[list[SettingName], Meta(max_length=256)] | None = None
+    reset: Annotated[list[SettingName], Meta(max_length=256)] | None = None
+    accept: bool = False
+    dry_run: bool = False
 
 
 Command = (Stop | Start | Reset | Mode | Jog | Move | GoTo | RangeOfMotion | TestCycle | Version | Visit | Why
@@ -149,6 +154,9 @@ ALLOWED = {
     ("subscribe", "rate_hz"): f"a number 0..{hmi.RATE_MAXIMUM_HZ:g}",
     ("settings", "write"): "an object of setting names and values",
     ("settings", "read"): "an array of setting names",
+    ("settings", "reset"): "an array of setting names",
+    ("settings", "accept"): "true or false",
+    ("settings", "dry_run"): "true or false",
 }
 
 

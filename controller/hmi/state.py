@@ -159,8 +159,4 @@ class StateBuilder:
 
 
 def _entry(item: Active) -> FaultEntry:
-    row = item.row()
-    kind = "warning" if item.warning else "error"
-    return FaultEntry(item.code, item.axis or None, item.warning, item.category, item.since,
-                      row.message if row else f"Unknown {kind} {item.code}", row.description if row else "",
-                      row.cause if row else "", row.solution if row else "")
+    return FaultEntry(item.code, item.axis or None, item.warning, item.category, item.since, *item.texts)

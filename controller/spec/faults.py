@@ -13,6 +13,8 @@ from typing import Literal
 from controller.spec.telegram import MAX_AXES
 
 Source = Literal["drive", "master", "back-end"]
+Language = Literal["en", "it"]
+Texts = tuple[str, str, str, str]   # message, description, cause, solution
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ BACK_END_ERRORS: tuple[Fault, ...] = (
           "The exercise was not loaded because its content is not valid. Nothing moves.",
           "The file is damaged or comes from another version.", "Record the exercise again."),
 )
+
+BACK_END: dict[str, Fault] = {row.name: row for row in BACK_END_ERRORS}
 
 MASTER_ERRORS: tuple[Fault, ...] = (
     Fault(11, "MASTER_STATE", "master", 2, "Wrong master state",
@@ -327,3 +331,18 @@ def lookup(code: int, axis: int, warning: bool, source: Source | None = None) ->
     rows = [row for row in (WARNINGS if warning else ERRORS)
             if row.matches(code, axis) and (row.source == source if source else axis or row.source != "drive")]
     return min(rows, key=lambda row: (row.source != "drive", row.per_axis != bool(axis), -row.code), default=None)
+
+
+def texts(row: Fault, language: Language) -> Texts:
+    """Message, description, cause and solution of a row."""
+    if language == "it":
+        from controller.spec import faults_it
+
+        return (faults_it.WARNINGS if row.warning else faults_it.ERRORS)[row.name]
+    return row.message, row.description, row.cause, row.solution
+
+
+def unknown_texts(code: int, warning: bool, language: Language) -> Texts:
+    """For a code that the catalogue does not have."""
+    kind = {"en": ("Unknown error", "Unknown warning"), "it": ("Errore sconosciuto", "Avviso sconosciuto")}[language]
+    return f"{kind[warning]} {code}", "", "", ""

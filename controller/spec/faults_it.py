@@ -5,7 +5,7 @@ Written for the person who wears the arm. A test finds rows that are missing her
 
 from __future__ import annotations
 
-Texts = tuple[str, str, str, str]
+from controller.spec.faults import Texts
 
 _RESET_OR_TECHNICIAN = "Azzerare l'errore. Se si ripete, chiamare un tecnico."
 _STOPPED_QUICKLY = "Tutti gli assi sono stati fermati rapidamente."

@@ -102,6 +102,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("off", "soft stop, then motor power off", control="waits", guarded=True),
     Action("reset", "RESET_ERROR", Role.ADVANCED),
     Action("settings_write", "store settings (role by setting)"),
+    Action("settings_accept", "accept the settings in force in place of a file that could not be used", Role.ADVANCED),
     Action("speed_limit", "store and apply speed limits (role by setting)", control="waits"),
     Action("test_jog", "test cycle 8: jog", Role.ADMINISTRATOR, "takes", True),
     Action("test_drives_off", "test cycle 4: drives off", Role.ADMINISTRATOR, "waits", True),
