@@ -49,7 +49,7 @@ class App:
         self._announced = self._hmi_alive = False
         self._code: int | None = None       # of the end, once there is a reason to end
         self._hmi: HmiServer
-        self._history: History
+        self._history: History | None = None
         self._supervisor: Supervisor
 
     def run(self) -> int:
@@ -72,7 +72,7 @@ class App:
         from controller.hmi.server import HmiOptions, HmiServer
         from controller.settings import fault
         from controller.spec.history import Kind
-        from controller.store import Store
+        from controller.store import Store, state_folder
 
         config, core = self._config, self._core
         arm: SimulatedArm | None = None
@@ -85,7 +85,7 @@ class App:
             stack.callback(arm.close)
             log.info("faults of the simulated arm: allyarm sim --send %s help", arm.control)
         folder = state_folder(config.store.path)
-        self._history = history = History(folder, config.store.history_rows)
+        history = self._history = History(folder, config.store.history_rows)
         stack.callback(self._end_history)
         history.note(Kind.PROGRAM, f"allyarm {__version__} started", detail={
             "boot_id": boot_id(), "pid": os.getpid(), "bus": "simulated arm" if config.simulated else config.bus.port})
@@ -181,15 +181,17 @@ class App:
 
         for event in self._core.events():
             log.log(*describe(event))
-            self._history.core_event(event)
+            if self._history is not None:
+                self._history.core_event(event)
 
     def _end_history(self) -> None:
         from controller.spec.history import Kind
 
         why = "a signal" if self._signals.asked else {0: "its time is over", 1: "a fault", 3: "no arm"}.get(
             self._code or 0, "a fault")
-        self._history.note(Kind.PROGRAM, f"allyarm ends: {why}")
-        self._history.close()
+        if self._history is not None:
+            self._history.note(Kind.PROGRAM, f"allyarm ends: {why}")
+            self._history.close()
 
     def _real_time(self) -> dict[str, str]:
         """Ask for the configured real-time settings; returns what was refused."""
@@ -216,11 +218,3 @@ class App:
                 arm.close()     # nothing else can be ended in order: the control thread may still use all of it
             os._exit(1)
         self._tell_events()
-
-
-def state_folder(path: str) -> str:
-    """Folder for settings: the configured one, systemd's $STATE_DIRECTORY, or ~/.local/state/allyarm."""
-    systemd = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
-    return os.path.expanduser(path) or systemd or os.path.expanduser("~/.local/state/allyarm")
-
-

@@ -53,6 +53,10 @@ class Unusable(Exception):
     """The file cannot be used now; says why. It was not touched."""
 
 
+class InUse(Unusable):
+    """Somebody else uses the file."""
+
+
 class _Damaged(Exception):
     """What is wrong with the content of a file."""
 
@@ -78,7 +82,7 @@ class FolderLock:
             except BlockingIOError:
                 if time.monotonic() >= until:
                     os.close(self._descriptor)
-                    raise Unusable(f"{path}: another controller or command uses it") from None
+                    raise InUse(f"{path}: another controller or command uses it") from None
                 time.sleep(LOCK_RETRY_S)
             except OSError as error:
                 os.close(self._descriptor)

@@ -26,8 +26,7 @@ def unheard(kind: Kind, text: str, *, who: str = "", code: int = 0, axis: int = 
     """A Note for where nothing is kept."""
 
 
-NO_MOTION = {modes.CommandKind.OFF, modes.CommandKind.RESET, modes.CommandKind.SPEED_LIMITS,
-             modes.CommandKind.STAND_STILL}
+MOTION = {modes.CommandKind.START, modes.CommandKind.JOG, modes.CommandKind.MOVE, modes.CommandKind.PREPARE}
 
 
 def _name(table: type[Coded], code: int) -> str:
@@ -81,7 +80,7 @@ def entry(event: Event, client_name: Callable[[int], str]) -> tuple[Kind, str, s
     if kind == modes.EventKind.COMMAND:
         if not c and not b:
             return None         # our own settings, given again after each bring-up
-        started = not b and a not in NO_MOTION
+        started = not b and a in MOTION
         return Kind.START if started else Kind.COMMAND, text, client_name(c) if c else "", 0, 0
     if kind == modes.EventKind.MOTION_DONE:
         return None

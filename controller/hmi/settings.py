@@ -15,7 +15,7 @@ from controller.hmi.clients import Client, Refused
 from controller.hmi.gate import Gate
 from controller.hmi.in_force import RANGE_ON, InForce, then
 from controller.hmi.messages import Settings
-from controller.settings import KNOWN
+from controller.settings import KNOWN, is_locked
 from controller.spec import hmi
 from controller.spec.history import Kind
 from controller.spec.hmi import ACTION, Action, Notice, Setting
@@ -56,7 +56,8 @@ class StoredSettings:
             return self.write(client, {name: (KNOWN[name], name, value) for name, value in command.write.items()},
                               ACTION["speed_limit" if limits else "settings_write"], now_s, dry_run=command.dry_run)
         self._gate.check(client, ACTION["settings_read"], now_s)
-        return {"settings": {name: self._store.get(name, KNOWN[name].default) for name in command.read or KNOWN}}
+        return {"settings": {name: self._store.get(name, KNOWN[name].default) for name in command.read or KNOWN},
+                "unaccepted": self._store.unaccepted}
 
     def accept(self, client: Client) -> Future[None]:
         """The settings in force are accepted in place of a file that could not be used."""
@@ -135,9 +136,7 @@ class StoredSettings:
     def _check_locks(self, given: Given, new: Mapping[str, Value]) -> None:
         """A locked group keeps its values until it is unlocked: before, or by the same message."""
         for key, (row, name, _) in given.items():
-            if not row.lock or new.get(row.lock) is False or self._store.get(row.lock) is not True:
-                continue
-            if new[name] != self._store.get(name, row.default):
+            if is_locked(name, new, self._store.items()):
                 raise Refused(Notice.LOCKED, key, f"is locked: unlock it ({hmi.SETTING[row.lock].key}, or "
                               f"{row.lock} in `settings`) before it is changed")
 
