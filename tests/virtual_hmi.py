@@ -16,6 +16,7 @@ from controller.hmi.counters import Counters
 from controller.hmi.handlers import Handlers, Outcome, Sent, is_stop
 from controller.hmi.results import Results
 from controller.spec import hmi
+from controller.spec.hmi import Role
 from controller.spec.modes import CommandKind
 from controller.store import Store
 from tests.virtual_arm import VirtualArm
@@ -54,7 +55,8 @@ class VirtualHmi:
             self.arm.core, self.store, self.control, self.counters, latest=lambda: self.state, changed=lambda: None,
             follow=lambda number, done: self.results.expect(number, None, self.now_s, done),
             ended=lambda client, why: self.ended.append(why), clock=lambda: self.now_s)
-        self.one, self.two = (Client(n, f"key{n}", f"sid{n}", "10.0.0.1", self.now_s) for n in (1, 2))
+        self.one, self.two = (Client(n, f"key{n}", f"sid{n}", "10.0.0.1", self.now_s, Role.ADMINISTRATOR)
+                              for n in (1, 2))
         self.state: State = self.arm.cycle()
         self.facts = self.arm.facts.with_margin(self.arm.config.motion.limit_margin_deg)
         self.handlers.set_facts(self.facts)

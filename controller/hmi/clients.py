@@ -28,7 +28,7 @@ class Client:
     sid: str
     address: str
     connected_s: float
-    role: Role = Role.ADMINISTRATOR
+    role: Role = Role.BASE
     version: str = ""  # what its version check said
     compatible: bool = True
     data_hz: float = hmi.RATE_DEFAULT_HZ

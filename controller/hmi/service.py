@@ -32,7 +32,7 @@ from controller.hmi.transport import BROKEN_REQUEST, TOO_LARGE, SocketServer
 from controller.hmi.web import Pages
 from controller.link import LinkReport
 from controller.spec import hmi
-from controller.spec.hmi import Notice
+from controller.spec.hmi import Notice, Role
 from controller.spec.modes import CommandKind
 from controller.store import Store, StoreError
 
@@ -281,7 +281,8 @@ class Service:
             return f"already {self._options.max_clients} clients are connected"
         now_s = time.monotonic()
         self._last_number += 1
-        client = Client(self._last_number, key, sid, request.remote or "?", now_s, data_hz=self._options.rate_hz,
+        role = Role.ADMINISTRATOR  # the one place that gives a role: whoever may connect has every one
+        client = Client(self._last_number, key, sid, request.remote or "?", now_s, role, data_hz=self._options.rate_hz,
                         data_due_s=now_s, allowance_s=now_s)
         self._clients[sid] = self._by_key[key] = client
         self._strangers.pop(key, None)
