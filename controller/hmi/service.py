@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from controller._core import Core, State
 
 ROUND_S = 0.1  # longest time between two rounds
+SHORTEST_ROUND_S = 0.002
 RESULT_POLL_S = 0.002
 STALE_S = 0.5
 SLOW_ROUND_S = 1.0
@@ -86,7 +87,7 @@ class Service:
         self.link = LinkReport()
         self._ended = asyncio.Event()
         self.last_round_s = time.monotonic()
-        self._next_round_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._next_slow_s = 0.0
         self._polling = False
         access = Access(options)
@@ -133,7 +134,6 @@ class Service:
         await runner.setup()
         try:
             await web.SockSite(runner, listener).start()
-            self._next_round_s = self._loop.time()
             self._round()
             opened()
             await self._ended.wait()
@@ -152,11 +152,16 @@ class Service:
         except Exception:
             self._counters.add("internal_errors")
             log.exception("fault in the HMI's round")
-        fastest = max((max(client.data_hz, client.state_hz) for client in self._clients.values()), default=0.0)
-        period_s = min(ROUND_S, 1.0 / fastest) if fastest else ROUND_S
-        now_s = self._loop.time()
-        self._next_round_s = max(self._next_round_s + period_s, now_s + 0.2 * period_s)
-        self._loop.call_at(self._next_round_s, self._round)
+        now_s = time.monotonic()
+        wait_s = max(self._broadcast.next_due_s(now_s + ROUND_S) - now_s, SHORTEST_ROUND_S)
+        self._timer = self._loop.call_later(wait_s, self._round)
+
+    def _regroup(self, now_s: float) -> None:
+        """The clients or their rates changed: the next round may be due sooner."""
+        self._broadcast.regroup(self._clients.values(), now_s)
+        if self._timer is not None and not self._ended.is_set():
+            self._timer.cancel()
+            self._timer = self._loop.call_later(0.0, self._round)
 
     def _do_round(self, now_s: float) -> None:
         self.last_round_s = now_s
@@ -167,11 +172,12 @@ class Service:
         state = self._state
         moving = state is not None and any(state.moving)
         self._control.tick(now_s, moving or self._handlers.sequencer.running)
-        for client in list(self._clients.values()):
+        clients = list(self._clients.values())
+        for client in clients:
             if client.flooding_since_s is not None and now_s - client.flooding_since_s > FLOOD_GRACE_S:
                 self._counters.add("dropped")
                 self._server.cut(client.key)
-        self._broadcast.send_due(list(self._clients.values()), now_s)
+        self._broadcast.send_due(now_s)
         if now_s >= self._next_slow_s:
             self._next_slow_s = now_s + SLOW_ROUND_S
             self._slow_round(now_s)
@@ -283,8 +289,9 @@ class Service:
         self._last_number += 1
         role = Role.ADMINISTRATOR  # the one place that gives a role: whoever may connect has every one
         client = Client(self._last_number, key, sid, request.remote or "?", now_s, role, data_hz=self._options.rate_hz,
-                        data_due_s=now_s, allowance_s=now_s)
+                        allowance_s=now_s)
         self._clients[sid] = self._by_key[key] = client
+        self._regroup(now_s)
         self._strangers.pop(key, None)
         self._counters.add("connections")
         return ""
@@ -295,6 +302,7 @@ class Service:
         if client is None:
             return
         self._by_key.pop(client.key, None)
+        self._regroup(time.monotonic())
         self._results.forget(client)
         self._control.release(client)
 
@@ -315,8 +323,11 @@ class Service:
         if client.flooding_since_s is not None:
             self._counters.refuse(Notice.RATE.name.lower())
             return
+        rates_hz = (client.data_hz, client.state_hz)
         try:
             self._finish(client, self._dispatch(client, name, message, now_s), reply)
+            if rates_hz != (client.data_hz, client.state_hz):
+                self._regroup(now_s)
         except Refused as refused:
             self._refuse(client, refused, reply)
         except Exception:
