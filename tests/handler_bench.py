@@ -12,7 +12,7 @@ from controller.hmi.clients import Client, ControlToken, Refused
 from controller.hmi.counters import Counters
 from controller.hmi.handlers import Handlers
 from controller.hmi.payload import empty_state
-from controller.spec.hmi import Notice
+from controller.spec.hmi import Notice, Role
 from controller.spec.modes import CommandKind, MasterState
 from controller.store import Store
 
@@ -52,7 +52,7 @@ class Bench:
                                  ended=lambda client, why: self.ended.append(why))
         self.ended: list[str] = []
         self.handlers.in_force.facts = ArmFacts("S", "1", (AXIS,) * axes)
-        self.one, self.two = (Client(n, f"key{n}", f"sid{n}", "10.0.0.1", 0.0) for n in (1, 2))
+        self.one, self.two = (Client(n, f"key{n}", f"sid{n}", "10.0.0.1", 0.0, Role.ADMINISTRATOR) for n in (1, 2))
 
     def _lost(self, client: Client) -> None:
         self.handlers.end_motion(client)

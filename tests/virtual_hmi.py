@@ -1,5 +1,7 @@
-"""The HMI's handlers on the real core and the simulated board, all on one virtual clock: what the HMI thread does in its
-round happens here every 10 ms, without sockets and without waiting."""
+"""The HMI's handlers on the real core and the simulated board, all on one virtual clock.
+
+What the HMI thread does in its round happens here every 10 ms, without sockets and without waiting.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ from controller.hmi.counters import Counters
 from controller.hmi.handlers import Handlers, Outcome, Sent, is_stop
 from controller.hmi.results import Results
 from controller.spec import hmi
+from controller.spec.hmi import Role
 from controller.spec.modes import CommandKind
 from controller.store import Store
 from tests.virtual_arm import VirtualArm
@@ -47,16 +50,21 @@ class VirtualHmi:
         self.arm = VirtualArm(axes, **board)
         self.store, self.counters, self.results = store or Store(), Counters(), Results()
         self.ended: list[str] = []
-        self.control = ControlToken(lambda client: self.handlers.end_motion(client))
+        self.control = ControlToken(self._lost)
         self.handlers = Handlers(
             self.arm.core, self.store, self.control, self.counters, latest=lambda: self.state, changed=lambda: None,
             follow=lambda number, done: self.results.expect(number, None, self.now_s, done),
             ended=lambda client, why: self.ended.append(why), clock=lambda: self.now_s)
-        self.one, self.two = (Client(n, f"key{n}", f"sid{n}", "10.0.0.1", self.now_s) for n in (1, 2))
+        self.one, self.two = (Client(n, f"key{n}", f"sid{n}", "10.0.0.1", self.now_s, Role.ADMINISTRATOR)
+                              for n in (1, 2))
         self.state: State = self.arm.cycle()
-        self.handlers.set_facts(self.arm.facts)
+        self.facts = self.arm.facts.with_margin(self.arm.config.motion.limit_margin_deg)
+        self.handlers.set_facts(self.facts)
         self.until(lambda s: s.state == 1)
         self.run(hmi.REPLAY_WINDOW_S)
+
+    def _lost(self, client: Client) -> None:
+        self.handlers.end_motion(client)
 
     @property
     def now_s(self) -> float:

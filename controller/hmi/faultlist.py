@@ -56,15 +56,16 @@ def wall_time() -> str:
 class FaultList:
     """Follows the records; `errors` and `warnings` are the active faults, the gravest first, then the oldest.
 
-    `changed(fault, raised)` is told of those that the core has no events for: of the drives and the back-end.
+    `changed(fault, raised)` is told of those that the core has no events for: the drives' and our own.
     """
 
     def __init__(self, language: Language = "en", changed: Callable[[Active, bool], None] | None = None) -> None:
         self._language, self._changed = language, changed
-        self._own: dict[int, int] = {}      # code -> category
+        self._own: dict[Key, int] = {}      # -> category
         self._faults: tuple[int, ...] = ()
         self._drive_errors: tuple[int, ...] = ()
         self._active: dict[Key, Active] = {}
+        self._of_core: set[Key] = set()
         self.errors: list[Active] = []
         self.warnings: list[Active] = []
         self.version = 0
@@ -88,14 +89,15 @@ class FaultList:
         self._faults, self._drive_errors = state.faults[:state.fault_count], state.error_code
         self._rebuild()
 
-    def back_end(self, name: str, present: bool) -> None:
-        """An error of the back-end, by the name of its row, is there or not."""
-        row = faults.BACK_END[name]
-        if present != (row.code in self._own):
+    def own(self, name: str, present: bool, axis: int = 0) -> None:
+        """A fault that the HMI's thread finds itself, by the name of its row, is there or not; `axis` is 1-based."""
+        row = faults.BY_NAME[name]
+        key = (row.warning, row.source, row.code + axis * row.per_axis, axis)
+        if present != (key in self._own):
             if present:
-                self._own[row.code] = row.category
+                self._own[key] = row.category
             else:
-                del self._own[row.code]
+                del self._own[key]
             self._rebuild()
 
     def drive_warning(self, axis: int) -> int:
@@ -103,7 +105,7 @@ class FaultList:
         return next(reversed(self._drive_warnings[axis]), 0)
 
     def _rebuild(self) -> None:
-        found: dict[Key, int] = {(False, "back-end", code, 0): category for code, category in self._own.items()}
+        found: dict[Key, int] = {}
         for word in self._faults:
             code, axis, category, warning = word & 0xFFFF, word >> 16 & 0xFF, word >> 24 & 0x7F, bool(word >> 31)
             found[warning, "master", code, axis] = category
@@ -114,6 +116,8 @@ class FaultList:
         for axis, warnings in enumerate(self._drive_warnings):
             for code in warnings:
                 found[True, "drive", code, axis + 1] = NONE_CATEGORY
+        of_core = {key for key in found if key[1] == "master"}
+        found.update(self._own)
         before, self._active = self._active, {}
         for key, category in found.items():
             self._active[key] = before.get(key) or self._new(key, category)
@@ -121,7 +125,7 @@ class FaultList:
         self.errors = [item for item in active if not item.warning]
         self.warnings = [item for item in active if item.warning]
         self.version += 1
-        self._tell(before)
+        self._tell(before, of_core)
 
     def _new(self, key: Key, category: int) -> Active:
         warning, source, code, axis = key
@@ -129,12 +133,11 @@ class FaultList:
         texts = faults.texts(row, self._language) if row else faults.unknown_texts(code, warning, self._language)
         return Active(warning, code, axis, category, wall_time(), source, texts)
 
-    def _tell(self, before: dict[Key, Active]) -> None:
+    def _tell(self, before: dict[Key, Active], of_core: set[Key]) -> None:
+        of_core, self._of_core = of_core | self._of_core, of_core
         if self._changed is None:
             return
-        for key, item in before.items():
-            if key not in self._active and item.source != "master":
-                self._changed(item, False)
-        for key, item in self._active.items():
-            if key not in before and item.source != "master":
-                self._changed(item, True)
+        for key in before.keys() - self._active.keys() - of_core:
+            self._changed(before[key], False)
+        for key in self._active.keys() - before.keys() - of_core:
+            self._changed(self._active[key], True)

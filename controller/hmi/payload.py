@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from controller._core import State
 
 RESERVE_BYTES = 320  # for the frame, the event name and a notice
+NOTICE_AROUND_BYTES = 80  # of these for all but the notice's text
 NO_ENTRIES = msgspec.Raw(b"[]")
 _encode = msgspec.json.Encoder().encode
 
@@ -80,7 +81,12 @@ class DataMessage:
         if (self._made_of != (self._inputs(state), self._faults.version, self.address)
                 or len(self._head) + len(live) > hmi.DATA_BYTES - RESERVE_BYTES):  # its numbers have grown since
             self._make_head(state, len(live))
-        end = b"," + _encode({hmi.NOTICE_FIELD: notice})[1:] if notice is not None else b"}"
+        if notice is None:
+            end = b"}"
+        else:
+            room = hmi.DATA_BYTES - NOTICE_AROUND_BYTES - len(self._head) - len(live)
+            text = shortened(str(notice["message"]), room)
+            end = b"," + _encode({hmi.NOTICE_FIELD: {**notice, "message": text}})[1:]
         return b"".join((self._head, live[1:-1], end, b"]"))
 
     def _make_head(self, state: State, live_bytes: int) -> None:
@@ -190,6 +196,15 @@ class DataMessage:
             warnings, _ = fit(self._faults.warnings, left)
             self._lists = ((self._faults.version, room), errors, warnings)
         return self._lists[1], self._lists[2]
+
+
+def shortened(text: str, room: int) -> str:
+    """The text, cut where its JSON would be longer than `room` bytes; its acknowledgement has the whole."""
+    if len(_encode(text)) <= room:
+        return text
+    while text and len(_encode(text + "...")) > room:
+        text = text[:-1]
+    return text + "..."
 
 
 def fit(active: list[Active], room: int) -> tuple[msgspec.Raw, int]:

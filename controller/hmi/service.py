@@ -35,7 +35,7 @@ from controller.hmi.web import Pages
 from controller.link import LinkReport
 from controller.spec import hmi
 from controller.spec.history import Kind
-from controller.spec.hmi import Notice
+from controller.spec.hmi import Notice, Role
 from controller.spec.modes import CommandKind
 from controller.store import Store, StoreError
 
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from controller._core import Core, State
 
 ROUND_S = 0.1  # longest time between two rounds
+SHORTEST_ROUND_S = 0.002
 RESULT_POLL_S = 0.002
 STALE_S = 0.5
 SLOW_ROUND_S = 1.0
@@ -92,7 +93,7 @@ class Service:
         self.link = LinkReport()
         self._ended = asyncio.Event()
         self.last_round_s = time.monotonic()
-        self._next_round_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._next_slow_s = 0.0
         self._polling = False
         access = Access(options)
@@ -139,7 +140,6 @@ class Service:
         await runner.setup()
         try:
             await web.SockSite(runner, listener).start()
-            self._next_round_s = self._loop.time()
             self._round()
             opened()
             await self._ended.wait()
@@ -158,11 +158,16 @@ class Service:
         except Exception:
             self._counters.add("internal_errors")
             log.exception("fault in the HMI's round")
-        fastest = max((max(client.data_hz, client.state_hz) for client in self._clients.values()), default=0.0)
-        period_s = min(ROUND_S, 1.0 / fastest) if fastest else ROUND_S
-        now_s = self._loop.time()
-        self._next_round_s = max(self._next_round_s + period_s, now_s + 0.2 * period_s)
-        self._loop.call_at(self._next_round_s, self._round)
+        now_s = time.monotonic()
+        wait_s = max(self._broadcast.next_due_s(now_s + ROUND_S) - now_s, SHORTEST_ROUND_S)
+        self._timer = self._loop.call_later(wait_s, self._round)
+
+    def _regroup(self, now_s: float) -> None:
+        """The clients or their rates changed: the next round may be due sooner."""
+        self._broadcast.regroup(self._clients.values(), now_s)
+        if self._timer is not None and not self._ended.is_set():
+            self._timer.cancel()
+            self._timer = self._loop.call_later(0.0, self._round)
 
     def _do_round(self, now_s: float) -> None:
         self.last_round_s = now_s
@@ -173,11 +178,12 @@ class Service:
         state = self._state
         moving = state is not None and any(state.moving)
         self._control.tick(now_s, moving or self._handlers.sequencer.running)
-        for client in list(self._clients.values()):
+        clients = list(self._clients.values())
+        for client in clients:
             if client.flooding_since_s is not None and now_s - client.flooding_since_s > FLOOD_GRACE_S:
                 self._counters.add("dropped")
                 self._server.cut(client.key)
-        self._broadcast.send_due(list(self._clients.values()), now_s)
+        self._broadcast.send_due(now_s)
         if now_s >= self._next_slow_s:
             self._next_slow_s = now_s + SLOW_ROUND_S
             self._slow_round(now_s)
@@ -202,9 +208,12 @@ class Service:
         for name, present in (("REGISTER_WRITE", bool(self._store.problem)), ("FILE_UNREADABLE", bool(
                 self._store.unaccepted)), ("LOG_READ", history.read_failed), ("LOG_DELETE", history.prune_failed),
                 ("REGISTER_SEND", late and self._was_late)):
-            self._faults.back_end(name, present)
+            self._faults.own(name, present)
         for name in ("ADDRESS_UNKNOWN", "ADDRESS_FAILED"):      # only loopback is asked for: no network is missing
-            self._faults.back_end(name, name == self._address_fault and not is_loopback(self._options.host))
+            self._faults.own(name, name == self._address_fault and not is_loopback(self._options.host))
+        if self._state is not None:
+            for axis, limit_deg_s in enumerate(self._state.speed_limit_deg_s[:hmi.MAP_AXES], 1):
+                self._faults.own("SPEED_ZERO", limit_deg_s == 0.0, axis)
         self._was_late = late       # once is no fault: it has just been given again
 
     def _fault_changed(self, fault: Active, raised: bool) -> None:
@@ -310,9 +319,11 @@ class Service:
             return f"already {self._options.max_clients} clients are connected"
         now_s = time.monotonic()
         self._last_number += 1
-        client = Client(self._last_number, key, sid, request.remote or "?", now_s, data_hz=self._options.rate_hz,
-                        data_due_s=now_s, allowance_s=now_s)
+        role = Role.ADMINISTRATOR  # the one place that gives a role: whoever may connect has every one
+        client = Client(self._last_number, key, sid, request.remote or "?", now_s, role, data_hz=self._options.rate_hz,
+                        allowance_s=now_s)
         self._clients[sid] = self._by_key[key] = client
+        self._regroup(now_s)
         self._strangers.pop(key, None)
         self._counters.add("connections")
         self._history.client(client.number, client.name)
@@ -325,6 +336,7 @@ class Service:
         if client is None:
             return
         self._by_key.pop(client.key, None)
+        self._regroup(time.monotonic())
         self._results.forget(client)
         self._control.release(client)
         self._history.note(Kind.CLIENT, "left", who=client.name)
@@ -346,8 +358,11 @@ class Service:
         if client.flooding_since_s is not None:
             self._counters.refuse(Notice.RATE.name.lower())
             return
+        rates_hz = (client.data_hz, client.state_hz)
         try:
             self._finish(client, self._dispatch(client, name, message, now_s), reply)
+            if rates_hz != (client.data_hz, client.state_hz):
+                self._regroup(now_s)
         except Refused as refused:
             self._refuse(client, refused, reply)
         except Exception:

@@ -90,8 +90,9 @@ StateMessage: Any = msgspec.defstruct(
     "StateMessage", [
         ("contract_version", str), ("running", bool), ("serial", str), ("board_version", str),
         *((row.name, _type(row)) for row in TOP_ROWS), ("axis", list[AxisState]), ("faults", list[FaultEntry]),
-        ("blockers", list[str]), ("motion_sequence", Progress | None), ("control", Holder), ("realtime", dict[str, Any]),
-        ("statistics", dict[str, Any]), ("hmi", dict[str, Any]), ("link", LinkReport), ("store_problem", str)],
+        ("blockers", list[str]), ("motion_sequence", Progress | None), ("control", Holder),
+        ("realtime", dict[str, Any]), ("statistics", dict[str, Any]), ("hmi", dict[str, Any]),
+        ("link", LinkReport), ("store_problem", str)],
     frozen=True, namespace={"__doc__": "The whole state of the controller. Units are in the names."})
 
 

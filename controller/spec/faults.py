@@ -83,8 +83,6 @@ BACK_END_ERRORS: tuple[Fault, ...] = (
           "The file is damaged or comes from another version.", "Record the exercise again."),
 )
 
-BACK_END: dict[str, Fault] = {row.name: row for row in BACK_END_ERRORS}
-
 MASTER_ERRORS: tuple[Fault, ...] = (
     Fault(11, "MASTER_STATE", "master", 2, "Wrong master state",
           "The controller found itself in a state it does not know and stopped the motion softly.",
@@ -325,6 +323,8 @@ WARNINGS: tuple[Fault, ...] = (
              "The maximum speed in the drive is lower than the controller's.",
              "Lower the speed limit of the axis; have a technician compare the settings."),
 )
+
+BY_NAME: dict[str, Fault] = {row.name: row for row in (*ERRORS, *WARNINGS)}
 
 WITHDRAWN = 16_000  # a warning code of so much or more withdraws the warning (code - 16000)
 

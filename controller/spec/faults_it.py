@@ -204,6 +204,18 @@ ERRORS: dict[str, Texts] = {
         f"Il controllore ha calcolato un valore che supera un limite; non è stato inviato. {_STOPPED_QUICKLY}",
         _SOFTWARE,
         "Azzerare l'errore. Conservare lo storico e segnalarlo; se si ripete, chiamare un tecnico."),
+    "RELAY_NOT_CLOSING": (
+        "Autotest: i contatti di potenza non si sono chiusi",
+        "L'autotest prima del primo avvio ha inserito l'alimentazione dei motori, ma i contatti sono rimasti aperti.",
+        "Il relè di potenza, la sua alimentazione o un contatto è guasto, oppure un connettore è allentato.",
+        "Azzerare l'errore e avviare di nuovo. Se si ripete, togliere il braccio e chiamare un tecnico."),
+    "RELAY_NOT_OPENING": (
+        "Autotest: i contatti di potenza non si sono aperti",
+        "L'autotest prima del primo avvio ha tolto di nuovo l'alimentazione dei motori, ma i contatti sono rimasti "
+        "chiusi.",
+        "Il relè di potenza è incollato o un contatto resta bloccato: in caso di emergenza l'alimentazione dei motori "
+        "non si potrebbe togliere.",
+        "Togliere il braccio, spegnerlo e chiamare un tecnico."),
     "DRIVE_SETUP_BEYOND_5": (
         "Il motore va configurato",
         "Un motore dell'asse 6 o successivo ha perso la sua configurazione. Il braccio è stato fermato e "

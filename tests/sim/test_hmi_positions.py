@@ -37,7 +37,7 @@ def test_positions_of_arms_of_every_size(axes: int) -> None:
     page = VirtualHmi(axes)
     assert page.save(51).code == "ok"
     assert page.say(["wearing_position"]).code == "ok"
-    page.until(lambda s: s.state == MasterState.AUTO and s.mode == MasterMode.STAND_STILL or all(s.on_target))
+    page.until(lambda s: (s.state == MasterState.AUTO and s.mode == MasterMode.STAND_STILL) or all(s.on_target))
     assert page.state.fault_count == 0
 
 

@@ -310,7 +310,8 @@ def test_no_json_value_raises_or_reaches_the_core_unless_it_is_a_form(message: A
         assert bench.store.items() == {}
     for kind, fields in bench.ring.pushed:
         assert kind in {CommandKind.START, CommandKind.JOG, CommandKind.MOVE, CommandKind.OFF, CommandKind.RESET,
-                        CommandKind.STAND_STILL, CommandKind.SPEED_LIMITS}
+                        CommandKind.STAND_STILL, CommandKind.SPEED_LIMITS, CommandKind.PREPARE,
+                        CommandKind.ROM_MINIMUM, CommandKind.ROM_MAXIMUM, CommandKind.ROM_ENABLE}
         assert all(abs(value) <= 120.0 for value in fields["values"])
 
 
