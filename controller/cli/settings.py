@@ -243,7 +243,8 @@ def _export(door: Door, args: argparse.Namespace, _: Any) -> None:
     from controller.cli.reach import Usage
     from controller.settings import KNOWN
 
-    values = {name: value for name, value in door.read().items() if value is not None and not KNOWN[name].set_by}
+    values = {name: int(value) if isinstance(value, float) and value.is_integer() else value
+              for name, value in door.read().items() if value is not None and not KNOWN[name].set_by}
     text = json.dumps({"allyarm_settings": FORMAT, "version": __version__, "settings": values}, indent=2) + "\n"
     if args.file is None:
         print(text, end="")

@@ -94,8 +94,8 @@ def _settings() -> str:
             row.default)
 
     return markdown(("name", "HMI keys", "allowed", "unit", "default", "role"), (
-        (f"`{row.names(1)[0]}`{'..' if row.span != 'one' else ''}", _keys(row), allowed_values(row), row.unit, default(row),
-         row.role.name.lower()) for row in hmi.SETTINGS))
+        (f"`{row.names(1)[0]}`{'..' if row.span != 'one' else ''}", _keys(row), allowed_values(row), row.unit,
+         default(row), row.role.name.lower()) for row in hmi.SETTINGS))
 
 
 def _actions() -> str:

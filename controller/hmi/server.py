@@ -50,8 +50,8 @@ def _no_trust_store() -> Iterator[None]:
 
 
 class HmiServer:
-    """The Socket.IO server in a thread of its own; without a history it keeps one in memory. ValueError when the options
-    are not safe together."""
+    """The Socket.IO server in a thread of its own; without a history it keeps one in memory. ValueError when the
+    options are not safe together."""
 
     def __init__(self, core: Core, options: HmiOptions, store: Store, facts: ArmFacts,
                  history: History | None = None) -> None:

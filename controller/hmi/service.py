@@ -212,7 +212,8 @@ class Service:
         for name in ("ADDRESS_UNKNOWN", "ADDRESS_FAILED"):      # only loopback is asked for: no network is missing
             self._faults.own(name, name == self._address_fault and not is_loopback(self._options.host))
         if self._state is not None:
-            for axis, limit_deg_s in enumerate(self._state.speed_limit_deg_s[:hmi.MAP_AXES], 1):
+            connected = min(self.facts.axes, hmi.MAP_AXES)
+            for axis, limit_deg_s in enumerate(self._state.speed_limit_deg_s[:connected], 1):
                 self._faults.own("SPEED_ZERO", limit_deg_s == 0.0, axis)
         self._was_late = late       # once is no fault: it has just been given again
 
