@@ -1,7 +1,8 @@
 """Active errors and warnings as the HMI lists them: those of a state record, and the back-end's own.
 
 A drive shows a code in few records only. Its warnings stay until it withdraws them: by the code + WITHDRAWN, or all of
-the axis by 0. Errors of the master are latched by the core until RESET_ERROR.
+the axis by 0. Errors of the master are latched by the core until RESET_ERROR, and a drive's errors as long as the
+master's error of that axis (100 + axis), which refers to them.
 Thread contract: HMI thread only.
 """
 
@@ -63,7 +64,7 @@ class FaultList:
         self._language, self._changed = language, changed
         self._own: dict[Key, int] = {}      # -> category
         self._faults: tuple[int, ...] = ()
-        self._drive_errors: tuple[int, ...] = ()
+        self._drive_errors: list[dict[int, None]] = [{} for _ in range(MAX_AXES)]
         self._active: dict[Key, Active] = {}
         self._of_core: set[Key] = set()
         self.errors: list[Active] = []
@@ -86,7 +87,13 @@ class FaultList:
                 active.pop(code - WITHDRAWN, None)
             else:
                 active[code] = None
-        self._faults, self._drive_errors = state.faults[:state.fault_count], state.error_code
+        self._faults = state.faults[:state.fault_count]
+        latched = {word & 0xFFFF for word in self._faults if not word >> 31}
+        for axis, code in enumerate(state.error_code):
+            if faults.BY_NAME["DRIVE_ERROR"].code + axis + 1 not in latched:
+                self._drive_errors[axis].clear()
+            if code:
+                self._drive_errors[axis][code] = None
         self._rebuild()
 
     def own(self, name: str, present: bool, axis: int = 0) -> None:
@@ -109,8 +116,8 @@ class FaultList:
         for word in self._faults:
             code, axis, category, warning = word & 0xFFFF, word >> 16 & 0xFF, word >> 24 & 0x7F, bool(word >> 31)
             found[warning, "master", code, axis] = category
-        for axis, code in enumerate(self._drive_errors):
-            if code:
+        for axis, errors in enumerate(self._drive_errors):
+            for code in errors:
                 row = lookup(code, axis + 1, False, "drive")
                 found[False, "drive", code, axis + 1] = row.category if row else 1
         for axis, warnings in enumerate(self._drive_warnings):
