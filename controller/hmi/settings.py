@@ -56,8 +56,9 @@ class StoredSettings:
             return self.write(client, {name: (KNOWN[name], name, value) for name, value in command.write.items()},
                               ACTION["speed_limit" if limits else "settings_write"], now_s, dry_run=command.dry_run)
         self._gate.check(client, ACTION["settings_read"], now_s)
-        return {"settings": {name: self._store.get(name, KNOWN[name].default) for name in command.read or KNOWN},
-                "unaccepted": self._store.unaccepted}
+        found = {name: self._store.get(name, KNOWN[name].default) for name in command.read or KNOWN}
+        waiting = {"unaccepted": self._store.unaccepted} if self._store.unaccepted else {}
+        return {"settings": found, **waiting}
 
     def accept(self, client: Client) -> Future[None]:
         """The settings in force are accepted in place of a file that could not be used."""
