@@ -19,8 +19,8 @@ from controller.history import History
 from controller.hmi import broadcast
 from controller.spec.history import Kind
 from controller.store import FILE
+from tests.faulty_database import Faulty
 from tests.hmi.rig import Rig, running
-from tests.unit.test_history import Faulty
 
 
 def codes(rig: Rig) -> set[tuple[int, int | None]]:

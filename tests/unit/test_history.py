@@ -7,7 +7,6 @@ import resource
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +21,7 @@ from controller.history_table import FILE, Entry, Query
 from controller.history_words import describe
 from controller.spec.history import ERRORS_KEPT, Kind
 from controller.spec.modes import CommandKind, CommandResult, EventKind, MasterState, Reason
+from tests.faulty_database import Faulty
 
 
 @pytest.fixture
@@ -179,24 +179,6 @@ def test_texts_are_bounded(made: Callable[..., History]) -> None:
     found, = read(history)
     assert (len(found.text), len(found.who)) == (400, 100)
     assert found.detail == '{"too_long": 20009}'
-
-
-class Faulty:
-    """A database whose commits fail while `fault` is set, or wait for `hold`."""
-
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._database, self.fault, self.hold = database, False, threading.Event()
-        self.hold.set()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._database, name)
-
-    def execute(self, text: str, *more: Any) -> Any:
-        if text == "COMMIT":
-            self.hold.wait(30)
-            if self.fault:
-                raise sqlite3.OperationalError("disk I/O error")
-        return self._database.execute(text, *more)
 
 
 def faulty(history: History) -> Faulty:

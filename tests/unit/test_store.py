@@ -7,15 +7,14 @@ import resource
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from controller.database import FolderLock, set_aside_files
 from controller.store import FILE, SCHEMA, Store, StoreError
+from tests.faulty_database import Faulty
 
 
 def test_values_survive_a_restart(tmp_path: Path) -> None:
@@ -223,27 +222,9 @@ store.close()
     store.close()
 
 
-class Faulty:
-    """A database whose commits fail while `fault` is set, or wait for `hold`."""
-
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._database, self.fault, self.hold = database, True, threading.Event()
-        self.hold.set()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._database, name)
-
-    def execute(self, text: str) -> Any:
-        if text == "COMMIT":
-            self.hold.wait(30)
-            if self.fault:
-                raise sqlite3.OperationalError("disk I/O error")
-        return self._database.execute(text)
-
-
 def faulty(store: Store) -> Faulty:
     assert store._database is not None
-    store._database = found = Faulty(store._database)  # type: ignore[assignment]
+    store._database = found = Faulty(store._database, fault=True)  # type: ignore[assignment]
     return found  # type: ignore[return-value]
 
 
