@@ -348,7 +348,8 @@ cdef int take_reset(Machine* m) noexcept nogil:
 
 
 cdef int dispatch(Machine* m, const Command* command) noexcept nogil:
-    if command.kind == COMMAND_KIND_START and m.mode == MASTER_MODE_POSITION_TARGET_WAIT_FOR_START:
+    if (command.kind == COMMAND_KIND_START and command.mask == 0
+            and m.mode == MASTER_MODE_POSITION_TARGET_WAIT_FOR_START):
         m.prepared.asked_ns = command.asked_ns
         return take_motion(m, &m.prepared)
     if command.kind in (COMMAND_KIND_START, COMMAND_KIND_JOG, COMMAND_KIND_MOVE, COMMAND_KIND_PREPARE):
