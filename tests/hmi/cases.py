@@ -165,9 +165,9 @@ def mode_jog(page: Page) -> None:
 def mode_position(page: Page) -> None:
     page.send({"10": 4})
     page.shows(lambda d: d["driverState"][5] == MasterState.AUTO)
-    page.send({"4": 0, "50": 20})
-    page.arrived(20)
-    assert page.data["workingMode"][5] == MasterMode.POSITION_TARGET
+    page.send({"4": 0, "50": 24})
+    page.shows(lambda d: d["workingMode"][5] == MasterMode.POSITION_TARGET)
+    page.arrived(24)
 
 
 @case("mode 5")
