@@ -197,10 +197,12 @@ class Service:
 
     def _read_core(self, now_s: float) -> None:
         """Every record since the last time that tells something new: results and drive codes may show in one only."""
-        for state in self._reader.changes():
+        news, newest = self._reader.changes()
+        for state in news:
             self._faults.follow(state)
             self._results.follow(state)
-            self._state, self._advanced_s = state, now_s
+        if newest is not None:
+            self._state, self._advanced_s = newest, now_s
 
     # -- what others ask
 
