@@ -388,8 +388,12 @@ class Service:
 
     def _finish(self, client: Client, outcome: Outcome, reply: Reply) -> None:
         if isinstance(outcome, Sent):
-            self._results.expect(outcome.sequence, client, time.monotonic(),
-                                 lambda refused: self._settle(client, refused, reply),
+            def settle(refused: Refused | None) -> None:
+                if refused is not None and outcome.refused is not None:
+                    outcome.refused()
+                self._settle(client, refused, reply)
+
+            self._results.expect(outcome.sequence, client, time.monotonic(), settle,
                                  reset=outcome.kind is CommandKind.RESET)
             self._poll_soon()
         elif isinstance(outcome, tuple):
