@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from controller.arm import ArmFacts
@@ -39,10 +39,11 @@ log = logger("controller.hmi")
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A command is in the ring under this number."""
+    """A command is in the ring under this number. `refused` is called when the control loop refuses it."""
 
     sequence: int
     kind: CommandKind
+    refused: Callable[[], None] | None = None
 
 
 Outcome = dict[str, object] | Sent | tuple[Future[None], ...] | None
@@ -151,6 +152,8 @@ class Handlers:
         self.stop_core()
         self._waiting_for_start = False
         self.sequencer.end("stopped", tell=True)
+        if self._control.holder is not None:
+            self._control.holder.hold.end()
         self._counters.add("stops")
 
     def stop_core(self) -> None:
@@ -185,8 +188,9 @@ class Handlers:
     # -- to the ring
 
     def _push(self, client: Client, kind: CommandKind, *, mask: int = 0, values: tuple[float, ...] = (),
-              value: float = 0.0) -> Sent:
-        sequence = self._core.push(kind, client=client.number, mask=mask, values=values, value=value)
+              value: float = 0.0, asked_s: float = 0.0) -> Sent:
+        sequence = self._core.push(kind, client=client.number, mask=mask, values=values, value=value,
+                                   asked_ns=int(asked_s * 1e9))
         if not sequence:
             raise Refused(Notice.BUSY, "", Notice.BUSY.doc)
         client.last_sequence = sequence
@@ -287,9 +291,14 @@ class Handlers:
                                  sent_ms=command.sent_ms, age_ms=command.age_ms)
         if stale is not None:
             raise Refused(Notice.STALE, *stale)
-        self._begin(client, "jog", now_s)
-        return self._push(client, CommandKind.JOG, mask=(1 << self.facts.axes) - 1,
-                          values=tuple(command.speed_percent))
+        try:
+            self._begin(client, "jog", now_s)
+        except Refused:
+            client.hold.end()
+            raise
+        sent = self._push(client, CommandKind.JOG, mask=(1 << self.facts.axes) - 1,
+                          values=tuple(command.speed_percent), asked_s=now_s - client.hold.late_s)
+        return replace(sent, refused=client.hold.end)
 
     def _move_command(self, client: Client, command: messages.Move, now_s: float) -> Outcome:
         if isinstance(command.position_deg, dict):

@@ -11,19 +11,17 @@ import math
 from collections.abc import Callable
 from operator import attrgetter
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
+from controller._core import LiveText, State
 from controller.arm import INT16_MAX, INT16_MIN, ArmFacts
 from controller.hmi.counters import Counters
 from controller.hmi.faultlist import Active, FaultList
 from controller.spec import hmi, record, telegram
 from controller.spec.hmi import Setting
 from controller.store import Store
-
-if TYPE_CHECKING:
-    from controller._core import State
 
 RESERVE_BYTES = 320  # for the frame, the event name and a notice
 NOTICE_AROUND_BYTES = 80  # of these for all but the notice's text
@@ -36,6 +34,13 @@ def empty_state(axes: int) -> State:
     fields = {row.name: 0 if not row.count else (0,) * (axes if row.count == record.PER_AXIS else row.count)
               for row in record.FIELDS}
     return SimpleNamespace(**{**fields, "axes": axes})  # type: ignore[return-value]
+
+
+def live_rows() -> list[tuple[str, int, str, bool, int, int]]:
+    """Rows for LiveText out of the two tables."""
+    offset = record.offsets()
+    return [(row.name, offset[row.live], record.FIELD[row.live].ctype, record.FIELD[row.live].count == record.PER_AXIS,
+             hmi.MAP_AXES if row.shape == "five" else 0, row.decimals) for row in hmi.DATA_FIELDS if row.live]
 
 
 class Reads:
@@ -60,10 +65,11 @@ class DataMessage:
         self._objects: dict[str, msgspec.Raw] = {}
         self._lists: tuple[tuple[int, int], msgspec.Raw, msgspec.Raw] | None = None
         builders = self._make_builders()
-        if builders.keys() != {row.name for row in hmi.DATA_FIELDS}:
+        if builders.keys() != {row.name for row in hmi.DATA_FIELDS if not row.live}:
             raise AssertionError("spec/hmi.DATA_FIELDS and the functions of hmi/payload.py differ")
-        self._steady = [(row.name, builders[row.name]) for row in hmi.DATA_FIELDS if not row.live]
-        self._live = [(row.name, builders[row.name]) for row in hmi.DATA_FIELDS if row.live]
+        self._steady = builders
+        self._live = LiveText(live_rows())
+        self._nulls = 0
         self._head = b""  # text of the steady fields; what it was made of stands in `_made_of`
         self._inputs: Callable[[State], object] = attrgetter("axes")
         self._made_of: tuple[object, ...] = ()
@@ -76,8 +82,11 @@ class DataMessage:
     def text(self, state: State | None, notice: dict[str, object] | None = None) -> bytes:
         """The Engine.IO packet `42["data",{...}]`, complete; `notice` is for one client only."""
         if state is None:
-            state = empty_state(max(1, self.facts.axes))
-        live = _encode({name: builder(state) for name, builder in self._live})
+            state = State.from_bytes(record.pack(empty_state(max(1, self.facts.axes))))
+        live = self._live.text(state)
+        if self._live.nulls != self._nulls:
+            self._counters.add("nan_replaced", self._live.nulls - self._nulls)
+            self._nulls = self._live.nulls
         if (self._made_of != (self._inputs(state), self._faults.version, self.address)
                 or len(self._head) + len(live) > hmi.DATA_BYTES - RESERVE_BYTES):  # its numbers have grown since
             self._make_head(state, len(live))
@@ -87,12 +96,12 @@ class DataMessage:
             room = hmi.DATA_BYTES - NOTICE_AROUND_BYTES - len(self._head) - len(live)
             text = shortened(str(notice["message"]), room)
             end = b"," + _encode({hmi.NOTICE_FIELD: {**notice, "message": text}})[1:]
-        return b"".join((self._head, live[1:-1], end, b"]"))
+        return b"".join((self._head, live, end, b"]"))
 
     def _make_head(self, state: State, live_bytes: int) -> None:
         # A builder reads the same fields again as long as those it has read are the same, so they alone are the key.
         reads = Reads(state)
-        message = {name: builder(reads) for name, builder in self._steady}  # type: ignore[arg-type]
+        message = {name: builder(reads) for name, builder in self._steady.items()}  # type: ignore[arg-type]
         errors, warnings = self._fault_lists(len(_encode(message)) + live_bytes)
         message["errorTest"] = message["errorData"] = errors
         message["warningTest"] = message["warningData"] = warnings
@@ -121,12 +130,7 @@ class DataMessage:
                                                 _first(faults.warnings)),
             "targetPosition": lambda s: _at_least_five([self._counts(i, deg)
                                                         for i, deg in enumerate(s.target_position_deg)]),
-            "actualTorque": lambda s: _at_least_five(s.torque_counts),
-            "actualFrequency": lambda s: _at_least_five([self._whole(f) for f in s.frequency_microsteps_s]),
-            "actualPosition": lambda s: list(s.position_counts),
-            "actualPositionDeg": lambda s: [self._rounded(deg) for deg in s.position_deg],
             "axesX": lambda s: 0.0, "axesY": lambda s: 0.0, "axesZ": lambda s: 0.0, "axesG": lambda s: 0.0,
-            "batteryStatus": lambda s: self._rounded(s.battery_percent),
             "axisNumberTest": lambda s: s.axes,
             "ipAddress": lambda s: self.address,
             **{name: lambda s: None for name in ("errorTest", "errorData", "warningTest", "warningData")},
@@ -139,18 +143,6 @@ class DataMessage:
     def _node(self, values: Any, master: int) -> list[int]:
         """Per node: axes 1..5, then the master; N + 1 elements above five axes."""
         return [*values, *(0,) * (hmi.MAP_AXES - len(values)), master]
-
-    def _whole(self, value: float) -> int | None:
-        if math.isfinite(value):
-            return round(value)
-        self._counters.add("nan_replaced")
-        return None
-
-    def _rounded(self, value: float) -> float | None:
-        if math.isfinite(value):
-            return round(value, 1)
-        self._counters.add("nan_replaced")
-        return None
 
     def _counts(self, axis: int, position_deg: float) -> int | None:
         if not math.isfinite(position_deg):

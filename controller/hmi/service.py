@@ -227,10 +227,12 @@ class Service:
 
     def _read_core(self, now_s: float) -> None:
         """Every record since the last time that tells something new: results and drive codes may show in one only."""
-        for state in self._reader.changes():
+        news, newest = self._reader.changes()
+        for state in news:
             self._faults.follow(state)
             self._results.follow(state)
-            self._state, self._advanced_s = state, now_s
+        if newest is not None:
+            self._state, self._advanced_s = newest, now_s
 
     # -- what others ask
 
@@ -386,8 +388,12 @@ class Service:
 
     def _finish(self, client: Client, outcome: Outcome, reply: Reply) -> None:
         if isinstance(outcome, Sent):
-            self._results.expect(outcome.sequence, client, time.monotonic(),
-                                 lambda refused: self._settle(client, refused, reply),
+            def settle(refused: Refused | None) -> None:
+                if refused is not None and outcome.refused is not None:
+                    outcome.refused()
+                self._settle(client, refused, reply)
+
+            self._results.expect(outcome.sequence, client, time.monotonic(), settle,
                                  reset=outcome.kind is CommandKind.RESET)
             self._poll_soon()
         elif isinstance(outcome, tuple):

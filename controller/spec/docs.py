@@ -31,6 +31,7 @@ BLOCKS: dict[str, str] = {
     "configuration": "controller.spec.docs:configuration_table",
     "rates": "controller.spec.docs:rate_table",
     "hmi": "controller.hmi.document:table",
+    "requirements": "controller.spec.requirements:table",
 }
 
 

@@ -111,6 +111,8 @@ class CommandResult(Coded):
     NO_TRAJECTORY = 7, "refused: no trajectory to that target within the limits"
     OUTSIDE_RANGE = 8, "refused: an axis is outside the range of motion or about to leave it: move it inside first"
 
+    EXPIRED = 9, "refused: it was asked for too long ago"
+
 
 class Blocker(Coded):
     """Bit numbers of `blockers`: what keeps a motion command from being accepted."""
