@@ -23,7 +23,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from controller.database import FolderLock, Schema, Unusable, open_database
+from controller.database import FolderLock, Schema, Unusable, open_database, set_aside_files
 
 Value = float | bool | str | None
 Check = Callable[[str, Value], str]     # (name, value) -> "" or what is wrong with it
@@ -175,7 +175,8 @@ class Store:
             self._close()
             self._report(f"settings file cannot be used ({error}): settings are not saved; check the folder's rights "
                          "and free space")
-            self.unaccepted = f"the settings could not be read, defaults are in force: {HOW_TO_ACCEPT}"
+            if _may_exist(path):
+                self.unaccepted = f"the settings could not be read, defaults are in force: {HOW_TO_ACCEPT}"
             return {}
         self._database = opened.connection
         if opened.why:
@@ -245,6 +246,17 @@ class Store:
         if text != self.problem:  # once per cause, not once per try
             log.error(text)
         self.problem = text
+
+
+def _may_exist(path: Path) -> bool:
+    """Whether there may be settings that nobody could read. Where nothing can be, nothing was set."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return bool(set_aside_files(path))
+    except OSError:
+        pass
+    return True
 
 
 def _ask_for_acceptance(database: sqlite3.Connection, why: str) -> None:
