@@ -123,5 +123,4 @@ cdef inline void seed(Machine* m) noexcept nogil:
         axis.jog_percent = 0.0
         axis.blocked = 0
         axis.on_target = False
-        axis.lowest_deg = fmin(m.parameters[i].minimum_deg, axis.position_deg)
-        axis.highest_deg = fmax(m.parameters[i].maximum_deg, axis.position_deg)
+        widen(m, i, axis.position_deg)

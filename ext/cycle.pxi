@@ -24,6 +24,7 @@ cdef inline int leave_telegrams(Machine* m) noexcept nogil:
 
 cdef void take_line(Machine* m) noexcept nogil:
     """A line was lent: an empty stream, no answer expected, start checks from the beginning."""
+    cdef int i
     m.bus.filled = 0
     m.bus.aligned = True
     m.bus.attached_ns = -1
@@ -37,6 +38,8 @@ cdef void take_line(Machine* m) noexcept nogil:
     m.battery_v = 0.0
     rest(m)
     apply_speed_cascade(m)
+    for i in range(m.settings.axes):
+        apply_range(m, i)
     seed(m)
     m.handshake.set_released(False)
     enter_bus_state(m, BUS_STATE_STARTING)
@@ -256,6 +259,8 @@ cdef void fill_record(Machine* m, StateRecord* r) noexcept nogil:
         r.command_speed_deg_s[i] = axis.command_deg_s
         r.target_position_deg[i] = axis.target_deg
         r.speed_limit_deg_s[i] = axis.speed_limit_deg_s
+        r.range_minimum_deg[i] = axis.minimum_deg
+        r.range_maximum_deg[i] = axis.maximum_deg
         r.frequency_microsteps_s[i] = axis.frequency
         r.position_counts[i] = axis.position_counts
         r.torque_counts[i] = axis.torque_counts
@@ -266,6 +271,7 @@ cdef void fill_record(Machine* m, StateRecord* r) noexcept nogil:
         r.driver_mode[i] = axis.driver_mode
         r.status[i] = axis.status
         r.on_target[i] = axis.on_target
+        r.rom_enforced[i] = axis.rom_enforced
         r.moving[i] = planned and fabs(m.speed_deg_s[i]) > 1e-9
     r.battery_percent = battery_percent(m) if m.bus.first_valid_ns >= 0 else 0.0
     r.battery_v = m.battery_v

@@ -16,6 +16,16 @@ cdef void set_mode(Machine* m, int mode) noexcept nogil:
         m.mode = mode
 
 
+cdef void set_idle_mode(Machine* m) noexcept nogil:
+    """Nothing moves and nothing waits."""
+    set_mode(m, MASTER_MODE_STAND_STILL if m.motor_power else MASTER_MODE_OFF)
+
+
+cdef inline void forget_prepared(Machine* m) noexcept nogil:
+    if m.mode == MASTER_MODE_POSITION_TARGET_WAIT_FOR_START:
+        set_idle_mode(m)
+
+
 cdef void stop_softly(Machine* m, int reason) noexcept nogil:
     """Stop category 2 into WAITING. In the error state a stop of its own is running already."""
     m.pending.kind = 0
@@ -38,18 +48,19 @@ cdef void power_down(Machine* m, int reason) noexcept nogil:
 
 cdef void act_on_stop(Machine* m) noexcept nogil:
     """The latched stop word: before and above all commands. Whatever waits in the ring was asked for before it and is
-    dropped, but for speed limits: they move nothing, and a limit somebody lowered must not get lost."""
+    dropped, but for speed limits and ranges: they move nothing, and a limit somebody set must not get lost."""
     cdef Command command
     cdef int dropped = 0
     if not m.handshake.take_stop():
         return
     m.stops += 1
+    forget_prepared(m)
     event(m, EVENT_KIND_STOP, STOP_CATEGORY_SOFT, 1, 0)
     # bounded, so that a producer that never rests cannot hold the cycle here
     while dropped < COMMANDS_IN_RING and m.commands.try_pop(command):
         dropped += 1
-        if command.kind == COMMAND_KIND_SPEED_LIMITS:
-            finish_command(m, &command, take_speed_limits(m, &command))
+        if moves_nothing(&command):
+            finish_command(m, &command, dispatch(m, &command))
         else:
             finish_command(m, &command, COMMAND_RESULT_DROPPED_BY_STOP)
     stop_softly(m, REASON_STOP_COMMAND)
@@ -178,8 +189,30 @@ cdef void end_motion(Machine* m) noexcept nogil:
         raise_error(m, ERROR_TRAJECTORY, NO_AXIS)
 
 
+cdef flag targets_inside(Machine* m, const Command* command) noexcept nogil:
+    """Are the masked targets inside the range in force?"""
+    cdef int i
+    for i in range(m.settings.axes):
+        if command.mask >> i & 1 and not m.axis[i].minimum_deg <= command.values[i] <= m.axis[i].maximum_deg:
+            return False
+    return True
+
+
+cdef int prepare(Machine* m, const Command* command) noexcept nogil:
+    """Keep the targets for the next START. The mode says that they are there: whatever changes it forgets them."""
+    end_motion(m)
+    m.prepared = command[0]
+    m.prepared.kind = COMMAND_KIND_MOVE
+    set_mode(m, MASTER_MODE_POSITION_TARGET_WAIT_FOR_START)
+    return COMMAND_RESULT_OK
+
+
 cdef int dispatch_motion(Machine* m, const Command* command, int64_t asked_ns) noexcept nogil:
     """A motion command in AUTO."""
+    if command.kind in (COMMAND_KIND_MOVE, COMMAND_KIND_PREPARE) and not targets_inside(m, command):
+        return COMMAND_RESULT_OUT_OF_RANGE      # the range may have changed since the command was taken
+    if command.kind == COMMAND_KIND_PREPARE:
+        return prepare(m, command)
     if command.kind == COMMAND_KIND_MOVE:
         return begin_move(m, command)
     if command.kind == COMMAND_KIND_JOG:
@@ -189,7 +222,6 @@ cdef int dispatch_motion(Machine* m, const Command* command, int64_t asked_ns) n
 
 cdef int take_motion(Machine* m, const Command* command) noexcept nogil:
     """Motion commands are also the operator's start: from WAITING they switch motor power on first."""
-    cdef int i
     cdef int axes = m.settings.axes
     cdef flag released = False
     if command.kind == COMMAND_KIND_JOG:
@@ -197,18 +229,18 @@ cdef int take_motion(Machine* m, const Command* command) noexcept nogil:
         m.jog_asked_ns = m.now_ns
         if not numbers_fit(command, axes, -100.0, 100.0):
             return COMMAND_RESULT_OUT_OF_RANGE
-    if command.kind == COMMAND_KIND_MOVE:
+    if command.kind in (COMMAND_KIND_MOVE, COMMAND_KIND_PREPARE):
         if not numbers_fit(command, axes, -1e6, 1e6) or not 0.0 < command.value <= 100.0 or command.mask == 0:
             return COMMAND_RESULT_OUT_OF_RANGE
-        for i in range(axes):
-            if command.mask >> i & 1 and not (m.parameters[i].minimum_deg <= command.values[i]
-                                              <= m.parameters[i].maximum_deg):
-                return COMMAND_RESULT_OUT_OF_RANGE
+        if not targets_inside(m, command):
+            return COMMAND_RESULT_OUT_OF_RANGE
     if m.blockers:
         return COMMAND_RESULT_NOT_READY
     if m.state == MASTER_STATE_AUTO:
         return dispatch_motion(m, command, m.now_ns)
     if m.state == MASTER_STATE_WAITING:
+        if command.kind == COMMAND_KIND_PREPARE:
+            return prepare(m, command)
         # A jog that is still held from before a stop must be let go first, or its next refresh would undo the stop.
         if command.kind == COMMAND_KIND_JOG and not released:
             return COMMAND_RESULT_WRONG_STATE
@@ -275,8 +307,14 @@ cdef int take_reset(Machine* m) noexcept nogil:
 
 
 cdef int dispatch(Machine* m, const Command* command) noexcept nogil:
-    if command.kind in (COMMAND_KIND_START, COMMAND_KIND_JOG, COMMAND_KIND_MOVE):
+    if command.kind == COMMAND_KIND_START and m.mode == MASTER_MODE_POSITION_TARGET_WAIT_FOR_START:
+        return take_motion(m, &m.prepared)
+    if command.kind in (COMMAND_KIND_START, COMMAND_KIND_JOG, COMMAND_KIND_MOVE, COMMAND_KIND_PREPARE):
         return take_motion(m, command)
+    if command.kind in (COMMAND_KIND_ROM_MINIMUM, COMMAND_KIND_ROM_MAXIMUM):
+        return take_range(m, command)
+    if command.kind == COMMAND_KIND_ROM_ENABLE:
+        return enable_ranges(m, command)
     if command.kind == COMMAND_KIND_SPEED_LIMITS:
         return take_speed_limits(m, command)
     if command.kind == COMMAND_KIND_RESET:
@@ -296,6 +334,20 @@ cdef int dispatch(Machine* m, const Command* command) noexcept nogil:
     return COMMAND_RESULT_UNKNOWN
 
 
+cdef inline flag moves_nothing(const Command* command) noexcept nogil:
+    """Speed limits and ranges leave prepared targets alone; those are checked again when they are started."""
+    return command.kind in (COMMAND_KIND_SPEED_LIMITS, COMMAND_KIND_ROM_MINIMUM, COMMAND_KIND_ROM_MAXIMUM,
+                            COMMAND_KIND_ROM_ENABLE)
+
+
+cdef int obey(Machine* m, const Command* command) noexcept nogil:
+    """Carry a command out. Any that is accepted takes the place of targets that were prepared."""
+    cdef int result = dispatch(m, command)
+    if result == COMMAND_RESULT_OK and command.kind != COMMAND_KIND_PREPARE and not moves_nothing(command):
+        forget_prepared(m)
+    return result
+
+
 cdef void take_commands(Machine* m) noexcept nogil:
     """At most eight per cycle, so that a flood of commands cannot lengthen it."""
     cdef Command command
@@ -303,7 +355,7 @@ cdef void take_commands(Machine* m) noexcept nogil:
     while taken < 8 and m.commands.try_pop(command):
         taken += 1
         m.blockers = find_blockers(m)
-        finish_command(m, &command, dispatch(m, &command))
+        finish_command(m, &command, obey(m, &command))
 
 
 cdef void step_power_up(Machine* m) noexcept nogil:

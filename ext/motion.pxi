@@ -54,8 +54,8 @@ cdef flag plan_halt(Machine* m) noexcept nogil:
 cdef inline flag at_limit(Machine* m, int i) noexcept nogil:
     """Is the axis at the limit, or beyond it, towards which it is to jog?"""
     if m.axis[i].jog_percent > 0.0:
-        return m.position_deg[i] >= m.parameters[i].maximum_deg
-    return m.axis[i].jog_percent < 0.0 and m.position_deg[i] <= m.parameters[i].minimum_deg
+        return m.position_deg[i] >= m.axis[i].maximum_deg
+    return m.axis[i].jog_percent < 0.0 and m.position_deg[i] <= m.axis[i].minimum_deg
 
 
 cdef flag plan_jog(Machine* m) noexcept nogil:
@@ -288,7 +288,7 @@ cdef void finish_stop(Machine* m) noexcept nogil:
     if m.stop_category < STOP_CATEGORY_SOFT or m.off_after_stop or m.shutdown:
         m.motor_power = False
     m.off_after_stop = False
-    set_mode(m, MASTER_MODE_STAND_STILL if m.motor_power else MASTER_MODE_OFF)
+    set_idle_mode(m)
     if m.state == MASTER_STATE_TRANSITION_TO_WAITING:
         m.stop_category = STOP_CATEGORY_NONE
         change_state(m, MASTER_STATE_WAITING, REASON_STOPPED)

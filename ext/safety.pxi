@@ -61,7 +61,7 @@ cdef flag add_fault(Machine* m, int code, int axis, int category, flag warning) 
 cdef void end_reset(Machine* m) noexcept nogil:
     """RESET_ERROR is over, whether it helped or not."""
     m.reset_until_ns = 0
-    set_mode(m, MASTER_MODE_STAND_STILL if m.motor_power else MASTER_MODE_OFF)
+    set_idle_mode(m)
 
 
 cdef void raise_error(Machine* m, int code, int axis) noexcept nogil:
@@ -147,11 +147,14 @@ cdef void monitor_emergency_stop(Machine* m) noexcept nogil:
 
 
 cdef inline flag too_fast_to_stop(Machine* m, int i) noexcept nogil:
-    """ESS-6: v^2 / (2 a) is longer than the way to the hard limit ahead."""
+    """ESS-6: v^2 / (2 a) is longer than the way to the limit ahead: the hard limit, or the range of motion's with its margin."""
     cdef AxisParameters* p = &m.parameters[i]
     cdef double speed = m.axis[i].speed_deg_s
     cdef double room = (p.maximum_deg - m.axis[i].position_deg if speed > 0.0
                         else m.axis[i].position_deg - p.minimum_deg) + m.settings.limit_margin_deg
+    if m.axis[i].rom_enforced:
+        room = fmin(room, (m.axis[i].guard_high_deg - m.axis[i].position_deg if speed > 0.0
+                           else m.axis[i].position_deg - m.axis[i].guard_low_deg) + range_margin_deg(m, i))
     return (fabs(speed) > m.settings.standstill_speed_deg_s
             and speed * speed > 2.0 * p.quick_deceleration_deg_s2 * fmax(room, 0.0))
 
@@ -164,7 +167,7 @@ cdef inline flag stands(Machine* m, int i) noexcept nogil:
 
 
 cdef void supervise(Machine* m) noexcept nogil:
-    """ESS-1, 2, 5..8, every axis, every cycle with fresh feedback. What needs motor power to mean anything (a limb moved by
+    """ESS-1..8, every axis, every cycle with fresh feedback. What needs motor power to mean anything (a limb moved by
     hand is no fault of a drive without current) is watched only while it is on. Contacts that open for a moment suspend
     it, but change nothing of where the arm has to stand."""
     cdef int i
@@ -185,8 +188,14 @@ cdef void supervise(Machine* m) noexcept nogil:
             raise_error(m, ERROR_ESS_HARD_MINIMUM, i + 1)
         elif axis.position_counts > p.hard_maximum_counts:
             raise_error(m, ERROR_ESS_HARD_MAXIMUM, i + 1)
+        if axis.rom_enforced:
+            guard_range(m, i)
         if not powered:
             continue
+        if axis.rom_enforced and axis.position_deg < axis.guard_low_deg - range_margin_deg(m, i):
+            raise_error(m, ERROR_ESS_ROM_MINIMUM, i + 1)
+        elif axis.rom_enforced and axis.position_deg > axis.guard_high_deg + range_margin_deg(m, i):
+            raise_error(m, ERROR_ESS_ROM_MAXIMUM, i + 1)
         # 5 %: the drive's own speed ripple is not a person in danger
         if fabs(axis.speed_deg_s) > 1.05 * p.max_speed_deg_s:
             raise_error(m, ERROR_ESS_OVERSPEED, i + 1)
@@ -255,6 +264,11 @@ cdef inline flag outside_limits(Machine* m, int i) noexcept nogil:
     return not m.parameters[i].hard_minimum_counts <= m.axis[i].position_counts <= m.parameters[i].hard_maximum_counts
 
 
+cdef inline flag left_range(Machine* m, int i) noexcept nogil:
+    return (find_fault(m, ERROR_ESS_ROM_MINIMUM, i + 1, False) >= 0
+            or find_fault(m, ERROR_ESS_ROM_MAXIMUM, i + 1, False) >= 0)
+
+
 cdef flag cause_present(Machine* m, uint32_t fault) noexcept nogil:
     """Is what raised this error still so? RESET_ERROR leaves the error state only when no cause is left (SAF-6)."""
     cdef int code = fault & 0xFFFF
@@ -266,6 +280,8 @@ cdef flag cause_present(Machine* m, uint32_t fault) noexcept nogil:
     if axis >= 0:
         if code in (ERROR_ESS_HARD_MINIMUM, ERROR_ESS_HARD_MAXIMUM):
             return outside_limits(m, axis)
+        if code in (ERROR_ESS_ROM_MINIMUM, ERROR_ESS_ROM_MAXIMUM):
+            return outside_range(m, axis)
         if code in (ERROR_ESS_OVERSPEED, ERROR_ESS_CANNOT_STOP, ERROR_ESS_STANDSTILL, ERROR_ESS_FOLLOWING):
             return fabs(m.axis[axis].speed_deg_s) > m.settings.standstill_speed_deg_s
         return (m.axis[axis].driver_state not in (DRIVER_STATE_WAITING, DRIVER_STATE_AUTO)
@@ -306,4 +322,6 @@ cdef uint32_t find_blockers(Machine* m) noexcept nogil:
             bits |= 1 << BLOCKER_DRIVE_SETUP
         if outside_limits(m, i):
             bits |= 1 << BLOCKER_OUTSIDE_LIMITS
+        if not range_fits(m, i) or (outside_range(m, i) and left_range(m, i)):
+            bits |= 1 << BLOCKER_RANGE_OF_MOTION
     return bits

@@ -75,7 +75,13 @@ cdef struct Axis:
     double command_deg_s, command_before_deg_s
     # motion
     double jog_percent, target_deg, hold_deg
-    double lowest_deg, highest_deg  # limits of the present motion: soft limits, widened to where the axis stood
+    double lowest_deg, highest_deg  # limits of the present motion: range in force, widened to where the axis stood
+    # range of set-points in force, and the range of motion it comes from besides the hard limits (ranges.pxi)
+    double minimum_deg, maximum_deg
+    double rom_minimum_deg, rom_maximum_deg
+    double given_minimum_deg, given_maximum_deg     # for the next ROM_ENABLE
+    double guard_low_deg, guard_high_deg            # ESS-3, 4: bounds of the actual position, less the margin
+    flag rom_enforced
     int blocked                     # direction (-1, +1) in which a limit stopped a jog, 0 none
     flag on_target
     # speed cascade in percent
@@ -147,6 +153,7 @@ cdef struct Machine:
     int64_t reset_until_ns          # RESET_ERROR is running until then, 0 not
     flag setup_tried                # a bring-up was already asked for to cure a drive's set-up
     Command pending                 # motion command waiting for AUTO; kind 0 none
+    Command prepared                # targets of the last PREPARE: good while the mode is POSITION_TARGET_WAIT_FOR_START
     int64_t pending_ns, jog_ns      # when the pending command was taken; when the running jog was last asked for
     int64_t jog_asked_ns            # when any jog was last asked for, refused or not
     # emergency stop monitor: since when each mismatch lasts, -1 not

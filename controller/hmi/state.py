@@ -29,7 +29,7 @@ CODES: dict[str, type[Coded]] = {
     "mode": modes.MasterMode, "bus_state": modes.BusState, "stop_category": modes.StopCategory,
     "last_reason": modes.Reason, "last_command_result": modes.CommandResult, "last_command_kind": modes.CommandKind,
 }
-FLAGS = {"on_target", "moving", "motor_power"}
+FLAGS = {"on_target", "moving", "motor_power", "rom_enforced"}
 LEFT_OUT = {"faults", "fault_cycle", "fault_count"}  # they are the list `faults`
 
 

@@ -83,6 +83,10 @@ class CommandKind(Coded):
     OFF = 5, "soft stop, then motor power off"
     RESET = 6, "RESET_ERROR"
     SPEED_LIMITS = 7, "values: percent 0..100 per axis; mask: axes; value: first register (60, 70 or 80)"
+    ROM_MINIMUM = 8, "values: range of motion minimum in degrees; mask: axes; in force with the next ROM_ENABLE"
+    ROM_MAXIMUM = 9, "values: range of motion maximum in degrees; mask: axes; in force with the next ROM_ENABLE"
+    ROM_ENABLE = 10, "mask: axes held to their range of motion from now on, 0 none; all of it or nothing"
+    PREPARE = 11, "as MOVE, but targets wait for the next START; any command but limits and ranges forgets them"
 
 
 class CommandResult(Coded):
@@ -94,6 +98,7 @@ class CommandResult(Coded):
     UNKNOWN = 5, "refused: unknown command"
     DROPPED_BY_STOP = 6, "a stop came after it"
     NO_TRAJECTORY = 7, "refused: no trajectory to that target within the limits"
+    OUTSIDE_RANGE = 8, "refused: an axis is outside the range of motion or about to leave it: move it inside first"
 
 
 class Blocker(Coded):
@@ -109,6 +114,7 @@ class Blocker(Coded):
     STOPPING = 7, "a stop is still running"
     SHUTDOWN = 8, "the controller is shutting down"
     BATTERY = 9, "the batteries are low: charge them"
+    RANGE_OF_MOTION = 10, "an axis has left its range of motion: move it back by hand, or switch the range off"
 
 
 class Reason(Coded):
