@@ -21,6 +21,7 @@ from controller._core import FIRST_RATE_HZ, Core
 from controller.arm import ArmFacts
 from controller.cli.fail import say
 from controller.config import Config, notes
+from controller.folders import external_socket, state_folder
 from controller.link import LinkReport
 from controller.notify import Notifier
 from controller.signals import STOP_LIMIT_S, StopSignals
@@ -28,6 +29,7 @@ from controller.simulated import SimulatedArm
 from controller.supervisor import Supervisor
 
 if TYPE_CHECKING:
+    from controller.external.server import ExternalServer
     from controller.hmi.server import HmiServer
 
 log = logging.getLogger("allyarm")
@@ -49,6 +51,7 @@ class App:
         self._code: int | None = None       # of the end, once there is a reason to end
         self._hmi: HmiServer
         self._supervisor: Supervisor
+        self._external: ExternalServer | None = None
 
     def run(self) -> int:
         config = self._config
@@ -81,6 +84,15 @@ class App:
             log.info("faults of the simulated arm: allyarm sim --send %s help", arm.control)
         store = Store(state_folder(config.store.path))
         stack.callback(store.close)
+        if config.external.enabled:
+            from controller.external.server import ExternalServer
+
+            try:
+                self._external = ExternalServer(core, external_socket(config.external.path, config.store.path))
+            except OSError as error:
+                say(str(error))
+                return 2
+            stack.callback(self._external.close)
         self._hmi = hmi = HmiServer(core, HmiOptions.from_config(config), store, NO_ARM)
         try:
             hmi.start()
@@ -90,6 +102,7 @@ class App:
         stack.callback(hmi.stop, 0.5)
         self._supervisor = Supervisor(core, config, find_port, hmi.set_arm, cancelled=self._round,
                                       on_link=lambda: hmi.set_link(self._link(find_port())))
+        hmi.set_link(self._link(""))
         stack.callback(self._supervisor.close)
         stack.callback(self._end_core, arm)
         self._signals.on_first = self._supervisor.interrupt
@@ -110,6 +123,8 @@ class App:
         supervisor, notifier = self._supervisor, self._notifier
         self._tell_events()
         self._watch_hmi()
+        if self._external is not None and self._external.tick():
+            supervisor.on_link()
         if not self._announced and (supervisor.attempts or now - self._started > ANNOUNCE_AFTER_S):
             self._announce()
         if self._alive(now) and notifier.interval_s and now - self._pinged > notifier.interval_s / 2:
@@ -125,7 +140,9 @@ class App:
 
     def _link(self, port: str) -> LinkReport:
         supervisor = self._supervisor
-        return LinkReport(supervisor.last_error, supervisor.malformed_lines, tuple(supervisor.notes), port)
+        external = self._external
+        return LinkReport(supervisor.last_error, supervisor.malformed_lines, tuple(supervisor.notes), port,
+                          external.path if external else "", external.program if external else 0)
 
     def _watch_hmi(self) -> None:
         """Without the HMI nobody can stop the arm by it: stop at once, and start anew when it will not come back."""
@@ -194,11 +211,3 @@ class App:
                 arm.close()     # nothing else can be ended in order: the control thread may still use all of it
             os._exit(1)
         self._tell_events()
-
-
-def state_folder(path: str) -> str:
-    """Folder for settings: the configured one, systemd's $STATE_DIRECTORY, or ~/.local/state/allyarm."""
-    systemd = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
-    return os.path.expanduser(path) or systemd or os.path.expanduser("~/.local/state/allyarm")
-
-

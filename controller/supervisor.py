@@ -30,6 +30,7 @@ def core_settings(config: Config) -> dict[str, float]:
         "standstill_drift_deg": motion.standstill_drift_deg, "in_position_counts": motion.in_position_counts,
         "battery_minimum_v": config.battery.minimum_v, "battery_maximum_v": config.battery.maximum_v,
         "battery_averaging_s": config.battery.averaging_s,
+        "external_heartbeat_ms": config.external.heartbeat_ms if config.external.enabled else 0.0,
     }
 
 
@@ -64,7 +65,7 @@ class Supervisor:
     def __init__(self, core: Core, config: Config, port: Callable[[], str], on_arm: Callable[[ArmFacts], None],
                  *, cancelled: Callable[[], bool] = never, on_link: Callable[[], None] = nothing) -> None:
         self._core, self._config, self._port, self._on_arm = core, config, port, on_arm
-        self._cancelled, self._on_link = cancelled, on_link
+        self._cancelled, self.on_link = cancelled, on_link
         self._bus: MotorBus | None = None
         self._next_try = 0.0
         self._since = time.monotonic()
@@ -105,7 +106,7 @@ class Supervisor:
         if port:
             self._connect(port)
             self.attempts += 1
-            self._on_link()
+            self.on_link()
         self._next_try = time.monotonic() + (self._config.bus.connect_retry_s if self.attempts else 0.0)
 
     def _connect(self, port: str) -> None:
@@ -160,7 +161,7 @@ class Supervisor:
         self.last_error = why
         self._since = time.monotonic()
         self._next_try = time.monotonic() + min(0.1, self._config.bus.connect_retry_s)
-        self._on_link()
+        self.on_link()
 
     def close(self) -> None:
         """Take the line back from the core and close it."""

@@ -1,6 +1,6 @@
 // Jerk-limited trajectories by Ruckig, as the cycle needs them: no exception, no allocation, no clock of its own.
 //
-// One Planner holds the running trajectory of all axes. `plan_position` and `plan_velocity` replace it from a given
+// One Planner holds the running trajectory of all axes. `plan_position`, `plan_stream` and `plan_velocity` replace it from a given
 // kinematic state; `at` samples it. Ruckig is used below its `update`, which reads the system clock.
 #pragma once
 
@@ -32,6 +32,21 @@ public:
         // Ruckig finds no synchronised trajectory from some states in mid-motion (some axes braking, one far away from
         // its end): then each axis goes by its own fastest way, which it does find.
         input_.synchronization = ruckig::Synchronization::None;
+        return calculate();
+    }
+
+    // As plan_position, but every axis by its own fastest way, to a moving target: `target_v` is the speed it has there
+    // (at most v_max). For targets that come anew every cycle.
+    bool plan_stream(int axes, const double* p, const double* v, const double* a, const double* target,
+                     const double* target_v, const double* v_max, const double* a_max, const double* j_max) noexcept {
+        fill(axes, p, v, a, a_max, j_max);
+        input_.control_interface = ruckig::ControlInterface::Position;
+        input_.synchronization = ruckig::Synchronization::None;
+        for (int i = 0; i < axes; ++i) {
+            input_.target_position[i] = target[i];
+            input_.target_velocity[i] = target_v[i];
+            input_.max_velocity[i] = v_max[i];
+        }
         return calculate();
     }
 

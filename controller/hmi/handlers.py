@@ -194,6 +194,8 @@ class Handlers:
         self._gate(client, ACTION[name], now_s)
         if name in {"start", "test_jog"}:
             return self._push(client, CommandKind.START, mask=int(name == "test_jog"))
+        if name == "external":
+            return self._push(client, CommandKind.EXTERNAL)
         if name in {"off", "test_drives_off"}:
             return self._push(client, CommandKind.OFF)
         if name == "stand_still":

@@ -20,6 +20,7 @@ from controller.hmi.payload import empty_state
 from controller.link import LinkReport
 from controller.spec import hmi, modes, record, telegram
 from controller.spec.coded import Coded
+from controller.spec.external import ExternalPhase
 
 if TYPE_CHECKING:
     from controller._core import State
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 CODES: dict[str, type[Coded]] = {
     "driver_state": modes.DriverState, "driver_mode": modes.DriverMode, "state": modes.MasterState,
     "mode": modes.MasterMode, "bus_state": modes.BusState, "stop_category": modes.StopCategory,
-    "last_reason": modes.Reason, "last_command_result": modes.CommandResult, "last_command_kind": modes.CommandKind,
+    "external_phase": ExternalPhase, "last_reason": modes.Reason, "last_command_result": modes.CommandResult, "last_command_kind": modes.CommandKind,
 }
 FLAGS = {"on_target", "moving", "motor_power", "rom_enforced"}
 LEFT_OUT = {"faults", "fault_cycle", "fault_count"}  # they are the list `faults`

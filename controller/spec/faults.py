@@ -179,6 +179,14 @@ MASTER_ERRORS: tuple[Fault, ...] = (
           "An internal error of the controller software.",
           "Reset the error. Keep the history and report it; call a technician if it returns."),
     # The catalogue's 120+i and 125+i leave room for five axes; the core uses this row from axis 6 on.
+    Fault(613, "EXTERNAL_SILENT", "master", 2, "External program silent",
+          "The external development program sent no valid target in time. The arm was stopped softly and is held.",
+          "The program ended, hangs, or is too slow for external.heartbeat_ms; or the computer is overloaded.",
+          "Correct or restart the program, reset the error, then admit the program again."),
+    Fault(614, "EXTERNAL_TARGET", "master", 2, "External target not valid",
+          "The external development program sent a target that is no number, of an unknown kind, or for a wrong number of "
+          "axes. It was not used; the arm was stopped softly and is held.",
+          "An error of that program.", "Correct the program, reset the error, then admit the program again."),
     Fault(620, "DRIVE_SETUP_BEYOND_5", "master", 1, "Drive needs set-up",
           "A drive of axis 6 or above has lost its configuration. The arm was stopped and motor power switched off.",
           "The drive restarted, for instance after a dip of its supply.",

@@ -97,7 +97,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("wearing_sequence", "wearing position, range of motion on or off, rest position", control="takes",
            guarded=True, available=False),
     Action("target_wait", "store targets, wait for start", control="takes", guarded=True, available=False),
-    Action("external", "external development modes", Role.ADMINISTRATOR, "takes", True, available=False),
+    Action("external", "external development: admit the program that is connected", Role.ADMINISTRATOR, "takes", True),
 )
 ACTION: dict[str, Action] = {row.name: row for row in ACTIONS}
 
@@ -110,7 +110,6 @@ BUTTONS: dict[str, str] = {
 }
 MODES: dict[int, str] = {  # register 10
     0: "off", 1: "stand_still", 3: "start", 4: "start", 5: "target_wait", 6: "stop", 7: "reset", 8: "external",
-    9: "external",
 }
 TEST_CYCLES: dict[int, str] = {  # register 11
     1: "test_motion", 3: "test_motion", 4: "test_drives_off", 7: "test_motion", 8: "test_jog",

@@ -87,6 +87,8 @@ class CommandKind(Coded):
     ROM_MAXIMUM = 9, "values: range of motion maximum in degrees; mask: axes; in force with the next ROM_ENABLE"
     ROM_ENABLE = 10, "mask: axes held to their range of motion from now on, 0 none; all of it or nothing"
     PREPARE = 11, "as MOVE, but targets wait for the next START; any command but limits and ranges forgets them"
+    EXTERNAL = 16, "admit the program that is connected for external development; mode EXTERNAL_DEVELOPER_AUTO"
+    RELEASE_LINE = 17, "without motor power: leave the cyclic phase and give the line back for a new bring-up"
 
 
 class CommandResult(Coded):
@@ -99,6 +101,9 @@ class CommandResult(Coded):
     DROPPED_BY_STOP = 6, "a stop came after it"
     NO_TRAJECTORY = 7, "refused: no trajectory to that target within the limits"
     OUTSIDE_RANGE = 8, "refused: an axis is outside the range of motion or about to leave it: move it inside first"
+    NO_PROGRAM = 16, "refused: no program for external development is connected and sending targets"
+    EXTERNAL_OFF = 17, "refused: external development is switched off (external.enabled in the configuration)"
+    MOTOR_POWER = 18, "refused: motor power is on; switch it off first (mode OFF)"
 
 
 class Blocker(Coded):

@@ -64,6 +64,8 @@ FIELDS: tuple[Field, ...] = (
     Field("events_dropped", "uint32_t", "events lost because nobody read them"),
     Field("motions_done", "uint32_t", "position motions that reached their target"),
     Field("blockers", "uint32_t", "bits of modes.Blocker"),
+    Field("external_taken", "uint32_t", "valid target records of the external program that is connected"),
+    Field("external_rejected", "uint32_t", "target records of that program that were refused"),
     Field("position_counts", "int16_t", "sensor counts", PER_AXIS, "counts"),
     Field("torque_counts", "int16_t", "torque sensor counts", PER_AXIS, "counts"),
     Field("drive_target", "int16_t", "target as the drive reports it", PER_AXIS),
@@ -87,5 +89,6 @@ FIELDS: tuple[Field, ...] = (
     Field("last_reason", "uint8_t", "modes.Reason of the last change of the master state"),
     Field("last_command_result", "uint8_t", "modes.CommandResult of the last command"),
     Field("last_command_kind", "uint8_t", "modes.CommandKind of the last command"),
+    Field("external_phase", "uint8_t", "external.ExternalPhase of the external program"),
     Field("sequence", "uint8_t", "sequence number of the last command telegram"),
 )
