@@ -496,3 +496,10 @@ cdef class Core:
         size = run_cycle(&self.loop.machine, now_ns, <const uint8_t*><const char*>received, len(received), transmit)
         publish(self.loop)
         return PyBytes_FromStringAndSize(<const char*>transmit, size)
+
+    def happen(self, int trigger):
+        """Let a trigger of the state machine happen (modes.CommandKind or modes.Trigger) on a virtual clock: the bare
+        transition. Returns modes.CommandResult OK or WRONG_STATE; RuntimeError on a core that has a control thread."""
+        if not self.virtual:
+            raise RuntimeError("happen: attach a core that has no control thread")
+        return transition(&self.loop.machine, trigger)

@@ -115,7 +115,7 @@ cdef void watch_people(Machine* m) noexcept nogil:
     """A motion that nobody can stop any more, because the HMI hangs or the program is to end, does not go on for long."""
     cdef int64_t beat = m.handshake.hmi_beat_ns.load()
     if beat and m.now_ns - beat > HMI_SILENCE_NS and m.state == MASTER_STATE_AUTO and m.motion != MOTION_STANDING:
-        stop_softly(m, REASON_HMI_SILENT)
+        stop_softly(m, TRIGGER_HMI_SILENT)
     if m.shutdown and m.motion == MOTION_STOPPING and m.now_ns - m.shutdown_ns > SHUTDOWN_PATIENCE_NS:
         begin_stop(m, STOP_CATEGORY_QUICK)
 
@@ -198,7 +198,7 @@ cdef void begin_shutdown(Machine* m) noexcept nogil:
     m.shutdown = True
     m.shutdown_ns = m.now_ns
     m.bus.leaving = leave_telegrams(m)
-    power_down(m, REASON_SHUTDOWN)
+    power_down(m, TRIGGER_SHUTDOWN)
 
 
 cdef inline flag shutdown_done(Machine* m) noexcept nogil:

@@ -54,8 +54,7 @@ cdef int begin_external(Machine* m) noexcept nogil:
     m.external.admitted_ns = m.now_ns
     m.external.admitted_cycle = m.cycle
     m.motion = MOTION_EXTERNAL
-    set_mode(m, MASTER_MODE_EXTERNAL_DEVELOPER_AUTO)
-    return COMMAND_RESULT_OK
+    return transition(m, COMMAND_KIND_EXTERNAL)
 
 
 cdef int check_target(Machine* m, const ExternalTargetRecord* target) noexcept nogil:
@@ -88,7 +87,7 @@ cdef void take_target(Machine* m, const ExternalTargetRecord* target) noexcept n
     m.external.follow = True
     if target.kind == EXTERNAL_KIND_END:
         end_motion(m)
-        set_mode(m, MASTER_MODE_STAND_STILL)
+        transition(m, TRIGGER_PROGRAM_ENDED)
 
 
 cdef void refuse_target(Machine* m, int refusal) noexcept nogil:

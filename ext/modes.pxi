@@ -1,13 +1,26 @@
-# The master state machine and the commands. The master state changes in `change_state` alone.
+# The master state machine and the commands. The master state changes in `transition` alone, by the table in spec/modes.py.
 
-cdef void change_state(Machine* m, int to, int reason) noexcept nogil:
-    """The only place where the master state changes."""
-    if m.state == to:
-        return
-    event(m, EVENT_KIND_STATE, m.state, to, reason)
-    m.state = to
-    m.reason = reason
-    m.state_since_ns = m.now_ns
+cdef inline flag refused(Machine* m, int trigger) noexcept nogil:
+    """Does the table refuse the trigger (a CommandKind or a Trigger) in the present master state?"""
+    return not 0 <= trigger < TRIGGERS or TRANSITION_TO[m.state][trigger] == OUTCOME_REFUSED
+
+
+cdef int transition(Machine* m, int trigger) noexcept nogil:
+    """The only place where the master state changes: what the table says of this trigger in the present state. Whoever
+    calls it has checked everything else before. Returns OK, or WRONG_STATE where the table refuses."""
+    cdef int to, mode
+    if refused(m, trigger):
+        return COMMAND_RESULT_WRONG_STATE
+    to = TRANSITION_TO[m.state][trigger]
+    mode = TRANSITION_MODE[m.state][trigger]
+    if to != OUTCOME_STAYS:
+        m.reason = TRANSITION_REASON[0][trigger]
+        event(m, EVENT_KIND_STATE, m.state, to, m.reason)
+        m.state = to
+        m.state_since_ns = m.now_ns
+    if mode != OUTCOME_STAYS and not (trigger == COMMAND_KIND_JOG and m.mode == MASTER_MODE_TEST):
+        set_mode(m, mode)
+    return COMMAND_RESULT_OK
 
 
 cdef void set_mode(Machine* m, int mode) noexcept nogil:
@@ -29,21 +42,20 @@ cdef inline void forget_prepared(Machine* m) noexcept nogil:
         set_idle_mode(m)
 
 
-cdef void stop_softly(Machine* m, int reason) noexcept nogil:
-    """Stop category 2 into WAITING. In the error state a stop of its own is running already."""
+cdef void stop_softly(Machine* m, int trigger) noexcept nogil:
+    """Stop category 2 into WAITING, where the table says so. In the error state a stop of its own is running already."""
+    cdef int before = m.state
     m.pending.kind = 0
-    if m.state == MASTER_STATE_AUTO or m.state == MASTER_STATE_TRANSITION_TO_AUTO:
-        change_state(m, MASTER_STATE_TRANSITION_TO_WAITING, reason)
+    transition(m, trigger)
+    if m.state == MASTER_STATE_TRANSITION_TO_WAITING and m.state != before:
         begin_stop(m, STOP_CATEGORY_SOFT)
 
 
-cdef void power_down(Machine* m, int reason) noexcept nogil:
+cdef void power_down(Machine* m, int trigger) noexcept nogil:
     """Soft stop where something moves, then motor power off."""
     m.off_after_stop = True
-    if m.state == MASTER_STATE_AUTO or m.state == MASTER_STATE_TRANSITION_TO_AUTO:
-        stop_softly(m, reason)
-    elif m.motion == MOTION_STANDING:
-        m.pending.kind = 0
+    stop_softly(m, trigger)     # where nothing moved, it has ended at once, and power is off
+    if m.off_after_stop and m.motion == MOTION_STANDING:
         m.off_after_stop = False
         m.motor_power = False
         set_mode(m, MASTER_MODE_OFF)
@@ -66,7 +78,7 @@ cdef void act_on_stop(Machine* m) noexcept nogil:
             finish_command(m, &command, dispatch(m, &command))
         else:
             finish_command(m, &command, COMMAND_RESULT_DROPPED_BY_STOP)
-    stop_softly(m, REASON_STOP_COMMAND)
+    stop_softly(m, TRIGGER_STOP)
 
 
 cdef void finish_command(Machine* m, const Command* command, int result) noexcept nogil:
@@ -78,6 +90,10 @@ cdef void finish_command(Machine* m, const Command* command, int result) noexcep
     m.last_kind = command.kind
     if command.kind != COMMAND_KIND_JOG or result != COMMAND_RESULT_OK:
         event(m, EVENT_KIND_COMMAND, command.kind, result, command.client)
+
+
+cdef inline int trigger_of(const Command* command) noexcept nogil:
+    return TRIGGER_START_TEST if command.kind == COMMAND_KIND_START and command.mask & 1 else <int>command.kind
 
 
 cdef flag numbers_fit(const Command* command, int axes, double low, double high) noexcept nogil:
@@ -147,8 +163,7 @@ cdef int begin_move(Machine* m, const Command* command) noexcept nogil:
         m.axis[i].jog_percent = 0.0
         m.axis[i].on_target = False
     m.motion = MOTION_POSITION
-    set_mode(m, MASTER_MODE_POSITION_TARGET)
-    return COMMAND_RESULT_OK
+    return transition(m, COMMAND_KIND_MOVE)
 
 
 cdef int begin_jog(Machine* m, const Command* command, int64_t asked_ns) noexcept nogil:
@@ -164,8 +179,7 @@ cdef int begin_jog(Machine* m, const Command* command, int64_t asked_ns) noexcep
         m.axis[i].on_target = False
     m.jog_ns = asked_ns
     m.motion = MOTION_JOG
-    if m.mode != MASTER_MODE_TEST:
-        set_mode(m, MASTER_MODE_JOG)
+    transition(m, COMMAND_KIND_JOG)
     if not plan_jog(m):
         raise_error(m, ERROR_TRAJECTORY, NO_AXIS)
         return COMMAND_RESULT_NO_TRAJECTORY
@@ -175,8 +189,7 @@ cdef int begin_jog(Machine* m, const Command* command, int64_t asked_ns) noexcep
 cdef int begin_start(Machine* m, const Command* command) noexcept nogil:
     """Stand ready for jog; a motion that runs ends softly first."""
     end_motion(m)
-    set_mode(m, MASTER_MODE_TEST if command.mask & 1 else MASTER_MODE_JOG)
-    return COMMAND_RESULT_OK
+    return transition(m, trigger_of(command))
 
 
 cdef void end_motion(Machine* m) noexcept nogil:
@@ -206,8 +219,7 @@ cdef int prepare(Machine* m, const Command* command) noexcept nogil:
     end_motion(m)
     m.prepared = command[0]
     m.prepared.kind = COMMAND_KIND_MOVE
-    set_mode(m, MASTER_MODE_POSITION_TARGET_WAIT_FOR_START)
-    return COMMAND_RESULT_OK
+    return transition(m, COMMAND_KIND_PREPARE)
 
 
 cdef int dispatch_motion(Machine* m, const Command* command, int64_t asked_ns) noexcept nogil:
@@ -243,6 +255,8 @@ cdef int take_motion(Machine* m, const Command* command) noexcept nogil:
         return may_admit(m)
     if m.blockers:
         return COMMAND_RESULT_NOT_READY
+    if refused(m, trigger_of(command)):
+        return COMMAND_RESULT_WRONG_STATE
     if m.state == MASTER_STATE_AUTO:
         return dispatch_motion(m, command, m.now_ns)
     if m.state == MASTER_STATE_WAITING:
@@ -257,9 +271,7 @@ cdef int take_motion(Machine* m, const Command* command) noexcept nogil:
         m.off_after_stop = False
         m.motor_power = True
         m.power_step = POWER_CONTACTS
-        change_state(m, MASTER_STATE_TRANSITION_TO_AUTO, REASON_OPERATOR_START)
-    elif m.state != MASTER_STATE_TRANSITION_TO_AUTO:
-        return COMMAND_RESULT_WRONG_STATE
+    transition(m, trigger_of(command))
     m.pending = command[0]
     m.pending_ns = m.now_ns
     return COMMAND_RESULT_OK
@@ -307,7 +319,7 @@ cdef int take_reset(Machine* m) noexcept nogil:
         return COMMAND_RESULT_OK
     if m.motion != MOTION_STANDING:
         return COMMAND_RESULT_NOT_READY
-    set_mode(m, MASTER_MODE_RESET_ERROR)
+    transition(m, COMMAND_KIND_RESET)
     m.reset_until_ns = m.now_ns + 300000000
     m.setup_tried = False
     return COMMAND_RESULT_OK
@@ -319,8 +331,10 @@ cdef int release_line(Machine* m) noexcept nogil:
         return COMMAND_RESULT_MOTOR_POWER
     if m.bus.state != BUS_STATE_CYCLIC or m.shutdown:
         return COMMAND_RESULT_NOT_READY
+    if refused(m, COMMAND_KIND_RELEASE_LINE):
+        return COMMAND_RESULT_WRONG_STATE
     leave_line(m)
-    return COMMAND_RESULT_OK
+    return transition(m, COMMAND_KIND_RELEASE_LINE)
 
 
 cdef int dispatch(Machine* m, const Command* command) noexcept nogil:
@@ -338,16 +352,13 @@ cdef int dispatch(Machine* m, const Command* command) noexcept nogil:
     if command.kind == COMMAND_KIND_RESET:
         return take_reset(m)
     if command.kind == COMMAND_KIND_STAND_STILL:
-        if m.state == MASTER_STATE_TRANSITION_TO_AUTO:
-            m.pending.kind = 0
-        elif m.state != MASTER_STATE_AUTO:
+        if refused(m, command.kind):
             return COMMAND_RESULT_WRONG_STATE
-        else:
-            end_motion(m)
-            set_mode(m, MASTER_MODE_STAND_STILL)
-        return COMMAND_RESULT_OK
+        m.pending.kind = 0
+        end_motion(m)
+        return transition(m, command.kind)
     if command.kind == COMMAND_KIND_OFF:
-        power_down(m, REASON_OFF_COMMAND)
+        power_down(m, COMMAND_KIND_OFF)
         return COMMAND_RESULT_OK
     if command.kind == COMMAND_KIND_RELEASE_LINE:
         return release_line(m)
@@ -395,8 +406,7 @@ cdef void step_power_up(Machine* m) noexcept nogil:
         return
     seed(m)
     stand_still(m)
-    change_state(m, MASTER_STATE_AUTO, REASON_DRIVES_READY)
-    set_mode(m, MASTER_MODE_STAND_STILL)
+    transition(m, TRIGGER_DRIVES_READY)
     if m.pending.kind:
         m.last_result = dispatch_motion(m, &m.pending, m.pending_ns)
         if m.last_result != COMMAND_RESULT_OK:
@@ -421,7 +431,7 @@ cdef void step_reset(Machine* m) noexcept nogil:
         i -= 1
     end_reset(m)
     m.stop_category = STOP_CATEGORY_NONE
-    change_state(m, MASTER_STATE_WAITING, REASON_RESET)
+    transition(m, TRIGGER_CAUSES_GONE)
 
 
 cdef void step_state(Machine* m) noexcept nogil:
@@ -431,4 +441,4 @@ cdef void step_state(Machine* m) noexcept nogil:
     elif m.state == MASTER_STATE_ERROR and m.reset_until_ns:
         step_reset(m)
     elif m.state == MASTER_STATE_STARTUP and m.bus.state == BUS_STATE_CYCLIC:
-        change_state(m, MASTER_STATE_WAITING, REASON_START_CHECKS_GOOD)
+        transition(m, TRIGGER_START_CHECKS_GOOD)

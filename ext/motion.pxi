@@ -292,8 +292,6 @@ cdef void finish_stop(Machine* m) noexcept nogil:
         m.motor_power = False
     m.off_after_stop = False
     set_idle_mode(m)
-    if m.state == MASTER_STATE_TRANSITION_TO_WAITING:
-        m.stop_category = STOP_CATEGORY_NONE
-        change_state(m, MASTER_STATE_WAITING, REASON_STOPPED)
-    elif m.state == MASTER_STATE_WAITING:
+    transition(m, TRIGGER_STOPPED)
+    if m.state == MASTER_STATE_WAITING:
         m.stop_category = STOP_CATEGORY_NONE

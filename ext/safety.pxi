@@ -68,10 +68,9 @@ cdef void raise_error(Machine* m, int code, int axis) noexcept nogil:
     """Error state, and a stop of the error's category; a stop that runs may only get harder."""
     cdef int category = error_category(code, axis)
     cdef flag new = add_fault(m, code, axis, category, False)
-    if m.state != MASTER_STATE_ERROR:
-        change_state(m, MASTER_STATE_ERROR, REASON_FAULT)
-    elif not new and category >= m.stop_category:
+    if m.state == MASTER_STATE_ERROR and not new and category >= m.stop_category:
         return
+    transition(m, TRIGGER_ERROR)
     if m.reset_until_ns:
         end_reset(m)
     m.pending.kind = 0

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from controller.spec import emit, faults, layout, record, registers, telegram
+from controller.spec import emit, faults, layout, modes, record, registers, telegram
 from controller.spec.faults import Fault
 from controller.spec.layout import Part
 
@@ -24,6 +24,7 @@ BLOCKS: dict[str, str] = {
     "faults": "controller.spec.docs:fault_table",
     "telegram": "controller.spec.docs:telegram_table",
     "enumeration": "controller.spec.docs:enumeration_table",
+    "transitions": "controller.spec.docs:transition_table",
     "record": "controller.spec.docs:record_table",
     "configuration": "controller.spec.docs:configuration_table",
     "rates": "controller.spec.docs:rate_table",
@@ -84,6 +85,19 @@ def enumeration_table(name: str) -> str:
     """`enumeration MasterState`: any enumeration of modes.py."""
     table = {item.__name__: item for item in emit.enumerations()}[name]
     return markdown(("code", "name", "meaning"), ((int(member), member.name, member.doc) for member in table))
+
+
+def transition_table() -> str:
+    """Every pair of master state and trigger: the next state, or that it stays or is refused, the mode set, and why."""
+    def cell(state: modes.MasterState, trigger: modes.CommandKind | modes.Trigger) -> str:
+        found = modes.TRANSITIONS[state, trigger]
+        to = f"**{found.to.name}**" if isinstance(found.to, modes.MasterState) else found.to.name.lower()
+        return f"{to}{f', mode {found.mode.name}' if found.mode is not None else ''}: {found.why}"
+
+    states = list(dict.fromkeys(state for state, _ in modes.TRANSITIONS))
+    triggers = list(dict.fromkeys(trigger for _, trigger in modes.TRANSITIONS))
+    return markdown(("trigger", *(state.name for state in states)), (
+        (trigger.name, *(cell(state, trigger) for state in states)) for trigger in triggers))
 
 
 def record_table() -> str:

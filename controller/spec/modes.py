@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from controller.spec.coded import Coded
 
 
@@ -141,6 +143,29 @@ class Reason(Coded):
     HMI_SILENT = 13, "nothing heard of the HMI thread in a motion"
 
 
+class Trigger(Coded):
+    """What changes the master state besides commands; those are triggers too, with the codes of CommandKind."""
+
+    STOP = 32, "stop, by whomever"
+    ERROR = 33, "an error is raised"
+    HMI_SILENT = 34, "nothing heard of the HMI thread in a motion"
+    SHUTDOWN = 35, "the program is to end"
+    BUS_DETACHED = 36, "the line is taken back"
+    START_CHECKS_GOOD = 37, "bring-up finished, emergency stop chain consistent"
+    DRIVES_READY = 38, "contacts closed, drives in AUTO, fresh feedback"
+    STOPPED = 39, "a stop has come to its end"
+    CAUSES_GONE = 40, "RESET_ERROR finds no cause of any error left"
+    START_TEST = 41, "START with mask bit 0"
+    PROGRAM_ENDED = 42, "an admitted external program gives the arm back"
+
+
+class Outcome(Coded):
+    """What a trigger does besides leading to another MasterState."""
+
+    STAYS = 14, "accepted, the state stays"
+    REFUSED = 15, "refused, nothing changes"
+
+
 class EventKind(Coded):
     """What the event ring carries to the history."""
 
@@ -173,3 +198,90 @@ class BusFault(Coded):
     OVERFLOW = 13, "receive buffer was full"
     VALUE = 14, "a field is not a finite number or an unknown code"
     LOST = 15, "communication lost"
+
+
+# -- transitions -------------------------------------------------------------------------------------------------------
+
+class Cell(NamedTuple):
+    """What one trigger does in one master state: the next state or an Outcome, why, and the master mode it sets (None:
+    unchanged). A stop in mid-motion also shows the mode STOP until it has ended, whatever began it."""
+
+    to: MasterState | Outcome
+    why: str
+    mode: MasterMode | None = None
+
+
+TRIGGERS = 48       # columns of the generated table: codes of CommandKind, then of Trigger
+_ORDER = (MasterState.STARTUP, MasterState.WAITING, MasterState.TRANSITION_TO_AUTO, MasterState.AUTO,
+          MasterState.TRANSITION_TO_WAITING, MasterState.ERROR)
+_S, _M, _K = MasterState, MasterMode, CommandKind
+_STAYS, _REFUSED = Outcome.STAYS, Outcome.REFUSED
+_NO_ARM = Cell(_REFUSED, "no arm yet")
+_STOPPING = Cell(_REFUSED, "a stop is running")
+_IN_ERROR = Cell(_REFUSED, "only RESET leaves the error state")
+_POWER_UP = Cell(_S.TRANSITION_TO_AUTO, "the operator's start")
+_REPLACES = Cell(_STAYS, "takes the place of the motion that waits for power")
+_NOTED = Cell(_STAYS, "moves nothing")
+_NOTHING = Cell(_STAYS, "there is nothing to reset")
+_FAULT = Cell(_S.ERROR, "stop of the error's category")
+_SOFT = Cell(_S.TRANSITION_TO_WAITING, "soft stop")
+_RESTS = Cell(_STAYS, "nothing moves")
+_ENDS = Cell(_STAYS, "the stop that runs goes on")
+_LINE = Cell(_S.STARTUP, "only when the program ends; else the line is lost, ERROR", _M.OFF)
+_NEVER = Cell(_REFUSED, "cannot happen here")
+
+
+def _motion(mode: MasterMode, why: str) -> tuple[Cell, ...]:
+    return _NO_ARM, _POWER_UP, _REPLACES, Cell(_STAYS, why, mode), _STOPPING, _IN_ERROR
+
+
+# One row per trigger; its cells in the order of _ORDER: STARTUP, WAITING, TO_AUTO, AUTO, TO_WAITING, ERROR.
+_ROWS: dict[CommandKind | Trigger, tuple[Cell, ...]] = {
+    _K.START: _motion(_M.JOG, "a motion ends softly; ready for jog"),
+    Trigger.START_TEST: _motion(_M.TEST, "a motion ends softly; ready for the test's jog"),
+    _K.JOG: _motion(_M.JOG, "joint speeds; in TEST the mode stays TEST"),
+    _K.MOVE: _motion(_M.POSITION_TARGET, "joint targets"),
+    _K.PREPARE: (_NO_ARM, Cell(_STAYS, "targets wait for START", _M.POSITION_TARGET_WAIT_FOR_START), _REPLACES,
+                 Cell(_STAYS, "a motion ends softly; targets wait for START", _M.POSITION_TARGET_WAIT_FOR_START),
+                 _STOPPING, _IN_ERROR),
+    _K.STAND_STILL: (_NO_ARM, Cell(_REFUSED, "not started"), Cell(_STAYS, "forgets the motion that waits for power"),
+                     Cell(_STAYS, "a motion ends softly", _M.STAND_STILL), _STOPPING, _IN_ERROR),
+    _K.OFF: (Cell(_STAYS, "power is off"), Cell(_STAYS, "power off", _M.OFF), _SOFT, _SOFT,
+             Cell(_STAYS, "power off once the stop has ended"), Cell(_STAYS, "power off once the stop has ended")),
+    _K.RESET: (_NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING,
+               Cell(_STAYS, "RESET_ERROR begins, once the stop has ended", _M.RESET_ERROR)),
+    _K.SPEED_LIMITS: (_NOTED,) * 6,
+    _K.ROM_MINIMUM: (_NOTED,) * 6,
+    _K.ROM_MAXIMUM: (_NOTED,) * 6,
+    _K.ROM_ENABLE: (_NOTED,) * 6,
+    _K.EXTERNAL: _motion(_M.EXTERNAL_DEVELOPER_AUTO, "set-points follow the targets of the external program"),
+    Trigger.PROGRAM_ENDED: (_NEVER, _NEVER, _NEVER, Cell(_STAYS, "a motion ends softly", _M.STAND_STILL), _NEVER, _NEVER),
+    _K.RELEASE_LINE: (_NO_ARM, Cell(_STAYS, "without motor power: the line is given back, a new bring-up follows"),
+                      Cell(_REFUSED, "motor power is on"), Cell(_REFUSED, "motor power is on"), _STOPPING,
+                      Cell(_STAYS, "without motor power: the line is given back, a new bring-up follows")),
+    Trigger.STOP: (_RESTS, _RESTS, _SOFT, _SOFT, _ENDS, _ENDS),
+    Trigger.ERROR: (_FAULT, _FAULT, _FAULT, _FAULT, _FAULT, Cell(_STAYS, "its stop may only get harder")),
+    Trigger.HMI_SILENT: (_RESTS, _RESTS, Cell(_STAYS, "nothing moves yet"), _SOFT, _ENDS, _ENDS),
+    Trigger.SHUTDOWN: (_RESTS, Cell(_STAYS, "power off", _M.OFF), _SOFT, _SOFT, _ENDS, _ENDS),
+    Trigger.BUS_DETACHED: (Cell(_STAYS, "a new bring-up follows"), _LINE, _LINE, _LINE, _LINE,
+                           Cell(_STAYS, "only RESET leaves the error state")),
+    Trigger.START_CHECKS_GOOD: (Cell(_S.WAITING, "ready; power stays off"), _NEVER, _NEVER, _NEVER, _NEVER,
+                                Cell(_STAYS, "only RESET leaves the error state")),
+    Trigger.DRIVES_READY: (_NEVER, _NEVER, Cell(_S.AUTO, "set-points seeded from feedback", _M.STAND_STILL), _NEVER,
+                           _NEVER, _NEVER),
+    Trigger.STOPPED: (_NEVER, _RESTS, _NEVER, _NEVER, Cell(_S.WAITING, "drives hold, or power off after OFF"),
+                      Cell(_STAYS, "the error is still there")),
+    Trigger.CAUSES_GONE: (_NEVER, _NEVER, _NEVER, _NEVER, _NEVER, Cell(_S.WAITING, "never straight to motion")),
+}
+TRANSITIONS: dict[tuple[MasterState, CommandKind | Trigger], Cell] = {
+    (state, trigger): cell for trigger, row in _ROWS.items() for state, cell in zip(_ORDER, row, strict=True)}
+
+# What the history gives as the reason of a change of the master state.
+REASONS: dict[CommandKind | Trigger, Reason] = {
+    _K.START: Reason.OPERATOR_START, _K.JOG: Reason.OPERATOR_START, _K.MOVE: Reason.OPERATOR_START,
+    _K.EXTERNAL: Reason.OPERATOR_START,
+    Trigger.START_TEST: Reason.OPERATOR_START, _K.OFF: Reason.OFF_COMMAND, Trigger.STOP: Reason.STOP_COMMAND,
+    Trigger.ERROR: Reason.FAULT, Trigger.HMI_SILENT: Reason.HMI_SILENT, Trigger.SHUTDOWN: Reason.SHUTDOWN,
+    Trigger.BUS_DETACHED: Reason.BUS_DETACHED, Trigger.START_CHECKS_GOOD: Reason.START_CHECKS_GOOD,
+    Trigger.DRIVES_READY: Reason.DRIVES_READY, Trigger.STOPPED: Reason.STOPPED, Trigger.CAUSES_GONE: Reason.RESET,
+}
