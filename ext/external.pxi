@@ -128,6 +128,7 @@ cdef void wanted_position(Machine* m, int i, double* position, double* speed) no
 
 
 cdef void limit_speed(Machine* m, int i, double limit, double* speed) noexcept nogil:
+    """Of the target; a planner needs some speed beyond it to catch up."""
     if fabs(speed[0]) > limit:
         m.external.limited[i] |= EXTERNAL_LIMIT_SPEED
         speed[0] = clamp(speed[0], -limit, limit)
@@ -149,7 +150,10 @@ cdef flag plan_external(Machine* m, double* position, double* speed) noexcept no
             wanted_position(m, i, &position[i], &speed[i])
         elif m.external.follow:
             speed[i] = m.external.target.speed_deg_s[i]
-        limit_speed(m, i, v[i], &speed[i])
+        limit_speed(m, i, v[i] - MINIMUM_SPEED_DEG_S, &speed[i])
+        if m.axis[i].speed_limit_deg_s <= MINIMUM_SPEED_DEG_S:
+            position[i] = m.position_deg[i]     # no speed is left: to rest, not to a crawl
+            m.external.limited[i] |= EXTERNAL_LIMIT_SPEED
     if by_position:
         return m.planner.plan_stream(m.settings.axes, m.position_deg, m.speed_deg_s, m.acceleration_deg_s2, position, speed,
                                      v, a, j)
