@@ -78,7 +78,9 @@ class ExternalProgram:
         try:
             line.settimeout(CONNECT_LIMIT_S)
             line.connect(found)
-            return cls(line, _receive_link(line, found), found)
+            link = _receive_link(line, found)
+            line.setblocking(False)
+            return cls(line, link, found)
         except OSError as error:
             line.close()
             raise ConnectError(_connect_text(found, error)) from None
@@ -202,7 +204,7 @@ class ExternalProgram:
 
     def _closed(self) -> bool:
         try:
-            return self._line.recv(1, socket.MSG_DONTWAIT) == b""
+            return self._line.recv(1) == b""
         except BlockingIOError:
             return False
         except OSError:
