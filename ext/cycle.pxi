@@ -36,6 +36,7 @@ cdef void take_line(Machine* m) noexcept nogil:
     m.start_enable_ns = m.start_contacts_ns = -1
     m.contacts_closed_ns = m.button_contacts_ns = m.contacts_open_ns = -1
     m.battery_v = 0.0
+    m.self_test = SELF_TEST_NOT_DONE
     rest(m)
     apply_speed_cascade(m)
     for i in range(m.settings.axes):
@@ -124,6 +125,8 @@ cdef int standing_mode(Machine* m) noexcept nogil:
     """Driver working mode while no trajectory runs."""
     if not m.motor_power:
         return DRIVER_MODE_HARD_STOP if m.stop_category == STOP_CATEGORY_EMERGENCY else DRIVER_MODE_DRIVER_OFF
+    if m.self_test == SELF_TEST_RUNNING:
+        return DRIVER_MODE_DRIVER_OFF       # not one drive has torque before the relay path has shown that it opens
     if m.state == MASTER_STATE_AUTO:
         return DRIVER_MODE_STAND_STILL_IN_AUTO_STATE
     if m.state == MASTER_STATE_TRANSITION_TO_AUTO and m.power_step == POWER_DRIVES:
@@ -300,6 +303,7 @@ cdef void fill_record(Machine* m, StateRecord* r) noexcept nogil:
     r.bus_state = m.bus.state
     r.stop_category = m.stop_category
     r.motor_power = m.motor_power
+    r.self_test = m.self_test
     r.inputs = m.bus.inputs
     r.fault_count = m.fault_count
     r.last_reason = m.reason

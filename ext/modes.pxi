@@ -237,6 +237,28 @@ cdef int dispatch_motion(Machine* m, const Command* command, int64_t asked_ns) n
     return begin_start(m, command)
 
 
+cdef void begin_power_up(Machine* m) noexcept nogil:
+    """ENABLE on. The first time on a line, only to see the contacts close, and open again without it."""
+    m.motor_power = True
+    m.power_step = POWER_CONTACTS
+    m.power_since_ns = m.now_ns
+    if m.self_test != SELF_TEST_PASSED:
+        m.self_test = SELF_TEST_RUNNING
+        m.power_step = POWER_TEST_CLOSING
+
+
+cdef void step_self_test(Machine* m) noexcept nogil:
+    """Relay path, with all drives off: contacts closed, then open; then the ordinary power-up. How long each may take is
+    timed by the emergency stop monitor (ESM-4, ESM-6)."""
+    if m.power_step == POWER_TEST_CLOSING:
+        if contacts_closed(m):
+            m.motor_power = False
+            m.power_step = POWER_TEST_OPENING
+    elif not contacts_closed(m):
+        m.self_test = SELF_TEST_PASSED
+        begin_power_up(m)
+
+
 cdef int take_motion(Machine* m, const Command* command) noexcept nogil:
     """Motion commands are also the operator's start: from WAITING they switch motor power on first."""
     cdef int axes = m.settings.axes
@@ -269,8 +291,7 @@ cdef int take_motion(Machine* m, const Command* command) noexcept nogil:
             return COMMAND_RESULT_OK    # the release of a jog that a stop ended: nothing to switch power on for
         m.stop_category = STOP_CATEGORY_NONE
         m.off_after_stop = False
-        m.motor_power = True
-        m.power_step = POWER_CONTACTS
+        begin_power_up(m)
     transition(m, trigger_of(command))
     m.pending = command[0]
     m.pending_ns = m.now_ns
@@ -390,9 +411,12 @@ cdef void take_commands(Machine* m) noexcept nogil:
 
 
 cdef void step_power_up(Machine* m) noexcept nogil:
-    """TRANSITION_TO_AUTO: contacts, then drives, then set-points from fresh feedback, then the motion asked for."""
+    """TRANSITION_TO_AUTO: self-test, contacts, drives, set-points from fresh feedback, then the motion asked for."""
     cdef int i
-    if m.now_ns - m.state_since_ns > 1000000000:
+    if m.self_test == SELF_TEST_RUNNING:
+        step_self_test(m)
+        return
+    if m.now_ns - m.power_since_ns > 1000000000:
         raise_error(m, ERROR_DRIVES_NOT_READY, NO_AXIS)
         return
     if m.power_step == POWER_CONTACTS:

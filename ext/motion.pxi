@@ -288,8 +288,10 @@ cdef void begin_stop(Machine* m, int category) noexcept nogil:
 cdef void finish_stop(Machine* m) noexcept nogil:
     """The stop has ended: take power away where its category says so, and settle the master state."""
     stand_still(m)
-    if m.stop_category < STOP_CATEGORY_SOFT or m.off_after_stop or m.shutdown:
+    if m.stop_category < STOP_CATEGORY_SOFT or m.off_after_stop or m.shutdown or m.self_test == SELF_TEST_RUNNING:
         m.motor_power = False
+    if m.self_test == SELF_TEST_RUNNING:
+        m.self_test = SELF_TEST_NOT_DONE
     m.off_after_stop = False
     set_idle_mode(m)
     transition(m, TRIGGER_STOPPED)

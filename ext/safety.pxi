@@ -106,7 +106,7 @@ cdef inline flag contacts_closed(Machine* m) noexcept nogil:
 cdef flag chatters(Machine* m, flag closed) noexcept nogil:
     """Contacts that open again and again under power, each time for less than the relay's switching time: three
     openings within about a second are as bad as one that lasts. Bouncing while they close is none."""
-    if not m.motor_power:
+    if not m.motor_power or m.self_test == SELF_TEST_RUNNING:
         m.energised = False
         m.openings = 0.0
     elif closed:
@@ -116,6 +116,13 @@ cdef flag chatters(Machine* m, flag closed) noexcept nogil:
     m.contacts_before = closed
     m.openings = fmax(0.0, m.openings - m.settings.period_ns * 1e-9)
     return m.openings > 2.0
+
+
+cdef inline void fail_self_test(Machine* m, int code) noexcept nogil:
+    """The monitor has timed the relay: in the self-test that is its verdict too, with a code that says which way."""
+    if m.self_test == SELF_TEST_RUNNING:
+        m.self_test = SELF_TEST_FAILED
+        raise_error(m, code, NO_AXIS)
 
 
 cdef void monitor_emergency_stop(Machine* m) noexcept nogil:
@@ -134,10 +141,12 @@ cdef void monitor_emergency_stop(Machine* m) noexcept nogil:
             raise_error(m, ERROR_ESM_CONTACTS_AT_START, NO_AXIS)
     else:
         if lasts(m, &m.contacts_closed_ns, closed and not m.motor_power and not powered):
+            fail_self_test(m, ERROR_RELAY_NOT_OPENING)
             raise_error(m, ERROR_ESM_CONTACTS_CLOSED, NO_AXIS)
         if lasts(m, &m.button_contacts_ns, powered):
             raise_error(m, ERROR_ESM_BUTTON_CONTACTS, NO_AXIS)
         if lasts(m, &m.contacts_open_ns, m.motor_power and not pressed and not closed) or chatters(m, closed):
+            fail_self_test(m, ERROR_RELAY_NOT_CLOSING)
             raise_error(m, ERROR_ESM_CONTACTS_OPEN, NO_AXIS)
     if pressed:
         raise_error(m, ERROR_ESM_BUTTON, NO_AXIS)
@@ -172,7 +181,7 @@ cdef void supervise(Machine* m) noexcept nogil:
     cdef int i
     cdef Axis* axis
     cdef AxisParameters* p
-    cdef flag powered = m.motor_power and contacts_closed(m)
+    cdef flag powered = m.motor_power and contacts_closed(m) and m.self_test != SELF_TEST_RUNNING
     cdef flag standing = m.motion == MOTION_STANDING    # before an error of one axis stops them all
     cdef flag held
     if not m.energised:
@@ -285,7 +294,7 @@ cdef flag cause_present(Machine* m, uint32_t fault) noexcept nogil:
             return fabs(m.axis[axis].speed_deg_s) > m.settings.standstill_speed_deg_s
         return (m.axis[axis].driver_state not in (DRIVER_STATE_WAITING, DRIVER_STATE_AUTO)
                 or m.axis[axis].status & STATUS_ERROR)
-    if code in (ERROR_ESM_CONTACTS_CLOSED, ERROR_ESM_BUTTON_CONTACTS):
+    if code in (ERROR_ESM_CONTACTS_CLOSED, ERROR_ESM_BUTTON_CONTACTS, ERROR_RELAY_NOT_OPENING):
         return contacts_closed(m) and not m.motor_power
     if code == ERROR_ESM_BUTTON:
         return button_pressed(m)

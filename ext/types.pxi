@@ -25,6 +25,8 @@ cdef enum Motion:
     MOTION_STOPPING      # soft or quick stop
 
 cdef enum Power:         # steps of TRANSITION_TO_AUTO
+    POWER_TEST_CLOSING   # self-test of the relay path, drives off
+    POWER_TEST_OPENING
     POWER_CONTACTS
     POWER_DRIVES
 
@@ -154,6 +156,8 @@ cdef struct Machine:
     int state, mode, reason
     int64_t now_ns, state_since_ns, standing_since_ns
     int power_step
+    int64_t power_since_ns          # when the power-up proper began, after the self-test
+    int self_test
     flag motor_power
     int stop_category               # of the stop that is running or done, STOP_CATEGORY_NONE otherwise
     flag off_after_stop

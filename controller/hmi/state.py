@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 CODES: dict[str, type[Coded]] = {
     "driver_state": modes.DriverState, "driver_mode": modes.DriverMode, "state": modes.MasterState,
     "mode": modes.MasterMode, "bus_state": modes.BusState, "stop_category": modes.StopCategory,
-    "external_phase": ExternalPhase, "last_reason": modes.Reason, "last_command_result": modes.CommandResult, "last_command_kind": modes.CommandKind,
+    "last_reason": modes.Reason, "last_command_result": modes.CommandResult, "last_command_kind": modes.CommandKind,
+    "self_test": modes.SelfTest, "external_phase": ExternalPhase,
 }
 FLAGS = {"on_target", "moving", "motor_power", "rom_enforced"}
 LEFT_OUT = {"faults", "fault_cycle", "fault_count"}  # they are the list `faults`

@@ -12,7 +12,7 @@ class MasterState(Coded):
     WAITING = 1, "ready; motor power off, or drives holding after a stop"
     AUTO = 2, "motor power on, following set-points"
     ERROR = 3, "an error is active; only RESET_ERROR leaves it"
-    TRANSITION_TO_AUTO = 4, "power-up: contacts, drive self-test, set-points seeded from feedback"
+    TRANSITION_TO_AUTO = 4, "power-up: self-test of the relay path, contacts, drives, set-points seeded from feedback"
     TRANSITION_TO_WAITING = 5, "soft stop running"
 
 
@@ -73,6 +73,15 @@ class StopCategory(Coded):
     QUICK = 1, "shortest ramp the limits allow, then motor power off"
     SOFT = 2, "jerk-limited, then holding under standstill supervision"
     NONE = 3, "not stopping"
+
+
+class SelfTest(Coded):
+    """Of the relay path, once after each bring-up, before the arm is powered for the first time."""
+
+    NOT_DONE = 0, "the operator's first start does it"
+    RUNNING = 1, "drives off; the contacts have to close and to open"
+    PASSED = 2, "the contacts closed and opened in time"
+    FAILED = 3, "they did not; the next start tries again"
 
 
 class CommandKind(Coded):

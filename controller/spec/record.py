@@ -84,6 +84,7 @@ FIELDS: tuple[Field, ...] = (
     Field("bus_state", "uint8_t", "modes.BusState"),
     Field("stop_category", "uint8_t", "modes.StopCategory of the stop that is running or was last completed"),
     Field("motor_power", "uint8_t", "1: motor power enable is commanded"),
+    Field("self_test", "uint8_t", "modes.SelfTest: the relay path since the last bring-up"),
     Field("inputs", "uint8_t", "board inputs: bit 0 button closed, 1 contacts closed, 2 enable seen"),
     Field("fault_count", "uint8_t", "number of active faults"),
     Field("last_reason", "uint8_t", "modes.Reason of the last change of the master state"),

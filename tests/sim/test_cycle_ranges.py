@@ -26,7 +26,7 @@ def around(spread: float = 10.0) -> tuple[list[float], list[float]]:
 
 
 def ranged(spread: float = 10.0) -> VirtualArm:
-    arm = VirtualArm(4)
+    arm = VirtualArm(4, gravity_scale=0.0)
     arm.auto()
     assert give(arm, *around(spread)) == CommandResult.OK
     return arm
@@ -37,7 +37,7 @@ def result(arm: VirtualArm) -> int:
 
 
 def test_the_record_tells_the_range_in_force() -> None:
-    arm = VirtualArm(4)
+    arm = VirtualArm(4, gravity_scale=0.0)
     free = arm.waiting()
     assert free.rom_enforced == (0, 0, 0, 0)
     low, high = around()
@@ -128,7 +128,7 @@ def test_saf_6_reset_is_refused_while_the_arm_stands_outside_its_range() -> None
 
 
 def test_enabling_is_refused_when_the_arm_stands_outside_and_drops_nothing() -> None:
-    arm = VirtualArm(4)
+    arm = VirtualArm(4, gravity_scale=0.0)
     arm.auto()
     low, high = around()
     low[1], high[1] = START_DEG[1] + 5.0, START_DEG[1] + 20.0
@@ -185,7 +185,7 @@ def test_a_range_that_was_never_given_cannot_be_enforced() -> None:
 
 def test_a_motion_that_runs_stays_inside_a_range_that_comes_into_force() -> None:
     """Refused while it could not stop in time; else its target is out of bounds now and it ends softly, inside."""
-    arm = VirtualArm(4)
+    arm = VirtualArm(4, gravity_scale=0.0)
     arm.auto()
     high = [START_DEG[0] + 15.0, *[x + 10.0 for x in START_DEG[1:]]]
     arm.move(START_DEG[0] + 40.0, *START_DEG[1:])
@@ -207,7 +207,7 @@ def test_a_motion_that_runs_stays_inside_a_range_that_comes_into_force() -> None
 
 def test_the_arm_may_always_move_inwards() -> None:
     """Moved out by hand while power was off: no error, it starts, comes in, and cannot go out again."""
-    arm = VirtualArm(4)
+    arm = VirtualArm(4, gravity_scale=0.0)
     arm.waiting()
     low, high = around(5.0)
     assert give(arm, low, high) == CommandResult.OK
@@ -240,7 +240,7 @@ def test_the_range_of_motion_survives_a_new_bring_up() -> None:
 
 
 def test_saf_2_a_stop_does_not_lose_a_range_that_waits_in_the_ring() -> None:
-    arm = VirtualArm(4)
+    arm = VirtualArm(4, gravity_scale=0.0)
     arm.auto()
     low, high = around()
     arm.push(CommandKind.ROM_MINIMUM, low)
@@ -256,7 +256,7 @@ TARGETS = (20.0, 20.0, -10.0, 40.0)
 
 
 def prepared(auto: bool) -> VirtualArm:
-    arm = VirtualArm(4)
+    arm = VirtualArm(4, gravity_scale=0.0)
     if auto:
         arm.auto()
     else:
@@ -329,7 +329,7 @@ def test_speed_limits_leave_prepared_targets_and_a_range_that_shuts_them_out_ref
 
 @pytest.mark.parametrize("values", [(math.nan,) * 4, (1e9,) * 4, (119.5, 0.0, 0.0, 0.0)])
 def test_saf_9_bad_targets_are_not_prepared(values: tuple[float, ...]) -> None:
-    arm = VirtualArm(4)
+    arm = VirtualArm(4, gravity_scale=0.0)
     before = arm.waiting()
     arm.push(CommandKind.PREPARE, values, value=100.0)
     state = arm.cycle()
