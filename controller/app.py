@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from controller.hmi.server import HmiServer
 
 log = logging.getLogger("allyarm")
-TICK_S = 0.02
+TICK_S = 0.02               # while the arm is being connected
+STEADY_TICK_S = 0.1         # once it is: every wake-up costs power and caches, and nothing here is urgent
 ANNOUNCE_AFTER_S = 5.0      # at the latest, with or without an arm
 NO_ARM: ArmFacts = ArmFacts(serial="", version="", axis=())
 
@@ -108,12 +109,12 @@ class App:
         self._signals.on_first = self._supervisor.interrupt
         while not self._round():
             self._supervisor.tick()
-            time.sleep(TICK_S)
+            self._signals.wait(STEADY_TICK_S if self._supervisor.connected else TICK_S)
         self._notifier.send("STOPPING=1")
         return self._code or 0
 
     def _round(self) -> bool:
-        """Everything but the bus, every 20 ms, also while a bring-up lasts. True when the program is to end."""
+        """Everything but the bus, also while a bring-up lasts. True when the program is to end."""
         now = time.monotonic()
         if self._signals.asked:
             return True

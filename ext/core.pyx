@@ -6,7 +6,7 @@ read its state. Everything behind it (the included files, in the order of the da
 cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.math cimport fabs, fmax, fmin, isfinite, sqrt
+from libc.math cimport fabs, fmax, fmin, isfinite, llrint, sqrt
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memmove, memset
@@ -36,6 +36,7 @@ include "cycle.pxi"
 include "thread.pxi"
 include "generated/state.pxi"
 include "external_region.pxi"
+include "live.pxi"
 
 FIRST_RATE_HZ = 1000     # of the loop until it is configured
 SETTINGS = ("rate_hz", "silence_ms", "relay_switch_ms", "jog_timeout_ms", "max_overruns_in_a_row", "position_gain_1_s",
@@ -71,7 +72,6 @@ cdef class StateReader:
     """One reader of the state ring, for one thread. `lost` counts the records it was too slow for."""
     cdef StateReader1024[StateRecord]* reader
     cdef StateRecord told   # last record that `changes` has read
-    cdef bint newest        # it is newer than what was handed out
     cdef object core    # keeps the ring alive
 
     def __init__(self):
@@ -95,25 +95,24 @@ cdef class StateReader:
         return state if self.reader.next(state.record) else None
 
     def changes(self):
-        """All records not read yet, less those that tell of nothing new: kept are the newest, and every one whose state,
-        mode, faults, drive codes or last command differ from the record before it."""
+        """(news, newest) of all records not read yet: `news` are those whose state, mode, faults, drive codes, counts or
+        last command differ from the record before them, `newest` is the last one, None where there was none."""
         cdef StateRecord record
-        cdef State state = None
-        cdef list found = []
+        cdef State state
+        cdef list news = []
+        cdef bint any = False
         while self.reader.next(record):
-            state = None
+            any = True
             if tells_more(&record, &self.told):
                 state = State.__new__(State)
                 state.record = record
-                found.append(state)
+                news.append(state)
             self.told = record
-            self.newest = True
-        if state is None and self.newest:
-            state = State.__new__(State)
-            state.record = self.told
-            found.append(state)
-        self.newest = False
-        return found
+        if not any:
+            return news, None
+        state = State.__new__(State)
+        state.record = self.told
+        return news, state
 
 
 @cython.final

@@ -32,8 +32,6 @@ class Client:
     compatible: bool = True
     data_hz: float = hmi.RATE_DEFAULT_HZ
     state_hz: float = 0.0
-    data_due_s: float = 0.0
-    state_due_s: float = 0.0
     stalled_since_s: float | None = None
     flooding_since_s: float | None = None
     allowance: float = float(hmi.MESSAGES_PER_S)

@@ -285,9 +285,9 @@ class Handlers:
             raise Refused(Notice.VALUE, "rate_hz", f"allowed are 0 and {hmi.RATE_MINIMUM_HZ:g}.."
                           f"{hmi.RATE_MAXIMUM_HZ:g}")
         if command.event == hmi.DATA:
-            client.data_hz, client.data_due_s = command.rate_hz, now_s
+            client.data_hz = command.rate_hz
         else:
-            client.state_hz, client.state_due_s = command.rate_hz, now_s
+            client.state_hz = command.rate_hz
         return None
 
     # -- settings

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from controller._core import Core, State
 
 ROUND_S = 0.1  # longest time between two rounds
+SHORTEST_ROUND_S = 0.002
 RESULT_POLL_S = 0.002
 STALE_S = 0.5
 SLOW_ROUND_S = 1.0
@@ -86,7 +87,7 @@ class Service:
         self.link = LinkReport()
         self._ended = asyncio.Event()
         self.last_round_s = time.monotonic()
-        self._next_round_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._next_slow_s = 0.0
         self._polling = False
         access = Access(options)
@@ -99,7 +100,7 @@ class Service:
         self._builder = StateBuilder(self._faults, self._counters)
         self._broadcast = Broadcast(
             self._server, self._counters, options.stalled_s,
-            data=lambda: self._payload.encode(self._payload.build(self._state)),
+            data=lambda: self._payload.text(self._state),
             state=lambda: b'42["state",' + msgspec.json.encode(self.state_message()) + b"]",
             notice=self._notice_message)
         self._pages = Pages(access, self._counters, state=self.state_message, running=self._running,
@@ -132,7 +133,6 @@ class Service:
         await runner.setup()
         try:
             await web.SockSite(runner, listener).start()
-            self._next_round_s = self._loop.time()
             self._round()
             opened()
             await self._ended.wait()
@@ -151,11 +151,16 @@ class Service:
         except Exception:
             self._counters.add("internal_errors")
             log.exception("fault in the HMI's round")
-        fastest = max((max(client.data_hz, client.state_hz) for client in self._clients.values()), default=0.0)
-        period_s = min(ROUND_S, 1.0 / fastest) if fastest else ROUND_S
-        now_s = self._loop.time()
-        self._next_round_s = max(self._next_round_s + period_s, now_s + 0.2 * period_s)
-        self._loop.call_at(self._next_round_s, self._round)
+        now_s = time.monotonic()
+        wait_s = max(self._broadcast.next_due_s(now_s + ROUND_S) - now_s, SHORTEST_ROUND_S)
+        self._timer = self._loop.call_later(wait_s, self._round)
+
+    def _regroup(self, now_s: float) -> None:
+        """The clients or their rates changed: the next round may be due sooner."""
+        self._broadcast.regroup(self._clients.values(), now_s)
+        if self._timer is not None and not self._ended.is_set():
+            self._timer.cancel()
+            self._timer = self._loop.call_later(0.0, self._round)
 
     def _do_round(self, now_s: float) -> None:
         self.last_round_s = now_s
@@ -165,11 +170,12 @@ class Service:
         self._handlers.tick()
         state = self._state
         self._control.tick(now_s, state is not None and any(state.moving))
-        for client in list(self._clients.values()):
+        clients = list(self._clients.values())
+        for client in clients:
             if client.flooding_since_s is not None and now_s - client.flooding_since_s > FLOOD_GRACE_S:
                 self._counters.add("dropped")
                 self._server.cut(client.key)
-        self._broadcast.send_due(list(self._clients.values()), now_s)
+        self._broadcast.send_due(now_s)
         if now_s >= self._next_slow_s:
             self._next_slow_s = now_s + SLOW_ROUND_S
             self._slow_round(now_s)
@@ -189,10 +195,12 @@ class Service:
 
     def _read_core(self, now_s: float) -> None:
         """Every record since the last time that tells something new: results and drive codes may show in one only."""
-        for state in self._reader.changes():
+        news, newest = self._reader.changes()
+        for state in news:
             self._faults.follow(state)
             self._results.follow(state)
-            self._state, self._advanced_s = state, now_s
+        if newest is not None:
+            self._state, self._advanced_s = newest, now_s
 
     # -- what others ask
 
@@ -216,7 +224,7 @@ class Service:
             holder=Holder(holder.number if holder else None, holder.name if holder else ""))
 
     def _notice_message(self, notice: dict[str, object]) -> bytes:
-        return self._payload.encode({**self._payload.build(self._state), hmi.NOTICE_FIELD: notice})
+        return self._payload.text(self._state, notice)
 
     @property
     def facts(self) -> ArmFacts:
@@ -274,8 +282,9 @@ class Service:
         now_s = time.monotonic()
         self._last_number += 1
         client = Client(self._last_number, key, sid, request.remote or "?", now_s, data_hz=self._options.rate_hz,
-                        data_due_s=now_s, allowance_s=now_s)
+                        allowance_s=now_s)
         self._clients[sid] = self._by_key[key] = client
+        self._regroup(now_s)
         self._strangers.pop(key, None)
         self._counters.add("connections")
         return ""
@@ -286,6 +295,7 @@ class Service:
         if client is None:
             return
         self._by_key.pop(client.key, None)
+        self._regroup(time.monotonic())
         self._results.forget(client)
         self._control.release(client)
 
@@ -306,8 +316,11 @@ class Service:
         if client.flooding_since_s is not None:
             self._counters.refuse(Notice.RATE.name.lower())
             return
+        rates_hz = (client.data_hz, client.state_hz)
         try:
             self._finish(client, self._dispatch(client, name, message, now_s), reply)
+            if rates_hz != (client.data_hz, client.state_hz):
+                self._regroup(now_s)
         except Refused as refused:
             self._refuse(client, refused, reply)
         except Exception:

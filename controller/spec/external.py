@@ -8,8 +8,7 @@ MAX_AXES elements. A change of any row, or of what a code means, is a new LAYOUT
 from __future__ import annotations
 
 from controller.spec.coded import Coded
-from controller.spec.record import PER_AXIS, SIZES, Field
-from controller.spec.telegram import MAX_AXES
+from controller.spec.record import PER_AXIS, SIZES, Field, elements, offsets
 
 LAYOUT_VERSION = 1
 MAGIC = 0x6B6E694C6D724179  # "yArmLink" in memory: any other file is told from this one
@@ -100,16 +99,10 @@ TARGET_FIELDS: tuple[Field, ...] = (
 RECORDS: dict[str, tuple[Field, ...]] = {"ExternalState": STATE_FIELDS, "ExternalTarget": TARGET_FIELDS}
 
 
-def offsets(fields: tuple[Field, ...]) -> tuple[list[int], int]:
-    """(offset of each field in bytes, size of the struct); ValueError when a row would leave a hole."""
-    at, found = 0, []
-    for field in fields:
-        size = SIZES[field.ctype]
-        if at % size:
-            raise ValueError(f"{field.name}: leaves a hole at byte {at}; order rows by falling size")
-        found.append(at)
-        at += size * {0: 1, PER_AXIS: MAX_AXES}.get(field.count, field.count)
-    return found, -(-at // 8) * 8
+def size(fields: tuple[Field, ...]) -> int:
+    """Bytes of the struct, which ends on a multiple of 8."""
+    end = offsets(fields)[fields[-1].name] + SIZES[fields[-1].ctype] * elements(fields[-1])
+    return -(-end // 8) * 8
 
 
 def enumerations() -> tuple[type[Coded], ...]:

@@ -246,6 +246,8 @@ class DataField:
     doc: str
     unit: str = ""
     settings: tuple[str, ...] = ()  # an object field made of these settings, by HMI key
+    live: str = ""  # the record field it shows, for what is another number in nearly every message
+    decimals: int = 0  # of a live field
 
 
 DATA_FIELDS: tuple[DataField, ...] = (
@@ -260,15 +262,15 @@ DATA_FIELDS: tuple[DataField, ...] = (
     DataField("errorCode", "node", "0 none; master: its gravest active error"),
     DataField("warningCode", "node", "0 none; master: its first active warning"),
     DataField("targetPosition", "five", "where the motion ends", "counts"),
-    DataField("actualTorque", "five", "torque sensor", "counts"),
-    DataField("actualFrequency", "five", "speed", "microsteps/s"),
-    DataField("actualPosition", "axis", "position sensor", "counts"),
-    DataField("actualPositionDeg", "axis", "joint position, one decimal", "deg"),
+    DataField("actualTorque", "five", "torque sensor", "counts", live="torque_counts"),
+    DataField("actualFrequency", "five", "speed", "microsteps/s", live="frequency_microsteps_s"),
+    DataField("actualPosition", "axis", "position sensor", "counts", live="position_counts"),
+    DataField("actualPositionDeg", "axis", "joint position, one decimal", "deg", live="position_deg", decimals=1),
     DataField("axesX", "number", "hand position x; 0 until kinematics are available", "mm"),
     DataField("axesY", "number", "hand position y; 0 until kinematics are available", "mm"),
     DataField("axesZ", "number", "hand position z; 0 until kinematics are available", "mm"),
     DataField("axesG", "number", "elbow angle; 0 until kinematics are available", "deg"),
-    DataField("batteryStatus", "number", "battery charge", "%"),
+    DataField("batteryStatus", "number", "battery charge", "%", live="battery_percent", decimals=1),
     DataField("axisNumberTest", "number", "number of axes"),
     DataField("ipAddress", "text", "IPv4 of this board"),
     DataField("clientData", "object", "saved settings by HMI address", settings=(

@@ -24,8 +24,8 @@ class RawTargets:
         assert header[:2] == (external.MAGIC, external.LAYOUT_VERSION)
         assert header[2] == len(self.memory)
         self.states_offset, state_size, _, self.targets_offset, size, self.capacity = header[3:9]
-        assert size == self.layout.size == external.offsets(external.TARGET_FIELDS)[1]
-        assert state_size == external.offsets(external.STATE_FIELDS)[1]
+        assert size == self.layout.size == external.size(external.TARGET_FIELDS)
+        assert state_size == external.size(external.STATE_FIELDS)
         assert [f.name for f in external.TARGET_FIELDS if f.count == PER_AXIS] == ["position_deg", "speed_deg_s"]
         self.slots = self.targets_offset + 512      # four line pairs: tail, copy, head, copy
         self.stride = -(-size // 64) * 64

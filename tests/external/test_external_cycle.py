@@ -18,7 +18,7 @@ from tests.external.raw_memory import RawTargets
 from tests.external.virtual_program import VirtualProgram, external_config
 from tests.virtual_arm import codes
 
-SILENT, INVALID = (613, 0), (614, 0)
+SILENT, INVALID = (630, 0), (631, 0)
 
 
 @pytest.fixture
@@ -267,7 +267,7 @@ def test_the_tests_own_records_are_good(program: VirtualProgram) -> None:
     assert program.state is not None
     assert program.state.rejected == 0
     assert program.state.target_sequence == raw.sequence - 2      # the last one was sent after that state
-    assert external.offsets(external.TARGET_FIELDS)[1] == RawTargets.layout.size
+    assert external.size(external.TARGET_FIELDS) == RawTargets.layout.size
     assert zlib.crc32(b"123456789") == 0xCBF43926
     assert struct.calcsize("<d") == 8
 

@@ -19,7 +19,6 @@ from controller.external.server import ExternalServer
 from controller.folders import external_socket, external_sockets
 from controller.spec import emit, external
 from controller.spec.external import LAYOUT_VERSION
-from controller.spec.record import Field
 from tests.external.virtual_program import external_config
 from tests.virtual_arm import VirtualArm
 
@@ -253,9 +252,3 @@ def test_the_stub_is_the_table() -> None:
     text = stub.read_text()
     assert text[text.index("class ExternalState:"):].strip() == emit.record_stub(
         "ExternalState", external.STATE_FIELDS).strip()
-
-
-def test_rows_that_would_leave_a_hole_are_refused() -> None:
-    rows = (Field("flag", "uint8_t", "one byte"), Field("long", "uint64_t", "eight"))
-    with pytest.raises(ValueError, match="long: leaves a hole at byte 1"):
-        external.offsets(rows)
