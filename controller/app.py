@@ -102,7 +102,8 @@ class App:
             return 2
         stack.callback(hmi.stop, 0.5)
         self._supervisor = Supervisor(core, config, find_port, hmi.set_arm, cancelled=self._round,
-                                      on_link=lambda: hmi.set_link(self._link(find_port())))
+                                      on_link=lambda: hmi.set_link(self._link(find_port())),
+                                      writes=hmi.board_writes)
         hmi.set_link(self._link(""))
         stack.callback(self._supervisor.close)
         stack.callback(self._end_core, arm)

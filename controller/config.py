@@ -144,8 +144,8 @@ class External(Section, frozen=True):
 
     enabled: Annotated[bool, Meta(description="let programs of the controller's user connect; an operator admits "
                                   "them")] = False
-    heartbeat_ms: Annotated[float, Meta(ge=5, le=200, description="an admitted program that sends no valid target for so "
-                                        "long loses control, and the arm stops softly; at least 3 periods")] = 20.0
+    heartbeat_ms: Annotated[float, Meta(ge=5, le=200, description="an admitted program that sends no valid target for "
+                                        "so long loses control, and the arm stops softly; at least 3 periods")] = 20.0
     path: Annotated[str, Meta(max_length=4096, description="socket that programs connect to; empty takes `external` in "
                               "$RUNTIME_DIRECTORY, else in the folder of [store]")] = ""
 

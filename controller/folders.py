@@ -17,13 +17,13 @@ def state_folder(path: str) -> str:
 
 
 def external_socket(configured: str, store: str) -> str:
-    """Path the controller serves: the configured one, in systemd's $RUNTIME_DIRECTORY, or in the folder for settings."""
+    """Path the controller serves: the configured one, in systemd's $RUNTIME_DIRECTORY, or in the settings' folder."""
     runtime = os.environ.get("RUNTIME_DIRECTORY", "").split(":")[0]
     return os.path.expanduser(configured) or os.path.join(runtime or state_folder(store), SOCKET_NAME)
 
 
 def external_sockets() -> list[str]:
-    """Paths where a program looks when it is given none: $ALLYARM_EXTERNAL alone, or the places a controller may take."""
+    """Paths where a program looks when it is given none: $ALLYARM_EXTERNAL alone, or where a controller may be."""
     if given := os.environ.get(VARIABLE, ""):
         return [given]
     return list(dict.fromkeys([external_socket("", ""), os.path.join(SYSTEM_FOLDER, SOCKET_NAME)]))

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class LinkReport:
     """`last_error` of the latest bring-up ("" when it was good), `malformed_lines` of the register phase since the
-    start, `notes` about what bring-up found, and the serial `port` ("" when none is there); `external_path`, where external
-    programs connect ("" when that is off), and `external_program`, the process id of the one that has (0 none)."""
+    start, `notes` about what bring-up found, and the serial `port` ("" when none is there); `external_path`, where
+    external programs connect ("" when that is off), and `external_program`, the process id of the one that is
+    connected (0 none)."""
 
     last_error: str = ""
     malformed_lines: int = 0

@@ -108,9 +108,9 @@ class ExternalProgram:
     def send_position_deg(self, position_deg: Sequence[float], speed_deg_s: Sequence[float] | None = None) -> bool:
         """Ask for joint positions: degrees, one finite number per axis; answers the state read last.
 
-        `speed_deg_s` is the speed each axis is to have there (deg/s), zeros to come to rest. With None it is the difference
-        to the positions sent before, so that a smooth path is followed without delay. Values beyond a limit are limited
-        by the controller and told in `state.limited`. False when the controller does not read (its loop stands still).
+        `speed_deg_s` is the speed each axis is to have there (deg/s), zeros to come to rest. With None it is the
+        difference to the positions sent before, so that a smooth path is followed without delay. Values beyond a limit
+        are limited by the controller and told in `state.limited`. False when the controller does not read (its loop stands still).
         ValueError for a wrong number of values or one that is not finite; ExternalError before the first state."""
         state = self._known()
         if speed_deg_s is None:
@@ -221,8 +221,8 @@ def _receive_link(line: socket.socket, path: str) -> ProgramLink:
         if "error" in greeting:
             raise ConnectError(f"the controller at {path} refuses: {greeting['error']}")
         if greeting.get("version") != LAYOUT_VERSION or not descriptors:
-            raise ConnectError(f"the controller at {path} speaks version {greeting.get('version')} of the shared memory, "
-                               f"this program {LAYOUT_VERSION}: install the same release of allyarm for both")
+            raise ConnectError(f"the controller at {path} speaks version {greeting.get('version')} of the shared "
+                               f"memory, this program {LAYOUT_VERSION}: install the same release of allyarm for both")
         return ProgramLink(descriptors[0])
     except ValueError as error:
         raise ConnectError(f"the controller at {path} is another release than this program: {error}") from None

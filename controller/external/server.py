@@ -28,8 +28,8 @@ CREDENTIALS = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 
 class ExternalServer:
-    """Call `tick` often. `program` is the process id of the program that is connected, 0 none. OSError names what is wrong
-    with the path."""
+    """Call `tick` often. `program` is the process id of the program that is connected, 0 none. OSError names what is
+    wrong with the path."""
 
     def __init__(self, core: Core, path: str) -> None:
         self._core, self.path = core, path

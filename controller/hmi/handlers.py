@@ -14,13 +14,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from controller.arm import ArmFacts
+from controller.bus.board_registers import BoardWrites
 from controller.hmi import forms, messages
+from controller.hmi.board import write_board
 from controller.hmi.clients import Client, ControlToken, Refused
 from controller.hmi.counters import Counters, logger
 from controller.hmi.state import blocker_words
 from controller.spec import hmi
 from controller.spec.hmi import ACTION, Action, Notice, Setting
-from controller.spec.modes import CommandKind, MasterState
+from controller.spec.modes import Blocker, BusState, CommandKind, CommandResult, MasterState
 from controller.spec.telegram import MAX_AXES
 from controller.store import Store, Value
 
@@ -75,11 +77,13 @@ class Handlers:
     the control loop's verdict on a command of the server itself."""
 
     def __init__(self, core: Core, store: Store, control: ControlToken, counters: Counters, *,
-                 latest: Callable[[], State | None], changed: Callable[[], None], follow: Follow) -> None:
+                 latest: Callable[[], State | None], changed: Callable[[], None], follow: Follow,
+                 board_writes: BoardWrites | None = None) -> None:
         self.facts = ArmFacts("", "", ())
         self._core, self._store, self._control, self._counters = core, store, control, counters
         self._latest, self._changed, self._follow = latest, changed, follow
         self._limits_late = False
+        self._board_writes = board_writes or BoardWrites()
 
     # -- entries
 
@@ -116,6 +120,8 @@ class Handlers:
             return self._move_command(client, command, now_s)
         if isinstance(command, messages.Subscribe):
             return self._subscribe(client, command, now_s)
+        if isinstance(command, messages.BoardRegisters):
+            return self._write_board(client, command, now_s)
         if isinstance(command, messages.Settings):
             return self._settings(client, command, now_s)
         return self._simple(client, hmi.COMMANDS[str(command.__struct_config__.tag)], now_s)
@@ -289,6 +295,23 @@ class Handlers:
         else:
             client.state_hz = command.rate_hz
         return None
+
+    def _write_board(self, client: Client, command: messages.BoardRegisters, now_s: float) -> Outcome:
+        """Texts for the board: the loop gives the line back, the main thread writes them and brings the arm up again.
+        No text of this function holds a value."""
+        self._gate(client, ACTION["board_registers"], now_s)
+        texts = command.given()
+        if not texts:
+            raise Refused(Notice.VALUE, "", "no register was given")
+        if "board_update" in texts and int(texts["board_update"][0]) > self.facts.axes:
+            raise Refused(Notice.VALUE, "board_update", f"the index is not that of a drive: allowed are 0, the base "
+                          f"board, and 1..{self.facts.axes}")
+        state = self._latest()
+        if state is None or state.bus_state != BusState.CYCLIC:
+            raise Refused(Notice.BLOCKED, "", Blocker.BUS.doc)
+        if state.motor_power:
+            raise Refused(Notice.BLOCKED, "", CommandResult.MOTOR_POWER.doc)
+        return (write_board(self._core, self._board_writes, self._follow, texts, client.number),)
 
     # -- settings
 

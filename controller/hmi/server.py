@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from controller.arm import ArmFacts
+from controller.bus.board_registers import BoardWrites
 from controller.hmi.options import HmiOptions, check_options
 from controller.link import LinkReport
 from controller.store import Store
@@ -55,6 +56,7 @@ class HmiServer:
         check_options(options)
         self._core, self._options, self._store, self._facts = core, options, store, facts
         self._link = LinkReport()
+        self.board_writes = BoardWrites()
         self._thread: threading.Thread | None = None
         self._service: Service | None = None
         self._listening = threading.Event()
@@ -149,7 +151,8 @@ class HmiServer:
             self._listening.set()
             return
         try:
-            service = Service(self._core, self._options, self._store, self._facts, loop)
+            service = Service(self._core, self._options, self._store, self._facts, loop,
+                              board_writes=self.board_writes)
             runner.run(service.serve(listener, lambda: self._opened(service)))
         except BaseException as error:
             if self._listening.is_set():

@@ -18,6 +18,7 @@ import msgspec
 from aiohttp import web
 
 from controller.arm import ArmFacts
+from controller.bus.board_registers import BoardWrites
 from controller.hmi.access import Access
 from controller.hmi.broadcast import Broadcast, own_ipv4
 from controller.hmi.clients import FLOOD_GRACE_S, Client, ControlToken, Refused
@@ -72,7 +73,7 @@ class Service:
     """The whole server on one event loop."""
 
     def __init__(self, core: Core, options: HmiOptions, store: Store, facts: ArmFacts,
-                 loop: asyncio.AbstractEventLoop) -> None:
+                 loop: asyncio.AbstractEventLoop, *, board_writes: BoardWrites) -> None:
         self._core, self._options, self._store, self._loop = core, options, store, loop
         self._counters = Counters()
         self._faults = FaultList()
@@ -95,7 +96,8 @@ class Service:
         self._server = SocketServer(self, access, self._counters)
         self._control = ControlToken(self._control_lost)
         self._handlers = Handlers(core, store, self._control, self._counters,
-                                  latest=self._latest, changed=self._settings_changed, follow=self._follow)
+                                  latest=self._latest, changed=self._settings_changed, follow=self._follow,
+                                  board_writes=board_writes)
         self._payload = DataMessage(store, self._faults, self._counters)
         self._builder = StateBuilder(self._faults, self._counters)
         self._broadcast = Broadcast(

@@ -98,6 +98,7 @@ ACTIONS: tuple[Action, ...] = (
            guarded=True, available=False),
     Action("target_wait", "store targets, wait for start", control="takes", guarded=True, available=False),
     Action("external", "external development: admit the program that is connected", Role.ADMINISTRATOR, "takes", True),
+    Action("board_registers", "write Wi-Fi and update registers of the board", Role.ADMINISTRATOR, "waits", True),
 )
 ACTION: dict[str, Action] = {row.name: row for row in ACTIONS}
 
@@ -232,6 +233,7 @@ FORMS: tuple[Form, ...] = (
 COMMANDS: dict[str, str] = {
     "stop": "stop", "start": "start", "reset": "reset", "mode": "start", "jog": "jog", "move": "move",
     "subscribe": "subscribe", "acquire": "acquire", "release": "release", "settings": "settings_write",
+    "board_registers": "board_registers",
 }
 
 Shape = Literal["node", "five", "axis", "number", "text", "object", "list"]

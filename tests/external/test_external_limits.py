@@ -73,12 +73,13 @@ def test_saf_5_wild_targets_never_break_a_limit(seed: int) -> None:
     program.close()
 
 
-def test_saf_5_an_end_of_the_range_is_approached_and_kept(program_axes: int = 4) -> None:
-    program = VirtualProgram(program_axes)
+def test_saf_5_an_end_of_the_range_is_approached_and_kept() -> None:
+    axes = 4
+    program = VirtualProgram(axes)
     watch = LimitWatch(program.arm)
     program.admit()
     for sign in (1.0, -1.0):
-        program.answer = program.speed([sign * 1e6] * program_axes)
+        program.answer = program.speed([sign * 1e6] * axes)
         watched(program, 6.0, watch)
         state = program.states[-1]
         ends = state.range_maximum_deg if sign > 0.0 else state.range_minimum_deg

@@ -1,4 +1,4 @@
-"""`allyarm run` on the simulated arm, the example program in a process of its own, and a real client as the operator."""
+"""`allyarm run` on the simulated arm, the example program in a process of its own, a real client as the operator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An external program on the virtual arm: the same memory and the same compiled program's side, on the arm's own clock."""
+"""An external program on the virtual arm: the same memory and the same compiled program's side, on the arm's clock."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -117,7 +118,7 @@ def test_run_at_a_lower_rate(program: ExternalProgram) -> None:
         return Speed([0.0] * AXES) if len(seen) < 10 else None
 
     program.run(function, rate_hz=200)
-    assert all(later - earlier >= 5 for earlier, later in zip(seen, seen[1:], strict=False))
+    assert all(later - earlier >= 5 for earlier, later in pairwise(seen))
     for rate_hz in (10, 1001):
         with pytest.raises(ValueError, match=f"rate_hz: {rate_hz} given, 100 .two calls per heartbeat of 20 ms"):
             program.run(function, rate_hz=rate_hz)
@@ -143,9 +144,9 @@ def test_a_controller_that_ends_or_stands_still_is_noticed(world: World, program
     program.wait_state()
     world._end.set()
     world._thread.join(5.0)
+    program._link.wait(0.0)     # the last one
     with pytest.raises(ControllerGone, match=r"no state for 0\.1 s: the control loop stands still"):
-        for _ in range(3):
-            program.wait_state(0.1)
+        program.wait_state(0.1)
     world.server.close()
     with pytest.raises(ControllerGone, match="ended or closed the connection: connect anew"):
         program.wait_state(0.1)
@@ -175,7 +176,7 @@ def test_whatever_is_sent_over_the_socket_is_thrown_away(world: World) -> None:
 # -- no controller
 
 def test_no_controller_names_where_it_looked(tmp_path: Path) -> None:
-    with pytest.raises(ConnectError, match=f"no controller with external development at {tmp_path}/none: start it with"):
+    with pytest.raises(ConnectError, match=f"no controller with external development at {tmp_path}/none: start"):
         ExternalProgram.connect(str(tmp_path / "none"))
 
 
