@@ -1,8 +1,8 @@
 """How quick is the way from a state to the cycle that uses its answer, on this machine? Moves nothing.
 
-Needs a controller with external development on; no operator. Prints for so many seconds of the loop: the states missed, in
-how many cycles an answer was used, the time from the deadline of a state to when its answer was sent, and the processor
-time this program took.
+Needs a controller with external development on; no operator. Prints for so many seconds of the loop: the states missed,
+in how many cycles an answer was used, the time from the deadline of a state to when its answer was sent, and the
+processor time this program took.
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ from controller.hmi.transport import BROKEN_REQUEST, TOO_LARGE, SocketServer
 from controller.hmi.web import Pages
 from controller.link import LinkReport
 from controller.spec import hmi
+from controller.spec.external import ExternalPhase
 from controller.spec.hmi import Notice
 from controller.spec.modes import CommandKind
 from controller.store import Store, StoreError
@@ -171,7 +172,8 @@ class Service:
         self._results.tick(now_s)
         self._handlers.tick()
         state = self._state
-        self._control.tick(now_s, state is not None and any(state.moving))
+        self._control.tick(now_s, state is not None and (any(state.moving)
+                                                          or state.external_phase == ExternalPhase.ADMITTED))
         clients = list(self._clients.values())
         for client in clients:
             if client.flooding_since_s is not None and now_s - client.flooding_since_s > FLOOD_GRACE_S:
