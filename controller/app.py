@@ -30,6 +30,7 @@ from controller.supervisor import Supervisor
 
 if TYPE_CHECKING:
     from controller.external.server import ExternalServer
+    from controller.history import History
     from controller.hmi.server import HmiServer
 
 log = logging.getLogger("allyarm")
@@ -51,6 +52,7 @@ class App:
         self._announced = self._hmi_alive = False
         self._code: int | None = None       # of the end, once there is a reason to end
         self._hmi: HmiServer
+        self._history: History | None = None
         self._supervisor: Supervisor
         self._external: ExternalServer | None = None
 
@@ -70,7 +72,10 @@ class App:
             return self._run(stack)
 
     def _run(self, stack: contextlib.ExitStack) -> int:
+        from controller.history import History, boot_id
         from controller.hmi.server import HmiOptions, HmiServer
+        from controller.settings import fault
+        from controller.spec.history import Kind
         from controller.store import Store
 
         config, core = self._config, self._core
@@ -83,7 +88,12 @@ class App:
             arm = SimulatedArm(config.sim.axes, config.sim.seed)
             stack.callback(arm.close)
             log.info("faults of the simulated arm: allyarm sim --send %s help", arm.control)
-        store = Store(state_folder(config.store.path))
+        folder = state_folder(config.store.path)
+        history = self._history = History(folder, config.store.history_rows)
+        stack.callback(self._end_history)
+        history.note(Kind.PROGRAM, f"allyarm {__version__} started", detail={
+            "boot_id": boot_id(), "pid": os.getpid(), "bus": "simulated arm" if config.simulated else config.bus.port})
+        store = Store(folder, fault)
         stack.callback(store.close)
         if config.external.enabled:
             from controller.external.server import ExternalServer
@@ -94,7 +104,9 @@ class App:
                 say(str(error))
                 return 2
             stack.callback(self._external.close)
-        self._hmi = hmi = HmiServer(core, HmiOptions.from_config(config), store, NO_ARM)
+        if store.unaccepted:
+            history.note(Kind.ACCEPTANCE, store.unaccepted)
+        self._hmi = hmi = HmiServer(core, HmiOptions.from_config(config), store, NO_ARM, history)
         try:
             hmi.start()
         except OSError as error:
@@ -184,10 +196,21 @@ class App:
         return now - self._last_cycle[1] < 0.5 and self._hmi_alive
 
     def _tell_events(self) -> None:
-        from controller.history import describe
+        from controller.history_words import describe
 
         for event in self._core.events():
             log.log(*describe(event))
+            if self._history is not None:
+                self._history.core_event(event)
+
+    def _end_history(self) -> None:
+        from controller.spec.history import Kind
+
+        why = "a signal" if self._signals.asked else {0: "its time is over", 1: "a fault", 3: "no arm"}.get(
+            self._code or 0, "a fault")
+        if self._history is not None:
+            self._history.note(Kind.PROGRAM, f"allyarm ends: {why}")
+            self._history.close()
 
     def _real_time(self) -> dict[str, str]:
         """Ask for the configured real-time settings; returns what was refused."""
@@ -209,6 +232,7 @@ class App:
         self._core.request_quit()
         if not self._core.join(STOP_LIMIT_S):
             say("the control thread did not end in time; the base board's watchdog takes motor power within 50 ms")
+            self._end_history()
             if arm is not None:
                 arm.close()     # nothing else can be ended in order: the control thread may still use all of it
             os._exit(1)

@@ -418,10 +418,11 @@ cdef class Core:
 
     # -- commands ---------------------------------------------------------------------------------------------------
 
-    def push(self, int kind, *, int client=0, unsigned int mask=0, values=(), double value=0.0):
+    def push(self, int kind, *, int client=0, unsigned int mask=0, values=(), double value=0.0, int64_t asked_ns=0):
         """Put a command (modes.CommandKind) into the command ring. Returns its sequence number, 0 when the ring is full.
 
-        `values` holds at most 8 numbers. One thread only. The cycle checks everything again."""
+        `values` holds at most 8 numbers. `asked_ns` is the monotonic time when its message arrived (0: now): the cycle
+        refuses a motion that was asked for too long ago. One thread only. The cycle checks everything again."""
         cdef Command command
         cdef int i
         if len(values) > MAX_AXES:
@@ -433,6 +434,7 @@ cdef class Core:
         command.client = client
         command.mask = mask
         command.value = value
+        command.asked_ns = asked_ns or (self.loop.machine.now_ns if self.virtual else monotonic_ns())
         command.sequence = self.pushed + 1 if self.pushed != 0xFFFFFFFF else 1
         if not self.loop.machine.commands.try_push(command):
             return 0

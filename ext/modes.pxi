@@ -92,6 +92,11 @@ cdef void finish_command(Machine* m, const Command* command, int result) noexcep
         event(m, EVENT_KIND_COMMAND, command.kind, result, command.client)
 
 
+cdef inline flag too_old(Machine* m, const Command* command) noexcept nogil:
+    """A motion that was asked for so long ago is not what its client sees and wants now."""
+    return m.now_ns - command.asked_ns > (m.settings.jog_timeout_ns if command.kind == COMMAND_KIND_JOG else STALE_NS)
+
+
 cdef inline int trigger_of(const Command* command) noexcept nogil:
     return TRIGGER_START_TEST if command.kind == COMMAND_KIND_START and command.mask & 1 else <int>command.kind
 
@@ -166,18 +171,18 @@ cdef int begin_move(Machine* m, const Command* command) noexcept nogil:
     return transition(m, COMMAND_KIND_MOVE)
 
 
-cdef int begin_jog(Machine* m, const Command* command, int64_t asked_ns) noexcept nogil:
+cdef int begin_jog(Machine* m, const Command* command) noexcept nogil:
     """Joint speeds in percent, for the jog timeout from when they were asked for. Axes not in the mask stop."""
     cdef int i
-    if m.now_ns - asked_ns > m.settings.jog_timeout_ns:
-        return COMMAND_RESULT_OK
+    if too_old(m, command):
+        return COMMAND_RESULT_OK        # it waited for the power-up; its client refreshes it if it is still held
     if m.motion == MOTION_STANDING and not any_speed(command):
         return COMMAND_RESULT_OK    # a joystick at rest: standstill stays supervised
     begin_motion(m)
     for i in range(m.settings.axes):
         m.axis[i].jog_percent = command.values[i] if command.mask >> i & 1 else 0.0
         m.axis[i].on_target = False
-    m.jog_ns = asked_ns
+    m.jog_ns = command.asked_ns
     m.motion = MOTION_JOG
     transition(m, COMMAND_KIND_JOG)
     if not plan_jog(m):
@@ -222,7 +227,7 @@ cdef int prepare(Machine* m, const Command* command) noexcept nogil:
     return transition(m, COMMAND_KIND_PREPARE)
 
 
-cdef int dispatch_motion(Machine* m, const Command* command, int64_t asked_ns) noexcept nogil:
+cdef int dispatch_motion(Machine* m, const Command* command) noexcept nogil:
     """A motion command in AUTO."""
     if command.kind in (COMMAND_KIND_MOVE, COMMAND_KIND_PREPARE) and not targets_inside(m, command):
         return COMMAND_RESULT_OUT_OF_RANGE      # the range may have changed since the command was taken
@@ -231,7 +236,7 @@ cdef int dispatch_motion(Machine* m, const Command* command, int64_t asked_ns) n
     if command.kind == COMMAND_KIND_MOVE:
         return begin_move(m, command)
     if command.kind == COMMAND_KIND_JOG:
-        return begin_jog(m, command, asked_ns)
+        return begin_jog(m, command)
     if command.kind == COMMAND_KIND_EXTERNAL:
         return begin_external(m)
     return begin_start(m, command)
@@ -275,12 +280,14 @@ cdef int take_motion(Machine* m, const Command* command) noexcept nogil:
             return COMMAND_RESULT_OUT_OF_RANGE
     if command.kind == COMMAND_KIND_EXTERNAL and may_admit(m) != COMMAND_RESULT_OK:
         return may_admit(m)
+    if too_old(m, command):
+        return COMMAND_RESULT_EXPIRED
     if m.blockers:
         return COMMAND_RESULT_NOT_READY
     if refused(m, trigger_of(command)):
         return COMMAND_RESULT_WRONG_STATE
     if m.state == MASTER_STATE_AUTO:
-        return dispatch_motion(m, command, m.now_ns)
+        return dispatch_motion(m, command)
     if m.state == MASTER_STATE_WAITING:
         if command.kind == COMMAND_KIND_PREPARE:
             return prepare(m, command)
@@ -294,7 +301,6 @@ cdef int take_motion(Machine* m, const Command* command) noexcept nogil:
         begin_power_up(m)
     transition(m, trigger_of(command))
     m.pending = command[0]
-    m.pending_ns = m.now_ns
     return COMMAND_RESULT_OK
 
 
@@ -312,14 +318,16 @@ cdef int take_speed_limits(Machine* m, const Command* command) noexcept nogil:
     """One level of the speed cascade; a motion that runs is planned anew within it."""
     cdef int i
     cdef Axis* axis
-    if not numbers_fit(command, MAX_AXES, 0.0, 100.0) or command.value not in (60.0, 70.0, 80.0):
+    cdef int level = <int>clamp(command.value, 0.0, 1e6) if isfinite(command.value) else 0
+    if level != command.value or level not in (REGISTER_ADVANCED_SPEED, REGISTER_USER_SPEED, REGISTER_MOVEMENT_SPEED) \
+            or not numbers_fit(command, MAX_AXES, 0.0, 100.0):
         return COMMAND_RESULT_OUT_OF_RANGE
     for i in range(MAX_AXES):
         if command.mask >> i & 1:
             axis = &m.axis[i]
-            if command.value == 60.0:
+            if level == REGISTER_ADVANCED_SPEED:
                 axis.advanced_percent = command.values[i]
-            elif command.value == 70.0:
+            elif level == REGISTER_USER_SPEED:
                 axis.user_percent = command.values[i]
             else:
                 axis.movement_percent = command.values[i]
@@ -359,7 +367,9 @@ cdef int release_line(Machine* m) noexcept nogil:
 
 
 cdef int dispatch(Machine* m, const Command* command) noexcept nogil:
-    if command.kind == COMMAND_KIND_START and m.mode == MASTER_MODE_POSITION_TARGET_WAIT_FOR_START:
+    if (command.kind == COMMAND_KIND_START and command.mask == 0
+            and m.mode == MASTER_MODE_POSITION_TARGET_WAIT_FOR_START):
+        m.prepared.asked_ns = command.asked_ns
         return take_motion(m, &m.prepared)
     if command.kind in (COMMAND_KIND_START, COMMAND_KIND_JOG, COMMAND_KIND_MOVE, COMMAND_KIND_PREPARE,
                         COMMAND_KIND_EXTERNAL):
@@ -406,6 +416,7 @@ cdef void take_commands(Machine* m) noexcept nogil:
     cdef int taken = 0
     while taken < 8 and m.commands.try_pop(command):
         taken += 1
+        command.asked_ns = min(command.asked_ns, m.now_ns)     # a time to come would keep a jog alive for longer
         m.blockers = find_blockers(m)
         finish_command(m, &command, obey(m, &command))
 
@@ -432,7 +443,7 @@ cdef void step_power_up(Machine* m) noexcept nogil:
     stand_still(m)
     transition(m, TRIGGER_DRIVES_READY)
     if m.pending.kind:
-        m.last_result = dispatch_motion(m, &m.pending, m.pending_ns)
+        m.last_result = dispatch_motion(m, &m.pending)
         if m.last_result != COMMAND_RESULT_OK:
             m.commands_refused += 1
             event(m, EVENT_KIND_COMMAND, m.pending.kind, m.last_result, m.pending.client)

@@ -174,6 +174,12 @@ cdef inline flag stands(Machine* m, int i) noexcept nogil:
             and fabs(axis.following_error_deg) <= m.settings.standstill_drift_deg)
 
 
+cdef inline flag moves_against(Machine* m, int i) noexcept nogil:
+    """Has the axis gone well against the direction it is commanded to? A reversed drive, or one that the load overpowers,
+    shows here long before its following error is large. The way counts both ways, so sensor noise adds up to nothing."""
+    return m.axis[i].against_deg > fmax(REVERSED_DEG, <int>ARRIVAL_TOLERANCES * in_position_deg(m, i))
+
+
 cdef void supervise(Machine* m) noexcept nogil:
     """ESS-1..8, every axis, every cycle with fresh feedback. What needs motor power to mean anything (a limb moved by
     hand is no fault of a drive without current) is watched only while it is on. Contacts that open for a moment suspend
@@ -196,6 +202,8 @@ cdef void supervise(Machine* m) noexcept nogil:
             raise_error(m, ERROR_ESS_HARD_MINIMUM, i + 1)
         elif axis.position_counts > p.hard_maximum_counts:
             raise_error(m, ERROR_ESS_HARD_MAXIMUM, i + 1)
+        if not m.energised:
+            axis.rest_deg = axis.position_deg
         if axis.rom_enforced:
             guard_range(m, i)
         if not powered:
@@ -210,12 +218,17 @@ cdef void supervise(Machine* m) noexcept nogil:
         if too_fast_to_stop(m, i):
             raise_error(m, ERROR_ESS_CANNOT_STOP, i + 1)
         if standing and not held:
+            # a drive may take a moment to stand, but an arm that lost its torque is not to sag any further meanwhile
             axis.hold_deg = axis.position_deg
+            if fabs(axis.position_deg - axis.rest_deg) > m.settings.standstill_drift_deg:
+                raise_error(m, ERROR_ESS_STANDSTILL, i + 1)
         elif standing:
             if (fabs(axis.speed_deg_s) > m.settings.standstill_speed_deg_s
                     or fabs(axis.position_deg - axis.hold_deg) > m.settings.standstill_drift_deg):
                 raise_error(m, ERROR_ESS_STANDSTILL, i + 1)
         elif fmax(fabs(axis.following_error_deg), fabs(axis.slip_deg)) > m.settings.following_error_deg:
+            raise_error(m, ERROR_ESS_FOLLOWING, i + 1)
+        elif moves_against(m, i):
             raise_error(m, ERROR_ESS_FOLLOWING, i + 1)
         elif m.now_ns - axis.rest_since_ns > STANDSTILL_SETTLE_NS and not stands(m, i):
             raise_error(m, ERROR_ESS_STANDSTILL, i + 1)

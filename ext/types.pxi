@@ -11,6 +11,7 @@ cdef enum:
     ABSENT_TELEGRAMS = 5                 # in a row that a drive may be out of AUTO while it has to follow
     HMI_SILENCE_NS = 1000000000          # a motion nobody could stop any more ends softly
     SHUTDOWN_PATIENCE_NS = 800000000     # a soft stop at the end of the program becomes a quick one then
+    STALE_NS = 1000000000                # motion commands older than this are not carried out (jog: its own timeout)
     FIRST_ANSWER_NS = 500000000          # a board in the cyclic phase answers its first telegram by then
     LEAVE_TELEGRAMS = 10                 # power off, then with the leave flag, before a line is given back
     LEAVE_NS = 100000000                 # fewer at low rates, so that the end does not take longer than this
@@ -79,6 +80,8 @@ cdef struct Axis:
     double command_deg_s, command_before_deg_s
     # motion
     double jog_percent, target_deg, hold_deg
+    double rest_deg                 # where the axis was when its standstill began
+    double smooth_deg, against_deg  # way against its set-point's direction, net; see moves_against
     double lowest_deg, highest_deg  # limits of the present motion: range in force, widened to where the axis stood
     # range of set-points in force, and the range of motion it comes from besides the hard limits (ranges.pxi)
     double minimum_deg, maximum_deg
@@ -97,6 +100,7 @@ cdef struct Command:
     uint32_t sequence
     uint32_t client
     uint32_t mask
+    int64_t asked_ns                # monotonic: when its message arrived
     double value
     double values[MAX_AXES]
 
@@ -172,7 +176,7 @@ cdef struct Machine:
     flag setup_tried                # a bring-up was already asked for to cure a drive's set-up
     Command pending                 # motion command waiting for AUTO; kind 0 none
     Command prepared                # targets of the last PREPARE: good while the mode is POSITION_TARGET_WAIT_FOR_START
-    int64_t pending_ns, jog_ns      # when the pending command was taken; when the running jog was last asked for
+    int64_t jog_ns                  # when the running jog was last asked for
     int64_t jog_asked_ns            # when any jog was last asked for, refused or not
     # emergency stop monitor: since when each mismatch lasts, -1 not
     int64_t start_enable_ns, start_contacts_ns, contacts_closed_ns, button_contacts_ns, contacts_open_ns

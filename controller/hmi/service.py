@@ -19,13 +19,15 @@ from aiohttp import web
 
 from controller.arm import ArmFacts
 from controller.bus.board_registers import BoardWrites
+from controller.history import History
+from controller.history_words import fault_text
 from controller.hmi.access import Access
 from controller.hmi.broadcast import Broadcast, own_ipv4
 from controller.hmi.clients import FLOOD_GRACE_S, Client, ControlToken, Refused
 from controller.hmi.counters import Counters, HttpLog, logger
-from controller.hmi.faultlist import FaultList
+from controller.hmi.faultlist import Active, FaultList
 from controller.hmi.handlers import Handlers, Outcome, Sent, is_stop
-from controller.hmi.options import HmiOptions
+from controller.hmi.options import HmiOptions, is_loopback
 from controller.hmi.payload import DataMessage
 from controller.hmi.results import Results
 from controller.hmi.state import Holder, StateBuilder
@@ -34,7 +36,8 @@ from controller.hmi.web import Pages
 from controller.link import LinkReport
 from controller.spec import hmi
 from controller.spec.external import ExternalPhase
-from controller.spec.hmi import Notice
+from controller.spec.history import Kind
+from controller.spec.hmi import Notice, Role
 from controller.spec.modes import CommandKind
 from controller.store import Store, StoreError
 
@@ -73,11 +76,14 @@ log = logger("controller.hmi")
 class Service:
     """The whole server on one event loop."""
 
-    def __init__(self, core: Core, options: HmiOptions, store: Store, facts: ArmFacts,
-                 loop: asyncio.AbstractEventLoop, *, board_writes: BoardWrites) -> None:
+    def __init__(self, core: Core, options: HmiOptions, store: Store, facts: ArmFacts, *, history: History,
+                 loop: asyncio.AbstractEventLoop, board_writes: BoardWrites) -> None:
         self._core, self._options, self._store, self._loop = core, options, store, loop
+        self._history = history
         self._counters = Counters()
-        self._faults = FaultList()
+        self._faults = FaultList(options.language, self._fault_changed)
+        self._was_late = False
+        self._address_fault = ""
         self._results = Results()
         self._reader = core.reader()
         self._state: State | None = None
@@ -95,9 +101,10 @@ class Service:
         access = Access(options)
         self._access = access
         self._server = SocketServer(self, access, self._counters)
-        self._control = ControlToken(self._control_lost)
+        self._control = ControlToken(self._control_lost, history.note)
         self._handlers = Handlers(core, store, self._control, self._counters,
                                   latest=self._latest, changed=self._settings_changed, follow=self._follow,
+                                  ended=self._sequence_ended, note=history.note,
                                   board_writes=board_writes)
         self._payload = DataMessage(store, self._faults, self._counters)
         self._builder = StateBuilder(self._faults, self._counters)
@@ -107,7 +114,7 @@ class Service:
             state=lambda: b'42["state",' + msgspec.json.encode(self.state_message()) + b"]",
             notice=self._notice_message)
         self._pages = Pages(access, self._counters, state=self.state_message, running=self._running,
-                            stop=self._handlers.stop)
+                            stop=self._stop, history=history)
         self._set_facts(facts)
 
     # -- from the main thread
@@ -170,10 +177,11 @@ class Service:
         self._core.beat()
         self._read_core(now_s)
         self._results.tick(now_s)
-        self._handlers.tick()
+        self._handlers.tick(now_s)
         state = self._state
-        self._control.tick(now_s, state is not None and (any(state.moving)
-                                                          or state.external_phase == ExternalPhase.ADMITTED))
+        moving = state is not None and (any(state.moving)
+                                        or state.external_phase == ExternalPhase.ADMITTED)
+        self._control.tick(now_s, moving or self._handlers.sequencer.running)
         clients = list(self._clients.values())
         for client in clients:
             if client.flooding_since_s is not None and now_s - client.flooding_since_s > FLOOD_GRACE_S:
@@ -185,9 +193,10 @@ class Service:
             self._slow_round(now_s)
 
     def _slow_round(self, now_s: float) -> None:
-        self._payload.address = own_ipv4()
+        self._payload.address, self._address_fault = own_ipv4()
         self._builder.statistics = self._core.statistics()
         self._builder.realtime = self._core.realtime()
+        self._watch_own_faults()
         sessions = self._server.eio.sockets
         self._strangers = {key: seen for key, seen in self._strangers.items() if key in sessions}
         for key in list(sessions):
@@ -196,6 +205,29 @@ class Service:
                 if now_s - since > CONNECT_LIMIT_S:
                     self._counters.refuse("no_connect")
                     self._server.cut(key)
+
+    def _watch_own_faults(self) -> None:
+        """Errors of the back-end are there as long as their cause is."""
+        history, late = self._history, self._handlers.in_force.late
+        for name, present in (("REGISTER_WRITE", bool(self._store.problem)), ("FILE_UNREADABLE", bool(
+                self._store.unaccepted)), ("LOG_READ", history.read_failed), ("LOG_DELETE", history.prune_failed),
+                ("REGISTER_SEND", late and self._was_late)):
+            self._faults.own(name, present)
+        for name in ("ADDRESS_UNKNOWN", "ADDRESS_FAILED"):      # only loopback is asked for: no network is missing
+            self._faults.own(name, name == self._address_fault and not is_loopback(self._options.host))
+        if self._state is not None:
+            connected = min(self.facts.axes, hmi.MAP_AXES)
+            for axis, limit_deg_s in enumerate(self._state.speed_limit_deg_s[:connected], 1):
+                self._faults.own("SPEED_ZERO", limit_deg_s == 0.0, axis)
+        self._was_late = late       # once is no fault: it has just been given again
+
+    def _fault_changed(self, fault: Active, raised: bool) -> None:
+        """What the core has no event for."""
+        kind = (Kind.WARNING if raised else Kind.WARNING_CLEARED) if fault.warning else (
+            Kind.ERROR if raised else Kind.ERROR_CLEARED)
+        text = fault_text(fault.code, fault.axis, fault.warning, fault.source)
+        self._history.note(kind, f"{'raised' if raised else 'cleared'} {text}", code=fault.code, axis=fault.axis,
+                           detail={"source": fault.source})
 
     def _read_core(self, now_s: float) -> None:
         """Every record since the last time that tells something new: results and drive codes may show in one only."""
@@ -222,9 +254,14 @@ class Service:
         """The `state` message of this moment."""
         running = self._running()  # reads the newest record
         holder = self._control.holder
-        counts = {"clients": len(self._clients), "records_lost": self._reader.lost, **self._counters.as_dict()}
+        history = self._history
+        counts = {"clients": len(self._clients), "records_lost": self._reader.lost,
+                  "history_written": history.written, "history_dropped": history.dropped, **self._counters.as_dict()}
         return self._builder.build(
-            self._state, running=running, counts=counts, link=self.link, store_problem=self._store.problem,
+            self._state, running=running, counts=counts, link=self.link,
+            store_problem="; ".join(filter(None, (self._store.problem, history.problem))),
+            blockers=[found.message for found in self._handlers.gate.general()],
+            sequence=self._handlers.sequencer.progress,
             holder=Holder(holder.number if holder else None, holder.name if holder else ""))
 
     def _notice_message(self, notice: dict[str, object]) -> bytes:
@@ -235,12 +272,16 @@ class Service:
         return self._handlers.facts
 
     def _set_facts(self, facts: ArmFacts) -> None:
-        self._handlers.facts = self._payload.facts = self._builder.facts = facts
+        self._payload.facts = self._builder.facts = facts
         self._payload.settings_changed()
-        self._handlers.apply_settings()
+        self._handlers.set_facts(facts)
 
     def _settings_changed(self) -> None:
         self._payload.settings_changed()
+
+    def _sequence_ended(self, client: Client, why: str) -> None:
+        log.info("%s of %s", why, client.name)
+        client.notices.append(Refused(Notice.ENDED, "", why).as_notice())
 
     def _control_lost(self, client: Client) -> None:
         self._handlers.end_motion(client)
@@ -285,12 +326,15 @@ class Service:
             return f"already {self._options.max_clients} clients are connected"
         now_s = time.monotonic()
         self._last_number += 1
-        client = Client(self._last_number, key, sid, request.remote or "?", now_s, data_hz=self._options.rate_hz,
+        role = Role.ADMINISTRATOR  # the one place that gives a role: whoever may connect has every one
+        client = Client(self._last_number, key, sid, request.remote or "?", now_s, role, data_hz=self._options.rate_hz,
                         allowance_s=now_s)
         self._clients[sid] = self._by_key[key] = client
         self._regroup(now_s)
         self._strangers.pop(key, None)
         self._counters.add("connections")
+        self._history.client(client.number, client.name)
+        self._history.note(Kind.CLIENT, "connected", who=client.name)
         return ""
 
     def disconnected(self, sid: str) -> None:
@@ -302,6 +346,7 @@ class Service:
         self._regroup(time.monotonic())
         self._results.forget(client)
         self._control.release(client)
+        self._history.note(Kind.CLIENT, "left", who=client.name)
 
     def event(self, key: str, sid: str, name: object, args: list[object], answer: Answer | None) -> None:
         """One event of a client. Never raises; a stop is acted on before anything else."""
@@ -313,7 +358,7 @@ class Service:
         message = args[0] if args else None
         now_s = time.monotonic()
         if is_stop(name, message):
-            self._handlers.stop()
+            self._stop(client.name)
             self._control.used(client, now_s)
             reply.give({"ok": True})
             return
@@ -339,12 +384,20 @@ class Service:
             return self._handlers.command(client, message, now_s)
         raise Refused(Notice.UNKNOWN, "", f"no such event; clients send `{hmi.RESPONSE}` or `{hmi.COMMAND}`")
 
+    def _stop(self, who: str) -> None:
+        self._handlers.stop()
+        self._history.note(Kind.STOP, "stop asked for", who=who)
+
     # -- answers
 
     def _finish(self, client: Client, outcome: Outcome, reply: Reply) -> None:
         if isinstance(outcome, Sent):
-            self._results.expect(outcome.sequence, client, time.monotonic(),
-                                 lambda refused: self._settle(client, refused, reply),
+            def settle(refused: Refused | None) -> None:
+                if refused is not None and outcome.refused is not None:
+                    outcome.refused()
+                self._settle(client, refused, reply)
+
+            self._results.expect(outcome.sequence, client, time.monotonic(), settle,
                                  reset=outcome.kind is CommandKind.RESET)
             self._poll_soon()
         elif isinstance(outcome, tuple):
@@ -392,6 +445,6 @@ class Service:
         """Count it, and tell the client: by its acknowledgement, by a notice for the page, or both."""
         self._counters.refuse(refused.notice.name.lower())
         answered = reply.give({"ok": False, "error": refused.as_error()})
-        if reply.visible or not answered:
+        if refused.notice is not Notice.STALE and (reply.visible or not answered):  # a held jog is no cause to shout
             client.notices.append(refused.as_notice())
             self._broadcast.send_notice(client, time.monotonic())

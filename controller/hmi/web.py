@@ -5,6 +5,7 @@ Thread contract: HMI thread only.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import re
@@ -15,6 +16,8 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from controller.history import History, HistoryError
+from controller.history_table import parse_query
 from controller.hmi import messages
 from controller.hmi.access import Access
 from controller.hmi.counters import Counters
@@ -22,6 +25,7 @@ from controller.hmi.state import StateMessage
 from controller.spec import hmi
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+HISTORY_LIMIT_S = 5.0
 PAGE = Path(__file__).with_name("page.html")
 _SHAPES: dict[str, dict[str, Any]] = {
     "node": {"type": "array", "items": {"type": "integer"}, "minItems": hmi.NODES},
@@ -56,10 +60,12 @@ def _sources(tag: str, page: str) -> str:
 
 
 class Pages:
-    """The routes. `running` says whether the control loop advances, `stop` stops the arm."""
+    """The routes. `running` says whether the control loop advances, `stop` stops the arm for somebody, `history` is
+    what /history shows."""
 
     def __init__(self, access: Access, counters: Counters, *, state: Callable[[], Any], running: Callable[[], bool],
-                 stop: Callable[[], None]) -> None:
+                 stop: Callable[[str], None], history: History) -> None:
+        self._history = history
         self._access, self._counters = access, counters
         self._state, self._running, self._stop = state, running, stop
         page = PAGE.read_text(encoding="utf-8")
@@ -72,6 +78,7 @@ class Pages:
         """Register the routes."""
         app.router.add_get("/", self._front)
         app.router.add_get("/status.json", self._status)
+        app.router.add_get("/history", self._history_of)
         app.router.add_get("/schema.json", self._schema)
         app.router.add_get("/healthz", self._health)
         app.router.add_post("/stop", self._stopped)
@@ -107,6 +114,21 @@ class Pages:
             return self._unauthorised()
         return _json(self._state())
 
+    async def _history_of(self, request: web.Request) -> web.Response:
+        """The newest entries of the history, in order of time; what is asked for is in the query."""
+        if not self._access.token_good(request.headers):
+            return self._unauthorised()
+        try:
+            query = parse_query(request.query)
+        except ValueError as error:
+            self._counters.refuse("value")
+            return _json({"ok": False, "error": str(error)}, 400)
+        try:
+            found = await asyncio.wait_for(asyncio.wrap_future(self._history.read(query)), HISTORY_LIMIT_S)
+        except (HistoryError, TimeoutError) as error:
+            return _json({"ok": False, "error": str(error) or "the storage does not answer"}, 503)
+        return _json({"ok": True, "entries": [entry.as_dict() for entry in found]})
+
     async def _schema(self, request: web.Request) -> web.Response:
         return web.Response(body=self._schemas, content_type="application/json")
 
@@ -118,7 +140,7 @@ class Pages:
     async def _stopped(self, request: web.Request) -> web.Response:
         if not self._access.token_good(request.headers):
             return self._unauthorised()
-        self._stop()
+        self._stop(f"HTTP ({request.remote})")
         return _json({"ok": True})
 
     def _unauthorised(self) -> web.Response:

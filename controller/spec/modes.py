@@ -87,7 +87,7 @@ class SelfTest(Coded):
 class CommandKind(Coded):
     """What the command ring carries. `values`, `mask` and `value` of the command record are named per kind."""
 
-    START = 1, "power up and stand ready for jog; mask bit 0: report mode TEST instead of JOG"
+    START = 1, "stand ready for jog; mask 0: run prepared targets instead; bit 0: mode TEST, bit 1: mode JOG"
     JOG = 2, "values: joint speed in percent of the present limit, -100..100; mask: axes"
     MOVE = 3, "values: joint targets in degrees; mask: axes; value: speed percent 0..100"
     STAND_STILL = 4, "end the motion softly and stay in AUTO"
@@ -115,6 +115,8 @@ class CommandResult(Coded):
     NO_PROGRAM = 16, "refused: no program for external development is connected and sending targets"
     EXTERNAL_OFF = 17, "refused: external development is switched off (external.enabled in the configuration)"
     MOTOR_POWER = 18, "refused: motor power is on; switch it off first (mode OFF)"
+
+    EXPIRED = 9, "refused: it was asked for too long ago"
 
 
 class Blocker(Coded):

@@ -113,7 +113,7 @@ def test_targets_from_before_the_admission_are_not_followed(program: VirtualProg
 # -- heartbeat
 
 @pytest.mark.parametrize("heartbeat_ms", [5.0, 20.0, 200.0])
-def test_saf_3_saf_10_a_missed_heartbeat_is_a_soft_stop(heartbeat_ms: float) -> None:
+def test_saf_3_saf_10_error_630_a_missed_heartbeat_is_a_soft_stop(heartbeat_ms: float) -> None:
     program = VirtualProgram(config=external_config(heartbeat_ms))
     program.admit()
     program.answer = program.speed([20.0, -10.0])
@@ -245,8 +245,8 @@ def test_saf_9_a_record_that_is_none_changes_nothing(program: VirtualProgram, fi
 
 
 @pytest.mark.parametrize("fields", [{"kind": 9}, {"axes": 5}, {"speed_deg_s": (math.nan, 0.0)}])
-def test_saf_9_nonsense_of_an_admitted_program_ends_its_motion(program: VirtualProgram,
-                                                               fields: dict[str, object]) -> None:
+def test_saf_9_error_631_nonsense_of_an_admitted_program_ends_its_motion(program: VirtualProgram,
+                                                                         fields: dict[str, object]) -> None:
     program.admit()
     program.answer = program.speed([20.0, 20.0])
     program.run(0.3)

@@ -16,7 +16,7 @@ from controller.arm import ArmFacts, AxisFacts
 from controller.hmi.counters import Counters
 from controller.hmi.faultlist import FaultList
 from controller.hmi.payload import DataMessage, empty_state
-from controller.hmi.state import Holder, StateBuilder
+from controller.hmi.state import Holder, StateBuilder, blocker_words
 from controller.hmi.transport import text_frame
 from controller.hmi.web import schemas
 from controller.link import LinkReport
@@ -61,7 +61,8 @@ class Bench:
 
         self.faults.follow(record)
         built = self.states.build(record, running=True, holder=Holder(3, "client 3"), counts={"clients": 1},
-                                  link=LinkReport(), store_problem="")
+                                  blockers=blocker_words(record.blockers), sequence=None, link=LinkReport(),
+                                  store_problem="")
         return json.loads(  # type: ignore[no-any-return]
             msgspec.json.encode(built), parse_constant=lambda word: pytest.fail(f"{word} in JSON"))
 
@@ -222,6 +223,31 @@ def test_the_message_stays_below_its_limit_with_everything_wrong() -> None:
         assert message["errorTest"]
         assert message["errorTest"][0]["solution"]  # the gravest is whole
         assert len(bench.typed(faulty(*map(word, codes)))["faults"]) >= len(codes)
+
+
+WORST = {"number": lambda row: row.low if len(str(row.low)) > len(str(row.high)) else row.high - 0.123456789012345,
+         "boolean": lambda row: False, "choice": lambda row: None, "text": lambda row: "\U0001f600" * int(row.high)}
+
+
+@pytest.mark.parametrize("axes", range(1, 9))
+def test_the_longest_values_of_every_field_fit_with_a_notice(axes: int) -> None:
+    bench = Bench(axes)
+    bench.data.address = "255.255.255.255"
+    bench.store.put({name: WORST[row.kind](row) for row in hmi.SETTINGS for name in row.names(8)})
+    shown = faulty(*(word(111 + i % 5, 1 + i % 5) for i in range(16)), **{
+        name: (value,) * axes for name, value in {
+            "status": 255, "driver_state": 4, "driver_mode": 9, "error_code": 65535, "warning_code": 15999,
+            "torque_counts": -32768, "frequency_microsteps_s": -1234567890.0, "position_counts": -32768,
+            "position_deg": -3599.9, "target_position_deg": -3599.9}.items()}, axes=axes, battery_percent=-100.1)
+    message = bench.message(shown)
+    assert message["errorTest"][0]["solution"]
+    for text in ("short", "\"\\\U0001f600" * 400, "why " * 300):
+        packet = bench.data.text(packed(shown), {"id": 67, "message": text})
+        assert len(text_frame(packet)) < hmi.DATA_BYTES
+        notice = json.loads(packet[2:])[1][hmi.NOTICE_FIELD]
+        assert notice["id"] == 67
+        assert notice["message"].startswith(text[:40])
+        assert len(notice["message"]) > 40 or notice["message"] == text
 
 
 def test_every_catalogue_row_fits() -> None:
