@@ -39,12 +39,6 @@ HOW_TO_ACCEPT = "check the settings, then accept them (button Reset, or `allyarm
 log = logging.getLogger(__name__)
 
 
-def state_folder(path: str) -> str:
-    """Folder for settings: the configured one, systemd's $STATE_DIRECTORY, or ~/.local/state/allyarm."""
-    systemd = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
-    return os.path.expanduser(path) or systemd or os.path.expanduser("~/.local/state/allyarm")
-
-
 class StoreError(Exception):
     """A value is in force but not on disk; the text says why and what to do."""
 
