@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from controller._core import Core
     from controller.signals import StopSignals
 
-COMMANDS = ("run", "sim", "check", "doctor", "status")
+COMMANDS = ("run", "sim", "check", "doctor", "status", "password")
 
 
 def _early_core(argv: list[str]) -> tuple[Core, StopSignals] | None:

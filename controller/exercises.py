@@ -1,7 +1,7 @@
 """Exercises and scenarios that survive power loss: an SQLite file of their own (write-ahead log, full synchronisation).
 
-Thread contract: every method only hands work to the store's own thread and returns a future, so that nobody waits for a
-disk; that thread alone touches the database, one request after the other. `close` belongs to the thread that serves.
+Thread contract: every method only hands work to the store's own thread and returns a future, so that nobody waits for
+a disk; that thread alone touches the database, one request after the other. `close` belongs to the thread that serves.
 A file that cannot be used never ends the program: requests then fail with StoreError, and `problem` says why. Opening is
 tried again with later requests.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterable
@@ -19,23 +18,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from controller.database import Schema, Unusable, open_database
 from controller.spec import rest
 from controller.store import StoreError
 from controller.worker import Worker
 
 T = TypeVar("T")
 FILE = "exercises.sqlite"
-SCHEMA_VERSION = 1
 AXES = tuple(f"axis_{i + 1}" for i in range(rest.AXES))
-SCHEMA = f"""
-CREATE TABLE exercise (name TEXT PRIMARY KEY, rep INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE position (
-  exercise TEXT NOT NULL REFERENCES exercise (name) ON UPDATE CASCADE ON DELETE CASCADE, order_pos INTEGER NOT NULL,
-  {', '.join(f'{name} REAL' for name in AXES)}, pause REAL NOT NULL, speed REAL NOT NULL,
-  PRIMARY KEY (exercise, order_pos)) WITHOUT ROWID;
-CREATE TABLE scenario (
-  name TEXT PRIMARY KEY, content TEXT NOT NULL, chosen INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
-"""
+SCHEMA = Schema(1, (
+    "CREATE TABLE exercise (name TEXT PRIMARY KEY, rep INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE position (exercise TEXT NOT NULL REFERENCES exercise (name) ON UPDATE CASCADE ON DELETE CASCADE, "
+    f"order_pos INTEGER NOT NULL, {', '.join(f'{name} REAL' for name in AXES)}, pause REAL NOT NULL, "
+    "speed REAL NOT NULL, PRIMARY KEY (exercise, order_pos)) WITHOUT ROWID",
+    "CREATE TABLE scenario (name TEXT PRIMARY KEY, content TEXT NOT NULL, chosen INTEGER NOT NULL) WITHOUT ROWID",
+))
 RETRY_S = 5.0
 CLOSE_LIMIT_S = 1.0
 WAITING = 64
@@ -189,7 +186,7 @@ class Exercises:
         def work(db: sqlite3.Connection) -> None:
             if not db.execute("SELECT 1 FROM scenario WHERE name = ?", (name,)).fetchone():
                 _room(db, "scenario")
-            db.execute("INSERT INTO scenario (name, content) VALUES (?, ?) "
+            db.execute("INSERT INTO scenario VALUES (?, ?, 0) "
                        "ON CONFLICT (name) DO UPDATE SET content = excluded.content", (name, content))
 
         return self._change(work)
@@ -242,52 +239,26 @@ class Exercises:
     def _try_open(self) -> None:
         self._tried_s = time.monotonic()
         try:
-            self._open()
-        except (sqlite3.Error, OSError) as error:
-            self._close()
-            self._report(f"exercise file {self.path} cannot be used ({error}): nothing is saved; check the folder's "
-                         "rights and free space")
+            self._database = self._open()
+            self._database.execute("PRAGMA foreign_keys = ON")
+        except (Unusable, sqlite3.Error) as error:
+            self._report(f"exercise file {error} cannot be used: nothing is saved; check the folder's rights and free "
+                         "space")
         else:
             self.problem = self._damage
 
-    def _open(self) -> None:
+    def _open(self) -> sqlite3.Connection:
         if self.path is None:
-            self._load(":memory:")
-            return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._load(str(self.path))
-        except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError):  # not corrupt: no access, disk full, locked
-                raise
-            aside = self.path.with_name(f"{self.path.name}.damaged-{time.time_ns()}")
-            os.replace(self.path, aside)
-            for suffix in ("-wal", "-shm"):
-                with contextlib.suppress(FileNotFoundError):
-                    os.replace(f"{self.path}{suffix}", f"{aside}{suffix}")
-            self._report(f"exercise file {self.path} is damaged ({error}); it was kept as {aside.name}, a new one was "
-                         "begun")
+            database = sqlite3.connect(":memory:", isolation_level=None)
+            for statement in SCHEMA.statements:
+                database.execute(statement)
+            return database
+        opened = open_database(self.path, SCHEMA)
+        if opened.aside is not None:
+            self._report(f"exercise file {self.path} could not be read ({opened.why}); it was kept as "
+                         f"{opened.aside.name}, a new one was begun")
             self._damage = self.problem  # stays visible for this run
-            self._load(str(self.path))
-
-    def _load(self, where: str) -> None:
-        database = sqlite3.connect(where, isolation_level=None, timeout=2.0, check_same_thread=False)
-        try:
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = FULL")
-            database.execute("PRAGMA foreign_keys = ON")
-            if (found := database.execute("PRAGMA quick_check").fetchone()[0]) != "ok":
-                raise sqlite3.DatabaseError(found)
-            version = database.execute("PRAGMA user_version").fetchone()[0]
-            if version > SCHEMA_VERSION:
-                raise OSError(f"it was written by a newer version: schema {version}, this program knows "
-                              f"{SCHEMA_VERSION}")
-            if version == 0:
-                database.executescript(f"BEGIN IMMEDIATE;{SCHEMA}PRAGMA user_version = {SCHEMA_VERSION};COMMIT;")
-        except BaseException:
-            database.close()
-            raise
-        self._database = database
+        return opened.connection
 
     def _close(self) -> None:
         if self._database is not None:

@@ -128,12 +128,11 @@ class ScenarioSave(_In):
     scenario: Annotated[list[msgspec.Raw], Meta(max_length=rest.SCENARIO_ITEMS_HIGHEST)]
 
 
-class ScenarioByName(_In):
-    scenarioName: Name
+class ScenarioNamed(_In):
+    """A scenario by its name, in one of the two fields."""
 
-
-class ScenarioByUrl(_In):
-    scenarioNameURL: Name
+    scenarioName: Name | UnsetType = UNSET
+    scenarioNameURL: Name | UnsetType = UNSET
 
 
 PlainName = Name
@@ -197,7 +196,7 @@ class ScenarioNames(msgspec.Struct):
 ExerciseNames = list[NameEntry]
 Positions = list[Position]
 Scenario = list[Any]
-ScenarioNamed = ScenarioByName | ScenarioByUrl
+OneScenario = Annotated[ScenarioNamed, Meta(extra_json_schema={"minProperties": 1, "maxProperties": 1})]
 AxisDegrees = list[float]
 
 
@@ -224,9 +223,6 @@ def parse(body: bytes, name: str) -> Any:
         if value.startswith('"'):   # sent as JSON all the same
             value = _decode(text, str)
         return _convert(value, kind, "name")
-    if name == "ScenarioNamed":
-        by_url = isinstance(value := _decode(text, Any), dict) and "scenarioNameURL" in value
-        return _decode(text, ScenarioByUrl if by_url else ScenarioByName)
     return _decode(text, globals()[name])
 
 
@@ -236,7 +232,17 @@ def _decode(text: str, kind: Any) -> Any:
     except msgspec.ValidationError as error:
         raise _refusal(str(error)) from None
     except (msgspec.DecodeError, RecursionError) as error:
-        raise Refusal(400, f"the body is not valid JSON: {error}"[:200]) from None
+        raise Refusal(400, f"the body is not valid JSON: {error}{_near(text, str(error))}"[:200]) from None
+
+
+def _near(text: str, said: str) -> str:
+    """What stands where JSON ends to be JSON: NaN, say, at the end of its field's name."""
+    found = re.search(r"\(byte (\d+)\)", said)
+    if found is None:
+        return ""
+    at = int(found.group(1))
+    part = text.encode()[max(0, at - 24):at + 12].decode(errors="replace")
+    return f", near {part!r}"
 
 
 def _convert(value: object, kind: Any, field: str) -> Any:

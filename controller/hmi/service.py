@@ -18,14 +18,18 @@ import msgspec
 from aiohttp import web
 
 from controller.arm import ArmFacts
+from controller.exercises import Exercises
 from controller.hmi.access import Access
 from controller.hmi.broadcast import Broadcast, own_ipv4
 from controller.hmi.clients import FLOOD_GRACE_S, Client, ControlToken, Refused
 from controller.hmi.counters import Counters, HttpLog, logger
 from controller.hmi.faultlist import FaultList
 from controller.hmi.handlers import Handlers, Outcome, Sent, is_stop
+from controller.hmi.login import Login
 from controller.hmi.options import HmiOptions
 from controller.hmi.payload import DataMessage
+from controller.hmi.rest import Rest
+from controller.hmi.rest_messages import Refusal
 from controller.hmi.results import Results
 from controller.hmi.state import Holder, StateBuilder
 from controller.hmi.transport import BROKEN_REQUEST, TOO_LARGE, SocketServer
@@ -90,7 +94,9 @@ class Service:
         self._next_slow_s = 0.0
         self._polling = False
         access = Access(options)
-        self._access = access
+        folder = store.path.parent if store.path is not None else None
+        self._login = Login(access, folder, self._counters)
+        self._exercises = Exercises(folder)
         self._server = SocketServer(self, access, self._counters)
         self._control = ControlToken(self._control_lost)
         self._handlers = Handlers(core, store, self._control, self._counters,
@@ -102,7 +108,8 @@ class Service:
             data=lambda: self._payload.encode(self._payload.build(self._state)),
             state=lambda: b'42["state",' + msgspec.json.encode(self.state_message()) + b"]",
             notice=self._notice_message)
-        self._pages = Pages(access, self._counters, state=self.state_message, running=self._running,
+        self._rest = Rest(self._login, self._exercises, self._counters, saved_deg=self._saved_deg)
+        self._pages = Pages(access, self._login, self._counters, state=self.state_message, running=self._running,
                             stop=self._handlers.stop)
         self._set_facts(facts)
 
@@ -127,6 +134,7 @@ class Service:
         app = web.Application(middlewares=[self._pages.guard], logger=log)
         self._server.attach(app, socketio_path=hmi.PATH)
         self._pages.add_to(app)
+        self._rest.add_to(app)
         http_log = HttpLog(self._counters, BROKEN_REQUEST)
         runner = web.AppRunner(app, access_log=None, logger=http_log, shutdown_timeout=0.2, handle_signals=False)
         await runner.setup()
@@ -141,6 +149,8 @@ class Service:
                 self._server.cut(key)
             await self._server.shutdown()
             await runner.cleanup()
+            self._login.close()
+            self._exercises.close()
 
     def _round(self) -> None:
         """One round: read the core, look after clients, send what is due, plan the next."""
@@ -212,8 +222,19 @@ class Service:
         holder = self._control.holder
         counts = {"clients": len(self._clients), "records_lost": self._reader.lost, **self._counters.as_dict()}
         return self._builder.build(
-            self._state, running=running, counts=counts, link=self.link, store_problem=self._store.problem,
+            self._state, running=running, counts=counts, link=self.link,
+            store_problem="; ".join(filter(None, (self._store.problem, self._exercises.problem))),
             holder=Holder(holder.number if holder else None, holder.name if holder else ""))
+
+    def _saved_deg(self, name: str) -> list[float]:
+        """A saved position in degrees, one per axis of the arm."""
+        facts = self.facts
+        if not facts.axes:
+            raise Refusal(404, "the arm is not connected: its positions are not known in degrees yet")
+        counts = [self._store.get(key) for key in hmi.SETTING[f"{name}_position_counts"].names(facts.axes)]
+        if not counts or not all(isinstance(value, int | float) for value in counts):
+            raise Refusal(404, f"no {name} position was saved yet")
+        return [round(facts.degrees(axis, float(value or 0)), 2) for axis, value in enumerate(counts)]
 
     def _notice_message(self, notice: dict[str, object]) -> bytes:
         return self._payload.encode({**self._payload.build(self._state), hmi.NOTICE_FIELD: notice})
@@ -263,17 +284,19 @@ class Service:
 
     async def connected(self, key: str, sid: str, request: web.Request, auth: object) -> str:
         """A client joins the namespace; the text says why not."""
-        if not self._access.token_good(request.headers, auth):
+        try:
+            role = await self._login.role(request.headers, auth)
+        except Refusal as refused:
             self._counters.refuse("token")
             self._loop.call_later(0.5, self._server.cut, key)
-            return "a token is needed: pass auth {token} or a bearer header"
+            return refused.message
         if len(self._clients) >= self._options.max_clients:
             self._counters.refuse("clients")
             self._loop.call_later(0.5, self._server.cut, key)
             return f"already {self._options.max_clients} clients are connected"
         now_s = time.monotonic()
         self._last_number += 1
-        client = Client(self._last_number, key, sid, request.remote or "?", now_s, data_hz=self._options.rate_hz,
+        client = Client(self._last_number, key, sid, request.remote or "?", now_s, role, data_hz=self._options.rate_hz,
                         data_due_s=now_s, allowance_s=now_s)
         self._clients[sid] = self._by_key[key] = client
         self._strangers.pop(key, None)

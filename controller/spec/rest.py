@@ -103,11 +103,11 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("GET", "/scenario_names", "every scenario, and the one chosen last (\"\" none)", "ScenarioNames"),
     Endpoint("POST", "/save_scenario_mode", "store a scenario, in place of a former one of that name", "Done",
              "ScenarioSave", sample={"scenarioName": "Lunch", "scenario": [{"exercise": "Wave", "rep": 2}]}),
-    Endpoint("POST", "/get_scenario_mode", "the stored array", "Scenario", "ScenarioNamed", missing=True,
+    Endpoint("POST", "/get_scenario_mode", "the stored array", "Scenario", "OneScenario", missing=True,
              sample={"scenarioNameURL": "Lunch"}),
     Endpoint("POST", "/play_scenario_mode", "choose a scenario: it becomes lastScenario. Nothing moves", "Done",
              "PlainName", missing=True, sample="Lunch"),
-    Endpoint("POST", "/delete_scenario", "delete a scenario", "Done", "ScenarioNamed", missing=True,
+    Endpoint("POST", "/delete_scenario", "delete a scenario", "Done", "OneScenario", missing=True,
              sample={"scenarioName": "Lunch"}),
     Endpoint("GET", "/last_saved_rest_pos", "rest position, degrees per axis; 404 when it was never saved or no arm is "
              "connected", "AxisDegrees", missing=True),
