@@ -1,9 +1,9 @@
 """Exercises and scenarios that survive power loss: an SQLite file of their own (write-ahead log, full synchronisation).
 
-Thread contract: every method only hands work to the store's own thread and returns a future, so that nobody waits for
-a disk; that thread alone touches the database, one request after the other. `close` belongs to the thread that serves.
-A file that cannot be used never ends the program: requests then fail with StoreError, and `problem` says why. Opening is
-tried again with later requests.
+Thread contract: methods only hand work to the store's own thread and return a future, so that nobody waits for a disk;
+that thread alone touches the database, one request after another. `close` belongs to the HMI thread.
+A file that cannot be used never ends the program: requests then fail with StoreError, and `problem` says why. Opening
+it is tried again with later requests.
 """
 
 from __future__ import annotations

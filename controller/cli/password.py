@@ -88,7 +88,7 @@ def _set(passwords: Passwords, level: str) -> int:
 
 
 def _asked(level: str) -> str:
-    """From the terminal, twice, unseen; or one line of standard input. Never from the command line, which others see."""
+    """From the terminal, twice, unseen; or a line of standard input. Never from the command line, which others see."""
     if not sys.stdin.isatty():
         line = sys.stdin.readline()
         if not line:

@@ -1,4 +1,4 @@
-"""AsyncAPI 3 of the Socket.IO events as the controller sees them: it receives `response` and `command`, sends others."""
+"""AsyncAPI 3 of the Socket.IO events as the controller sees them: it receives two and sends two."""
 
 from __future__ import annotations
 

@@ -196,6 +196,7 @@ class ScenarioNames(msgspec.Struct):
 ExerciseNames = list[NameEntry]
 Positions = list[Position]
 Scenario = list[Any]
+AtLeastOneChange = Annotated[PositionChange, Meta(extra_json_schema={"minProperties": 3})]
 OneScenario = Annotated[ScenarioNamed, Meta(extra_json_schema={"minProperties": 1, "maxProperties": 1})]
 AxisDegrees = list[float]
 
@@ -220,7 +221,7 @@ def parse(body: bytes, name: str) -> Any:
         raise Refusal(400, f"the body is not UTF-8 text: {error.reason} at byte {error.start}") from None
     if name == "PlainName":
         kind, value = Name, text.strip()
-        if value.startswith('"'):   # sent as JSON all the same
+        if re.fullmatch(r'"[^"\\]*"', value):   # sent as JSON all the same
             value = _decode(text, str)
         return _convert(value, kind, "name")
     return _decode(text, globals()[name])

@@ -290,6 +290,9 @@ class Service:
             self._counters.refuse("token")
             self._loop.call_later(0.5, self._server.cut, key)
             return refused.message
+        session = self._server.eio.sockets.get(key)
+        if session is None or session.closed:  # it left while its token was looked at
+            return "the connection has ended"
         if len(self._clients) >= self._options.max_clients:
             self._counters.refuse("clients")
             self._loop.call_later(0.5, self._server.cut, key)

@@ -95,7 +95,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", "/save_exercises", "store whole exercises: their former positions are replaced, new names made",
              "Done", "SaveExercises", sample=[_ROW, {**_ROW, "order_pos": 2, "axis_1": -20.0}]),
     Endpoint("POST", "/update_pos", "change one position, found by name and order_pos; what is left out stays", "Done",
-             "PositionChange", missing=True, sample={"name": "Wave", "order_pos": 1, "axis_1": 25, "speed": 40}),
+             "AtLeastOneChange", missing=True, sample={"name": "Wave", "order_pos": 1, "axis_1": 25, "speed": 40}),
     Endpoint("POST", "/update_exercise", "change the repetitions of an exercise, with oldName also its name", "Done",
              "ExerciseChange", missing=True, sample={"oldName": "Wave", "name": "Wave slowly", "rep": 5}),
     Endpoint("POST", "/delete_exercise", "delete an exercise with its positions", "Done", "NameOnly", missing=True,
