@@ -10,6 +10,7 @@ each), one for files and tokens, so that nobody who only shows a token waits for
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import math
@@ -35,6 +36,7 @@ ALGORITHM, ISSUER = "HS256", "allyarm"
 SECRET_FILE, SECRET_BYTES = "token_secret", 32
 HASHES_WAITING, TOKENS_WAITING = 4, 256
 LONGEST_TOKEN = 1024
+M_MMAP_THRESHOLD = -3  # malloc.h
 NICE = 10  # hashing has no haste
 WRONG = "access level and password do not belong together"
 LOG_IN = "log in again"
@@ -191,4 +193,11 @@ def _stamp(path: Path) -> tuple[int, ...]:
 
 
 def _be_nice() -> None:
+    """First thing of the hashing thread."""
     os.setpriority(os.PRIO_PROCESS, 0, NICE)  # of this thread only
+    import ctypes
+
+    # glibc would keep the memory of the second hash and later ones for ever, locked; above a fixed threshold it returns
+    # what is freed to the system at once. Another C library has no such function, and no such habit.
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 1 << 20)

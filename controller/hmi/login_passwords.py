@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import secrets
-import unicodedata
 from pathlib import Path
 
 from controller.spec import rest
@@ -54,6 +53,8 @@ def write_private(path: Path, content: bytes) -> None:
 
 def _encoded(password: str) -> bytes:
     """The same bytes for the same letters, however a keyboard composes them."""
+    import unicodedata  # 0.8 MB
+
     return unicodedata.normalize("NFC", password).encode()
 
 

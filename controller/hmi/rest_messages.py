@@ -15,10 +15,11 @@ from controller.spec import rest
 
 _FRACTION = r"(\.[0-9]{1,9})?"
 Name = Annotated[str, Meta(min_length=1, max_length=rest.NAME_LONGEST, pattern=rest.NAME_PATTERN)]
-Rep = Annotated[int, Meta(ge=1, le=rest.REP_HIGHEST)]
-RepIn = Rep | Annotated[str, Meta(pattern=r"^ *([1-9][0-9]?|100) *$")]
-Order = Annotated[int, Meta(ge=0, le=rest.ORDER_HIGHEST)]
-OrderIn = Order | Annotated[str, Meta(pattern=r"^ *[0-9]{1,3} *$")]
+# Whole numbers as JSON means them: 5 and 5.0.
+RepIn = (Annotated[float, Meta(ge=1, le=rest.REP_HIGHEST, multiple_of=1)]
+         | Annotated[str, Meta(pattern=r"^ *([1-9][0-9]?|100) *$")])
+OrderIn = (Annotated[float, Meta(ge=0, le=rest.ORDER_HIGHEST, multiple_of=1)]
+           | Annotated[str, Meta(pattern=r"^ *[0-9]{1,3} *$")])
 Degrees = Annotated[float, Meta(ge=-rest.DEGREES_HIGHEST, le=rest.DEGREES_HIGHEST)]
 DegreesIn = Degrees | Annotated[str, Meta(pattern=rf"^ *-?([0-9]{{1,2}}{_FRACTION}|[12][0-9]{{2}}{_FRACTION}"
                                           rf"|3[0-5][0-9]{_FRACTION}|360) *$")] | None
