@@ -41,9 +41,9 @@ def _keep_stamps() -> None:
 
     send_due = Broadcast.send_due
 
-    def stamped(self, clients, now_s):  # type: ignore[no-untyped-def]
+    def stamped(self, now_s):  # type: ignore[no-untyped-def]
         stamps.append(time.monotonic_ns())
-        send_due(self, clients, now_s)
+        send_due(self, now_s)
 
     Broadcast.send_due = stamped  # type: ignore[method-assign]
 

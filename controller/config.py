@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
 from controller.config_reader import ConfigError, Problem, Reader, Section, keys, read, shown
 from controller.hmi.options import is_loopback
+from controller.spec import history, telegram
 from controller.spec import hmi as spec_hmi
-from controller.spec import telegram
 
 __all__ = ["Config", "ConfigError", "Limits", "Problem", "check_axes", "check_line_budget", "load", "notes"]
 
@@ -127,6 +127,8 @@ class Hmi(Section, frozen=True):
              "any port and loopback are always allowed")] = ()
     token: Annotated[str, Meta(pattern=r"^([\x21-\x7e]{16,256})?\Z", description="secret that clients must send: 16 to "
                                "256 printable characters without spaces; empty for no login")] = ""
+    language: Annotated[Literal["en", "it"], Meta(description="language in which all clients get errors and warnings")
+                        ] = "en"
     insecure: Annotated[bool, Meta(description="listen beyond loopback without a login: whoever reaches the port can "
                                    "move the arm")] = False
 
@@ -136,6 +138,9 @@ class Store(Section, frozen=True):
 
     path: Annotated[str, Meta(max_length=4096, description="folder; empty takes $STATE_DIRECTORY, else "
                               "~/.local/state/allyarm")] = ""
+    history_rows: Annotated[int, Meta(ge=history.ROWS_MINIMUM, le=history.ROWS_MAXIMUM, description="entries of the "
+                                      "history; older ones are dropped, but for the latest errors")
+                            ] = history.ROWS_DEFAULT
 
 
 class Sim(Section, frozen=True):

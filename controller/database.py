@@ -12,6 +12,7 @@ Thread contract: no state; the connection belongs to whoever asked for it.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import sqlite3
@@ -23,6 +24,7 @@ from pathlib import Path
 MARK = ".set-aside-"
 ASIDE_LIMIT = 5         # further ones would fill the disk while nobody looks
 BUSY_S = 2.0            # another process may read or copy the file meanwhile
+LOCK_RETRY_S = 0.02
 WAL_LIMIT_BYTES = 4 << 20
 MAGIC, SMALLEST_BYTES = b"SQLite format 3\0", 512
 COMPANIONS = ("-wal", "-shm", "-journal")
@@ -39,8 +41,8 @@ class Schema:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A connection in autocommit mode. `why` is "" or says what was wrong with the file that stood there before; it was
-    kept as `aside`."""
+    """A connection in autocommit mode. `why` is "" or says what was wrong with the file that stood there before and
+    where it is now: `aside`."""
 
     connection: sqlite3.Connection
     why: str = ""
@@ -51,8 +53,43 @@ class Unusable(Exception):
     """The file cannot be used now; says why. It was not touched."""
 
 
+class InUse(Unusable):
+    """Somebody else uses the file."""
+
+
 class _Damaged(Exception):
     """What is wrong with the content of a file."""
+
+
+class FolderLock:
+    """Held as long as a file is in use, so that no second controller or command writes it. A killed holder frees it.
+
+    Raises Unusable when somebody else still holds it after `wait_s`, or when there is no such folder to be had.
+    """
+
+    def __init__(self, path: Path, wait_s: float = BUSY_S) -> None:
+        until = time.monotonic() + wait_s
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = path.with_name(f"{path.name}.lock")
+            self._descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise Unusable(f"{path}: {error}") from error
+        while True:
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() >= until:
+                    os.close(self._descriptor)
+                    raise InUse(f"{path}: another controller or command uses it") from None
+                time.sleep(LOCK_RETRY_S)
+            except OSError as error:
+                os.close(self._descriptor)
+                raise Unusable(f"{path}: it cannot be locked: {error}") from error
+
+    def close(self) -> None:
+        os.close(self._descriptor)
 
 
 Fill = Callable[[sqlite3.Connection, str], None]
@@ -76,9 +113,10 @@ def open_database(path: Path, schema: Schema, fill: Fill = nothing) -> Opened:
             except (_Damaged, sqlite3.DatabaseError) as error:
                 if isinstance(error, sqlite3.OperationalError):     # no access, disk full, locked: not its content
                     raise
-                why, aside = str(error), _set_aside(path)
+                aside = _set_aside(path)
+                why = f"{error}; the file was kept as {aside.name}"
         elif kept := set_aside_files(path):
-            why, aside = "it is missing beside a file that was set aside", kept[-1]
+            why, aside = f"it is missing beside {kept[-1].name}, which was set aside", kept[-1]
         _make(path, schema, fill, why)
         return Opened(_connect(path, schema), why, aside)
     except (sqlite3.Error, OSError, _Damaged) as error:
@@ -124,6 +162,7 @@ def _make(path: Path, schema: Schema, fill: Fill, why: str) -> None:
         name.unlink(missing_ok=True)
     database = sqlite3.connect(draft, isolation_level=None)
     try:
+        database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         database.execute("BEGIN IMMEDIATE")
         for statement in schema.statements:

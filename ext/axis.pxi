@@ -27,6 +27,22 @@ cdef inline void slip(Machine* m, int i, double moved_deg) noexcept nogil:
     axis.slip_deg -= clamp(axis.slip_deg, -fade, fade)
 
 
+cdef double REVERSED_DEG = 0.5           # so far against its command's direction may an axis be moved
+cdef double SMOOTHING_S = 10e-3
+cdef double REVERSED_DEG_S = 0.5         # slower set-points have no direction to speak of
+
+
+cdef inline void measure_against(Machine* m, int i) noexcept nogil:
+    """Net way of the axis against the direction of its set-point, one telegram more; smoothed, for sensors with noise."""
+    cdef Axis* axis = &m.axis[i]
+    cdef double moved_deg = (axis.position_deg - axis.smooth_deg) * fmin(1.0, m.settings.period_ns * 1e-9 / SMOOTHING_S)
+    axis.smooth_deg += moved_deg
+    if m.motion == MOTION_STANDING or fabs(m.speed_deg_s[i]) < REVERSED_DEG_S:
+        axis.against_deg = 0.0
+    else:
+        axis.against_deg = fmax(0.0, axis.against_deg - (moved_deg if m.speed_deg_s[i] > 0.0 else -moved_deg))
+
+
 cdef inline void read_axes(Machine* m) noexcept nogil:
     """Feedback of all axes in joint units."""
     cdef int i
@@ -37,6 +53,7 @@ cdef inline void read_axes(Machine* m) noexcept nogil:
         m.axis[i].position_deg = degrees(&m.parameters[i], m.axis[i].position_counts)
         m.axis[i].speed_deg_s = m.axis[i].frequency * m.parameters[i].deg_per_microstep
         slip(m, i, m.axis[i].position_deg - before)
+        measure_against(m, i)
         m.axis[i].following_error_deg = m.sent_position_deg[sent][i] - m.axis[i].position_deg
 
 
@@ -123,5 +140,4 @@ cdef inline void seed(Machine* m) noexcept nogil:
         axis.jog_percent = 0.0
         axis.blocked = 0
         axis.on_target = False
-        axis.lowest_deg = fmin(m.parameters[i].minimum_deg, axis.position_deg)
-        axis.highest_deg = fmax(m.parameters[i].maximum_deg, axis.position_deg)
+        widen(m, i, axis.position_deg)

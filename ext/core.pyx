@@ -6,7 +6,7 @@ read its state. Everything behind it (the included files, in the order of the da
 cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.math cimport fabs, fmax, fmin, isfinite, sqrt
+from libc.math cimport fabs, fmax, fmin, isfinite, llrint, sqrt
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memmove, memset
@@ -24,12 +24,14 @@ include "generated/spec.pxi"
 include "types.pxi"
 include "telegram.pxi"
 include "axis.pxi"
+include "ranges.pxi"
 include "safety.pxi"
 include "motion.pxi"
 include "modes.pxi"
 include "cycle.pxi"
 include "thread.pxi"
 include "generated/state.pxi"
+include "live.pxi"
 
 FIRST_RATE_HZ = 1000     # of the loop until it is configured
 SETTINGS = ("rate_hz", "silence_ms", "relay_switch_ms", "jog_timeout_ms", "max_overruns_in_a_row", "position_gain_1_s",
@@ -64,7 +66,6 @@ cdef class StateReader:
     """One reader of the state ring, for one thread. `lost` counts the records it was too slow for."""
     cdef StateReader1024[StateRecord]* reader
     cdef StateRecord told   # last record that `changes` has read
-    cdef bint newest        # it is newer than what was handed out
     cdef object core    # keeps the ring alive
 
     def __init__(self):
@@ -88,25 +89,24 @@ cdef class StateReader:
         return state if self.reader.next(state.record) else None
 
     def changes(self):
-        """All records not read yet, less those that tell of nothing new: kept are the newest, and every one whose state,
-        mode, faults, drive codes or last command differ from the record before it."""
+        """(news, newest) of all records not read yet: `news` are those whose state, mode, faults, drive codes, counts or
+        last command differ from the record before them, `newest` is the last one, None where there was none."""
         cdef StateRecord record
-        cdef State state = None
-        cdef list found = []
+        cdef State state
+        cdef list news = []
+        cdef bint any = False
         while self.reader.next(record):
-            state = None
+            any = True
             if tells_more(&record, &self.told):
                 state = State.__new__(State)
                 state.record = record
-                found.append(state)
+                news.append(state)
             self.told = record
-            self.newest = True
-        if state is None and self.newest:
-            state = State.__new__(State)
-            state.record = self.told
-            found.append(state)
-        self.newest = False
-        return found
+        if not any:
+            return news, None
+        state = State.__new__(State)
+        state.record = self.told
+        return news, state
 
 
 @cython.final
@@ -390,10 +390,11 @@ cdef class Core:
 
     # -- commands ---------------------------------------------------------------------------------------------------
 
-    def push(self, int kind, *, int client=0, unsigned int mask=0, values=(), double value=0.0):
+    def push(self, int kind, *, int client=0, unsigned int mask=0, values=(), double value=0.0, int64_t asked_ns=0):
         """Put a command (modes.CommandKind) into the command ring. Returns its sequence number, 0 when the ring is full.
 
-        `values` holds at most 8 numbers. One thread only. The cycle checks everything again."""
+        `values` holds at most 8 numbers. `asked_ns` is the monotonic time when its message arrived (0: now): the cycle
+        refuses a motion that was asked for too long ago. One thread only. The cycle checks everything again."""
         cdef Command command
         cdef int i
         if len(values) > MAX_AXES:
@@ -405,6 +406,7 @@ cdef class Core:
         command.client = client
         command.mask = mask
         command.value = value
+        command.asked_ns = asked_ns or (self.loop.machine.now_ns if self.virtual else monotonic_ns())
         command.sequence = self.pushed + 1 if self.pushed != 0xFFFFFFFF else 1
         if not self.loop.machine.commands.try_push(command):
             return 0
@@ -466,3 +468,10 @@ cdef class Core:
         size = run_cycle(&self.loop.machine, now_ns, <const uint8_t*><const char*>received, len(received), transmit)
         publish(self.loop)
         return PyBytes_FromStringAndSize(<const char*>transmit, size)
+
+    def happen(self, int trigger):
+        """Let a trigger of the state machine happen (modes.CommandKind or modes.Trigger) on a virtual clock: the bare
+        transition. Returns modes.CommandResult OK or WRONG_STATE; RuntimeError on a core that has a control thread."""
+        if not self.virtual:
+            raise RuntimeError("happen: attach a core that has no control thread")
+        return transition(&self.loop.machine, trigger)

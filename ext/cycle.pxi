@@ -24,6 +24,7 @@ cdef inline int leave_telegrams(Machine* m) noexcept nogil:
 
 cdef void take_line(Machine* m) noexcept nogil:
     """A line was lent: an empty stream, no answer expected, start checks from the beginning."""
+    cdef int i
     m.bus.filled = 0
     m.bus.aligned = True
     m.bus.attached_ns = -1
@@ -35,8 +36,11 @@ cdef void take_line(Machine* m) noexcept nogil:
     m.start_enable_ns = m.start_contacts_ns = -1
     m.contacts_closed_ns = m.button_contacts_ns = m.contacts_open_ns = -1
     m.battery_v = 0.0
+    m.self_test = SELF_TEST_NOT_DONE
     rest(m)
     apply_speed_cascade(m)
+    for i in range(m.settings.axes):
+        apply_range(m, i)
     seed(m)
     m.handshake.set_released(False)
     enter_bus_state(m, BUS_STATE_STARTING)
@@ -107,7 +111,7 @@ cdef void watch_people(Machine* m) noexcept nogil:
     """A motion that nobody can stop any more, because the HMI hangs or the program is to end, does not go on for long."""
     cdef int64_t beat = m.handshake.hmi_beat_ns.load()
     if beat and m.now_ns - beat > HMI_SILENCE_NS and m.state == MASTER_STATE_AUTO and m.motion != MOTION_STANDING:
-        stop_softly(m, REASON_HMI_SILENT)
+        stop_softly(m, TRIGGER_HMI_SILENT)
     if m.shutdown and m.motion == MOTION_STOPPING and m.now_ns - m.shutdown_ns > SHUTDOWN_PATIENCE_NS:
         begin_stop(m, STOP_CATEGORY_QUICK)
 
@@ -116,6 +120,8 @@ cdef int standing_mode(Machine* m) noexcept nogil:
     """Driver working mode while no trajectory runs."""
     if not m.motor_power:
         return DRIVER_MODE_HARD_STOP if m.stop_category == STOP_CATEGORY_EMERGENCY else DRIVER_MODE_DRIVER_OFF
+    if m.self_test == SELF_TEST_RUNNING:
+        return DRIVER_MODE_DRIVER_OFF       # not one drive has torque before the relay path has shown that it opens
     if m.state == MASTER_STATE_AUTO:
         return DRIVER_MODE_STAND_STILL_IN_AUTO_STATE
     if m.state == MASTER_STATE_TRANSITION_TO_AUTO and m.power_step == POWER_DRIVES:
@@ -190,7 +196,7 @@ cdef void begin_shutdown(Machine* m) noexcept nogil:
     m.shutdown = True
     m.shutdown_ns = m.now_ns
     m.bus.leaving = leave_telegrams(m)
-    power_down(m, REASON_SHUTDOWN)
+    power_down(m, TRIGGER_SHUTDOWN)
 
 
 cdef inline flag shutdown_done(Machine* m) noexcept nogil:
@@ -256,6 +262,8 @@ cdef void fill_record(Machine* m, StateRecord* r) noexcept nogil:
         r.command_speed_deg_s[i] = axis.command_deg_s
         r.target_position_deg[i] = axis.target_deg
         r.speed_limit_deg_s[i] = axis.speed_limit_deg_s
+        r.range_minimum_deg[i] = axis.minimum_deg
+        r.range_maximum_deg[i] = axis.maximum_deg
         r.frequency_microsteps_s[i] = axis.frequency
         r.position_counts[i] = axis.position_counts
         r.torque_counts[i] = axis.torque_counts
@@ -266,6 +274,7 @@ cdef void fill_record(Machine* m, StateRecord* r) noexcept nogil:
         r.driver_mode[i] = axis.driver_mode
         r.status[i] = axis.status
         r.on_target[i] = axis.on_target
+        r.rom_enforced[i] = axis.rom_enforced
         r.moving[i] = planned and fabs(m.speed_deg_s[i]) > 1e-9
     r.battery_percent = battery_percent(m) if m.bus.first_valid_ns >= 0 else 0.0
     r.battery_v = m.battery_v
@@ -288,6 +297,7 @@ cdef void fill_record(Machine* m, StateRecord* r) noexcept nogil:
     r.bus_state = m.bus.state
     r.stop_category = m.stop_category
     r.motor_power = m.motor_power
+    r.self_test = m.self_test
     r.inputs = m.bus.inputs
     r.fault_count = m.fault_count
     r.last_reason = m.reason

@@ -54,8 +54,8 @@ cdef flag plan_halt(Machine* m) noexcept nogil:
 cdef inline flag at_limit(Machine* m, int i) noexcept nogil:
     """Is the axis at the limit, or beyond it, towards which it is to jog?"""
     if m.axis[i].jog_percent > 0.0:
-        return m.position_deg[i] >= m.parameters[i].maximum_deg
-    return m.axis[i].jog_percent < 0.0 and m.position_deg[i] <= m.parameters[i].minimum_deg
+        return m.position_deg[i] >= m.axis[i].maximum_deg
+    return m.axis[i].jog_percent < 0.0 and m.position_deg[i] <= m.axis[i].minimum_deg
 
 
 cdef flag plan_jog(Machine* m) noexcept nogil:
@@ -87,6 +87,8 @@ cdef void stand_still(Machine* m) noexcept nogil:
     for i in range(m.settings.axes):
         m.axis[i].jog_percent = 0.0
         m.axis[i].blocked = 0
+        m.axis[i].rest_deg = m.axis[i].position_deg
+        m.axis[i].against_deg = 0.0
         set_warning(m, WARNING_LIMIT_BRAKE, i + 1, False)
     # The set-points stay: an axis's target is reported until the next motion seeds anew.
 
@@ -285,12 +287,12 @@ cdef void begin_stop(Machine* m, int category) noexcept nogil:
 cdef void finish_stop(Machine* m) noexcept nogil:
     """The stop has ended: take power away where its category says so, and settle the master state."""
     stand_still(m)
-    if m.stop_category < STOP_CATEGORY_SOFT or m.off_after_stop or m.shutdown:
+    if m.stop_category < STOP_CATEGORY_SOFT or m.off_after_stop or m.shutdown or m.self_test == SELF_TEST_RUNNING:
         m.motor_power = False
+    if m.self_test == SELF_TEST_RUNNING:
+        m.self_test = SELF_TEST_NOT_DONE
     m.off_after_stop = False
-    set_mode(m, MASTER_MODE_STAND_STILL if m.motor_power else MASTER_MODE_OFF)
-    if m.state == MASTER_STATE_TRANSITION_TO_WAITING:
-        m.stop_category = STOP_CATEGORY_NONE
-        change_state(m, MASTER_STATE_WAITING, REASON_STOPPED)
-    elif m.state == MASTER_STATE_WAITING:
+    set_idle_mode(m)
+    transition(m, TRIGGER_STOPPED)
+    if m.state == MASTER_STATE_WAITING:
         m.stop_category = STOP_CATEGORY_NONE

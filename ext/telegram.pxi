@@ -39,7 +39,7 @@ cdef inline int check_telegram(const uint8_t* data, int axes) noexcept nogil:
         memcpy(&frequency, block + BLOCK_FREQUENCY, 4)
         if not isfinite(frequency):
             return BUS_FAULT_VALUE
-        if block[BLOCK_STATE_MODE] >> 4 > DRIVER_STATE_ERROR or block[BLOCK_STATE_MODE] & 0x0F > 9:
+        if block[BLOCK_STATE_MODE] >> 4 > DRIVER_STATE_ERROR or block[BLOCK_STATE_MODE] & 0x0F > DRIVER_MODE_HIGHEST:
             return BUS_FAULT_VALUE
     return -1
 

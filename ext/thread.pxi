@@ -55,8 +55,7 @@ cdef void detach_line(Loop* loop) noexcept nogil:
     loop.fd = -1
     enter_bus_state(m, BUS_STATE_DETACHED)
     rest(m)
-    if m.state != MASTER_STATE_ERROR:
-        change_state(m, MASTER_STATE_STARTUP, REASON_BUS_DETACHED)
+    transition(m, TRIGGER_BUS_DETACHED)
     m.handshake.set_released(True)
     m.handshake.set_attached(False)
 

@@ -16,7 +16,8 @@ WHY = {
     400: "the body is no JSON, or a value is not allowed", 401: "a token is needed, not valid, or has expired",
     403: "the Host or Origin is not allowed, or the role is too low", 404: "there is nothing of that name",
     413: f"the body is longer than {rest.BODY_BYTES} bytes", 429: "too many: try again after Retry-After seconds",
-    500: "it could not be carried out: disk or controller", 503: "the control loop does not advance",
+    500: "it could not be carried out: disk or controller",
+    503: "the control loop does not advance, or the storage does not answer",
 }
 
 
@@ -63,6 +64,9 @@ def _operation(row: Endpoint, bodies: dict[str, Schema]) -> Schema:
         "responses": {"200": _answer(row, bodies),
                       **{str(status): _problem(status, bodies) for status in statuses(row)}},
     }
+    if row.query:
+        operation["parameters"] = [{"name": item.name, "in": "query", "description": item.doc, "schema": item.schema}
+                                   for item in row.query]
     if row.request:
         media = "text/plain" if row.request == "PlainName" else "application/json"
         operation["requestBody"] = {"required": True, "content": {

@@ -156,6 +156,27 @@ class Okay(msgspec.Struct):
     ok: bool
 
 
+class HistoryEntry(msgspec.Struct):
+    """`time` is wall time in ISO 8601, `axis` 1-based (0 none), `who` a client or "", `detail` by kind."""
+
+    id: int
+    time: str
+    time_s: float
+    monotonic_ns: int
+    run: int
+    kind: str
+    who: str
+    code: int
+    axis: int
+    text: str
+    detail: dict[str, Any]
+
+
+class HistoryAnswer(msgspec.Struct):
+    ok: bool
+    entries: list[HistoryEntry]
+
+
 class LoginAnswer(msgspec.Struct):
     """`token`: a JWT with the claims accessLevel (5, 15 or 20), name, iat and exp."""
 

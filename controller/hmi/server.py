@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from controller.arm import ArmFacts
+from controller.history import History
 from controller.hmi.options import HmiOptions, check_options
 from controller.link import LinkReport
 from controller.store import Store
@@ -58,10 +59,13 @@ def _servers_only() -> Iterator[None]:
 
 
 class HmiServer:
-    """The Socket.IO server in a thread of its own. ValueError when the options are not safe together."""
+    """The Socket.IO server in a thread of its own; without a history it keeps one in memory. ValueError when the
+    options are not safe together."""
 
-    def __init__(self, core: Core, options: HmiOptions, store: Store, facts: ArmFacts) -> None:
+    def __init__(self, core: Core, options: HmiOptions, store: Store, facts: ArmFacts,
+                 history: History | None = None) -> None:
         check_options(options)
+        self._history = history or History()
         self._core, self._options, self._store, self._facts = core, options, store, facts
         self._link = LinkReport()
         self._thread: threading.Thread | None = None
@@ -158,7 +162,8 @@ class HmiServer:
             self._listening.set()
             return
         try:
-            service = Service(self._core, self._options, self._store, self._facts, loop)
+            service = Service(self._core, self._options, self._store, self._facts, history=self._history,
+                              loop=loop)
             runner.run(service.serve(listener, lambda: self._opened(service)))
         except BaseException as error:
             if self._listening.is_set():

@@ -17,6 +17,8 @@ import msgspec
 from aiohttp import web
 
 from controller import describe
+from controller.history import History, HistoryError
+from controller.history_table import parse_query
 from controller.hmi.access import Access
 from controller.hmi.counters import Counters, logger
 from controller.hmi.login import Login
@@ -26,6 +28,7 @@ from controller.spec import hmi
 from controller.spec.hmi import Notice
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+HISTORY_LIMIT_S = 5.0
 PAGE = Path(__file__).with_name("page.html")
 log = logger("controller.hmi.http")
 LONGEST_PREFLIGHT_S = 600
@@ -38,10 +41,12 @@ def _sources(tag: str, page: str) -> str:
 
 
 class Pages:
-    """The routes. `running` says whether the control loop advances, `stop` stops the arm."""
+    """The routes. `running` says whether the control loop advances, `stop` stops the arm for somebody, `history` is
+    what /history shows."""
 
     def __init__(self, access: Access, login: Login, counters: Counters, *, state: Callable[[], Any],
-                 running: Callable[[], bool], stop: Callable[[], None]) -> None:
+                 running: Callable[[], bool], stop: Callable[[str], None], history: History) -> None:
+        self._history = history
         self._access, self._login, self._counters = access, login, counters
         self._state, self._running, self._stop = state, running, stop
         page = PAGE.read_text(encoding="utf-8")
@@ -53,6 +58,7 @@ class Pages:
         """Register the routes."""
         app.router.add_get("/", self._front)
         app.router.add_get("/status.json", self._status)
+        app.router.add_get("/history", self._history_of)
         app.router.add_get("/healthz", self._health)
         app.router.add_post("/stop", self._stopped)
         for path in describe.DOCUMENTS:
@@ -95,6 +101,20 @@ class Pages:
         await self._login.role(request.headers)
         return _json(self._state())
 
+    async def _history_of(self, request: web.Request) -> web.Response:
+        """The newest entries of the history, in order of time; what is asked for is in the query."""
+        await self._login.role(request.headers)
+        try:
+            query = parse_query(request.query)
+        except ValueError as error:
+            self._counters.refuse("value")
+            return _problem(str(error), 400)
+        try:
+            found = await asyncio.wait_for(asyncio.wrap_future(self._history.read(query)), HISTORY_LIMIT_S)
+        except (HistoryError, TimeoutError) as error:
+            return _problem(str(error) or "the storage does not answer", 503)
+        return _json({"ok": True, "entries": [entry.as_dict() for entry in found]})
+
     async def _document(self, request: web.Request) -> web.Response:
         """Made when it is first asked for, in another thread: that takes longer than this one may be away."""
         document = await asyncio.to_thread(describe.document, request.path)
@@ -109,7 +129,7 @@ class Pages:
         """Where no token is needed, none is looked at: one that has expired must not keep anybody from a stop."""
         if self._access.closed:
             await self._login.role(request.headers)
-        self._stop()
+        self._stop(f"HTTP ({request.remote})")
         return _json({"ok": True})
 
 

@@ -6,8 +6,11 @@ list the same rows. Rows are ordered by falling size so that the struct has no h
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import Literal
+
+from controller.spec import telegram
 
 CType = Literal["uint64_t", "int64_t", "double", "float", "uint32_t", "int32_t", "uint16_t", "int16_t", "uint8_t"]
 SIZES: dict[str, int] = {
@@ -47,6 +50,8 @@ FIELDS: tuple[Field, ...] = (
     Field("command_speed_deg_s", "double", "speed sent to the drive: set-point and position loop", PER_AXIS, "deg/s"),
     Field("target_position_deg", "double", "where the present motion ends", PER_AXIS, "deg"),
     Field("speed_limit_deg_s", "double", "speed limit in force: drive x advanced x user x movement", PER_AXIS, "deg/s"),
+    Field("range_minimum_deg", "double", "set-points go no lower: hard limit and range of motion", PER_AXIS, "deg"),
+    Field("range_maximum_deg", "double", "set-points go no higher", PER_AXIS, "deg"),
     Field("frequency_microsteps_s", "float", "speed the drive reports", PER_AXIS, "microsteps/s"),
     Field("battery_percent", "float", "averaged battery charge", unit="%"),
     Field("battery_v", "float", "averaged battery voltage", unit="V"),
@@ -72,6 +77,7 @@ FIELDS: tuple[Field, ...] = (
     Field("driver_mode", "uint8_t", "modes.DriverMode the drive reports", PER_AXIS),
     Field("status", "uint8_t", "status byte of the drive", PER_AXIS),
     Field("on_target", "uint8_t", "1: the axis stands at the target of the last motion", PER_AXIS),
+    Field("rom_enforced", "uint8_t", "1: the axis is held to its range of motion", PER_AXIS),
     Field("moving", "uint8_t", "1: the trajectory of the axis is moving", PER_AXIS),
     Field("axes", "uint8_t", "number of axes"),
     Field("state", "uint8_t", "modes.MasterState"),
@@ -79,6 +85,7 @@ FIELDS: tuple[Field, ...] = (
     Field("bus_state", "uint8_t", "modes.BusState"),
     Field("stop_category", "uint8_t", "modes.StopCategory of the stop that is running or was last completed"),
     Field("motor_power", "uint8_t", "1: motor power enable is commanded"),
+    Field("self_test", "uint8_t", "modes.SelfTest: the relay path since the last bring-up"),
     Field("inputs", "uint8_t", "board inputs: bit 0 button closed, 1 contacts closed, 2 enable seen"),
     Field("fault_count", "uint8_t", "number of active faults"),
     Field("last_reason", "uint8_t", "modes.Reason of the last change of the master state"),
@@ -86,3 +93,34 @@ FIELDS: tuple[Field, ...] = (
     Field("last_command_kind", "uint8_t", "modes.CommandKind of the last command"),
     Field("sequence", "uint8_t", "sequence number of the last command telegram"),
 )
+FIELD: dict[str, Field] = {row.name: row for row in FIELDS}
+
+
+def elements(row: Field) -> int:
+    """Elements a field has in the record, 1 for a number."""
+    return {0: 1, PER_AXIS: telegram.MAX_AXES}.get(row.count, row.count)
+
+
+def offsets() -> dict[str, int]:
+    """Byte offset of every field; ValueError when a row would leave a hole."""
+    found, offset = {}, 0
+    for row in FIELDS:
+        size = SIZES[row.ctype]
+        if offset % size:
+            raise ValueError(f"record field {row.name}: leaves a hole at byte {offset}; order rows by falling size")
+        found[row.name] = offset
+        offset += size * elements(row)
+    return found
+
+
+def pack(values: object) -> bytes:
+    """Bytes of a record from an object with an attribute per field (for `State.from_bytes`)."""
+    codes = {"uint64_t": "Q", "int64_t": "q", "double": "d", "float": "f", "uint32_t": "I", "int32_t": "i",
+             "uint16_t": "H", "int16_t": "h", "uint8_t": "B"}
+    data = b""
+    for row in FIELDS:
+        value = getattr(values, row.name)
+        given = tuple(value) if row.count else (value,)
+        padded = (*given, *(0,) * (elements(row) - len(given)))
+        data += struct.pack(f"={len(padded)}{codes[row.ctype]}", *padded)
+    return data + bytes(-len(data) % max(SIZES.values()))

@@ -5,10 +5,12 @@ The types named in a row are the structs of hmi/rest_messages.py; documents, des
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from controller.spec import registers
+from controller.spec.history import READ_DEFAULT, READ_LIMIT
 from controller.spec.hmi import Role
 
 # What the page calls them -> role.
@@ -54,6 +56,15 @@ ALLOWED: dict[str, str] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Parameter:
+    """One name of a query; `schema` is the JSON Schema of its value."""
+
+    name: str
+    doc: str
+    schema: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """One method of one path. `request` and `answer` name types; an `answer` with a slash is a media type.
 
@@ -71,6 +82,7 @@ class Endpoint:
     missing: bool = False
     errors: tuple[int, ...] = ()
     sample: object = None
+    query: tuple[Parameter, ...] = ()
 
     @property
     def name(self) -> str:
@@ -113,9 +125,19 @@ ENDPOINTS: tuple[Endpoint, ...] = (
              "connected", "AxisDegrees", missing=True),
     Endpoint("GET", "/last_saved_wearing_pos", "wearing position, likewise", "AxisDegrees", missing=True),
 )
+_HISTORY = (
+    Parameter("limit", f"so many entries at most, {READ_DEFAULT} where it is left out",
+              {"type": "integer", "minimum": 1, "maximum": READ_LIMIT}),
+    Parameter("errors", "1: only errors", {"enum": [0, 1]}),
+    Parameter("after", "the oldest behind this id instead of the newest", {"type": "integer", "minimum": 0,
+                                                                           "maximum": 2**62}),
+    Parameter("since", "from then on: ISO 8601, seconds since 1970, or an age as 30m, 12h, 7d", {"type": "string"}),
+)
 PAGES: tuple[Endpoint, ...] = (
     Endpoint("GET", "/", "status page with a Stop button", "text/html", login=False),
     Endpoint("GET", "/status.json", "the `state` message", "StateMessage"),
+    Endpoint("GET", "/history", "entries of the history, in order of time", "HistoryAnswer", errors=(400, 503),
+             query=_HISTORY),
     Endpoint("GET", "/healthz", "200 while the control loop advances, else 503", "Okay", login=False, errors=(503,)),
     Endpoint("POST", "/stop", "stop in the next control cycle, whatever the body holds", "Okay", errors=(401,)),
     Endpoint("GET", "/openapi.json", "this interface as OpenAPI 3.1", "application/json", login=False),
