@@ -95,7 +95,7 @@ def _error(answer: Any) -> str:
     import json
 
     try:
-        return shown(json.loads(answer.read(10_000))["error"])
+        return shown(json.loads(answer.read(10_000))["message"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "refused"
 
