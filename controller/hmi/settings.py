@@ -74,9 +74,8 @@ class StoredSettings:
                     lambda: self._switched(on))
 
     def _switched(self, on: bool) -> Future[None]:
-        saved = self._put({RANGE_ON: on})
-        self._in_force.apply_range(self._clock())  # off: what kept it from being in force is none of our business now
-        return saved
+        self._in_force.range_taken()
+        return self._put({RANGE_ON: on})
 
     def _put(self, new: Mapping[str, Value]) -> Future[None]:
         saved = self._store.put(new)
@@ -148,10 +147,8 @@ class StoredSettings:
     def _range(self, ranges: list[tuple[float, float]], new: Mapping[str, Value], client: Client) -> Future[None]:
         """A new range: stored once the control loop has it; a refused one leaves the stored one in force."""
         def taken() -> Future[None]:
-            saved = self._put(new)
-            if self._in_force.problem:
-                self._in_force.apply_range(self._clock())
-            return saved
+            self._in_force.range_taken()
+            return self._put(new)
 
         def restore(done: Future[None]) -> None:
             if done.exception() is not None:
