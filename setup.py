@@ -59,6 +59,10 @@ def extensions() -> list[Extension]:
             extra_compile_args=flags, extra_objects=[archive], language="c++", depends=headers,
         ),
         Extension(
+            "controller.external._link", ["ext/external_program.pyx"], include_dirs=["ext"],
+            extra_compile_args=flags, language="c++", depends=headers,
+        ),
+        Extension(
             "controller.sim._board", ["ext/simboard.pyx"], include_dirs=["ext"],
             extra_compile_args=flags, language="c++",
         ),

@@ -23,7 +23,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from controller.database import FolderLock, Schema, Unusable, open_database
+from controller.database import FolderLock, Schema, Unusable, open_database, set_aside_files
 
 Value = float | bool | str | None
 Check = Callable[[str, Value], str]     # (name, value) -> "" or what is wrong with it
@@ -37,12 +37,6 @@ RETRY_S = 5.0
 CLOSE_LIMIT_S = 1.0
 HOW_TO_ACCEPT = "check the settings, then accept them (button Reset, or `allyarm settings accept`)"
 log = logging.getLogger(__name__)
-
-
-def state_folder(path: str) -> str:
-    """Folder for settings: the configured one, systemd's $STATE_DIRECTORY, or ~/.local/state/allyarm."""
-    systemd = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
-    return os.path.expanduser(path) or systemd or os.path.expanduser("~/.local/state/allyarm")
 
 
 class StoreError(Exception):
@@ -175,7 +169,8 @@ class Store:
             self._close()
             self._report(f"settings file cannot be used ({error}): settings are not saved; check the folder's rights "
                          "and free space")
-            self.unaccepted = f"the settings could not be read, defaults are in force: {HOW_TO_ACCEPT}"
+            if _may_exist(path):
+                self.unaccepted = f"the settings could not be read, defaults are in force: {HOW_TO_ACCEPT}"
             return {}
         self._database = opened.connection
         if opened.why:
@@ -245,6 +240,17 @@ class Store:
         if text != self.problem:  # once per cause, not once per try
             log.error(text)
         self.problem = text
+
+
+def _may_exist(path: Path) -> bool:
+    """Whether there may be settings that nobody could read. Where nothing can be, nothing was set."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return bool(set_aside_files(path))
+    except OSError:
+        pass
+    return True
 
 
 def _ask_for_acceptance(database: sqlite3.Connection, why: str) -> None:

@@ -8,6 +8,8 @@ import pytest
 
 from tests.traceability import Traceability
 
+pytest.register_assert_rewrite("tests.hmi.cases", "tests.hmi.data_cases", "tests.hmi.page", "tests.virtual_hmi")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--port", help="serial port of a real arm: runs tests/hardware (motor power stays off)")

@@ -115,6 +115,8 @@ class VirtualHmi:
 
     def _follow(self, outcome: Outcome, client: Client, asked: Asked) -> None:
         def settle(refused: Refused | None) -> None:
+            if refused is not None and isinstance(outcome, Sent) and outcome.refused is not None:
+                outcome.refused()
             asked.refused, asked.done = refused or asked.refused, True
 
         if isinstance(outcome, Sent):

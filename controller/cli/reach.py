@@ -42,7 +42,7 @@ def target(args: argparse.Namespace) -> Target:
     """What --url, --config and $ALLYARM_TOKEN name; raises Usage."""
     import os
 
-    from controller.store import state_folder
+    from controller.folders import state_folder
 
     url, token, folder = args.url or DEFAULT_URL, os.environ.get("ALLYARM_TOKEN", ""), ""
     if args.config:

@@ -1,7 +1,8 @@
 """Hold-to-run: which of a client's jog messages count.
 
 The loop lets a jog act for hmi.JOG_REFRESH_S after it took it. A message that waited on its way, or came twice, must
-not have that time anew, or an arm would go on after the hand has let go.
+not have that time anew, or an arm would go on after the hand has let go. And a hold that was refused, or that a stop
+ended, must be let go first, or the arm would begin to move by itself when what stood against it is gone.
 Thread contract: HMI thread only.
 """
 
@@ -22,6 +23,9 @@ class Hold:
     taken_s: float = 0.0
     transit_s: float | None = None
     transit_at_s: float = 0.0
+    seen_s: float = 0.0
+    ended: bool = False
+    late_s: float = 0.0  # of the jog taken last: its time in the loop counts from when it was asked for
 
     def take(self, now_s: float, *, released: bool, sequence: int | None, sent_ms: float | None,
              age_ms: float) -> tuple[str, str] | None:
@@ -30,10 +34,16 @@ class Hold:
         `sequence` must grow within a hold, which ends by a release or JOG_FORGOTTEN_S without a jog. `age_ms` is how
         old the input was when it was sent, `sent_ms` the sender's own clock then.
         """
-        late_s = age_ms * 1e-3 + (0.0 if sent_ms is None else self._late_s(now_s - sent_ms * 1e-3, now_s))
+        self.late_s = late_s = age_ms * 1e-3 + (0.0 if sent_ms is None else self._late_s(now_s - sent_ms * 1e-3, now_s))
+        held = now_s - self.seen_s <= hmi.JOG_REFRESH_S
+        self.seen_s = now_s
+        if released or not held:
+            self.ended = False
         if released:
-            self.sequence = None
+            self.sequence, self.late_s = None, 0.0
             return None
+        if self.ended:
+            return "", "a stop or a refusal has ended this jog: release it first"
         if self.sequence is not None and now_s - self.taken_s > hmi.JOG_FORGOTTEN_S:
             self.sequence = None
         if sequence is not None and self.sequence is not None and sequence <= self.sequence:
@@ -45,6 +55,10 @@ class Hold:
             self.sequence = sequence
         self.taken_s = now_s
         return None
+
+    def end(self) -> None:
+        """A stop, or this jog was refused: it has to be released before it acts."""
+        self.ended = True
 
     def _late_s(self, offset_s: float, now_s: float) -> float:
         """How much longer this message was under way than the fastest one of this connection."""

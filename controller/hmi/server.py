@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from controller.arm import ArmFacts
+from controller.bus.board_registers import BoardWrites
 from controller.history import History
 from controller.hmi.options import HmiOptions, check_options
 from controller.link import LinkReport
@@ -68,6 +69,7 @@ class HmiServer:
         self._history = history or History()
         self._core, self._options, self._store, self._facts = core, options, store, facts
         self._link = LinkReport()
+        self.board_writes = BoardWrites()
         self._thread: threading.Thread | None = None
         self._service: Service | None = None
         self._listening = threading.Event()
@@ -163,7 +165,7 @@ class HmiServer:
             return
         try:
             service = Service(self._core, self._options, self._store, self._facts, history=self._history,
-                              loop=loop)
+                              loop=loop, board_writes=self.board_writes)
             runner.run(service.serve(listener, lambda: self._opened(service)))
         except BaseException as error:
             if self._listening.is_set():

@@ -18,6 +18,7 @@ import msgspec
 from aiohttp import web
 
 from controller.arm import ArmFacts
+from controller.bus.board_registers import BoardWrites
 from controller.exercises import Exercises
 from controller.history import History
 from controller.history_words import fault_text
@@ -39,6 +40,7 @@ from controller.hmi.transport import BROKEN_REQUEST, TOO_LARGE, SocketServer
 from controller.hmi.web import Pages
 from controller.link import LinkReport
 from controller.spec import hmi
+from controller.spec.external import ExternalPhase
 from controller.spec.history import Kind
 from controller.spec.hmi import Notice
 from controller.spec.modes import CommandKind
@@ -80,7 +82,7 @@ class Service:
     """The whole server on one event loop."""
 
     def __init__(self, core: Core, options: HmiOptions, store: Store, facts: ArmFacts, *, history: History,
-                 loop: asyncio.AbstractEventLoop) -> None:
+                 loop: asyncio.AbstractEventLoop, board_writes: BoardWrites) -> None:
         self._core, self._options, self._store, self._loop = core, options, store, loop
         self._history = history
         self._counters = Counters()
@@ -109,7 +111,8 @@ class Service:
         self._control = ControlToken(self._control_lost, history.note)
         self._handlers = Handlers(core, store, self._control, self._counters,
                                   latest=self._latest, changed=self._settings_changed, follow=self._follow,
-                                  ended=self._sequence_ended, note=history.note)
+                                  ended=self._sequence_ended, note=history.note,
+                                  board_writes=board_writes)
         self._payload = DataMessage(store, self._faults, self._counters)
         self._builder = StateBuilder(self._faults, self._counters)
         self._broadcast = Broadcast(
@@ -187,7 +190,8 @@ class Service:
         self._results.tick(now_s)
         self._handlers.tick(now_s)
         state = self._state
-        moving = state is not None and any(state.moving)
+        moving = state is not None and (any(state.moving)
+                                        or state.external_phase == ExternalPhase.ADMITTED)
         self._control.tick(now_s, moving or self._handlers.sequencer.running)
         clients = list(self._clients.values())
         for client in clients:
@@ -410,8 +414,12 @@ class Service:
 
     def _finish(self, client: Client, outcome: Outcome, reply: Reply) -> None:
         if isinstance(outcome, Sent):
-            self._results.expect(outcome.sequence, client, time.monotonic(),
-                                 lambda refused: self._settle(client, refused, reply),
+            def settle(refused: Refused | None) -> None:
+                if refused is not None and outcome.refused is not None:
+                    outcome.refused()
+                self._settle(client, refused, reply)
+
+            self._results.expect(outcome.sequence, client, time.monotonic(), settle,
                                  reset=outcome.kind is CommandKind.RESET)
             self._poll_soon()
         elif isinstance(outcome, tuple):

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import queue
+import signal
 import subprocess
 import threading
 import time
@@ -85,8 +86,13 @@ class NodeClient:
             assert time.monotonic() < until, f"not within {seconds} s: {self.notices} {self.counts}"
             time.sleep(0.01)
 
+    def signal(self, number: int) -> None:
+        """SIGKILL: gone without a word; SIGSTOP: the connection stays open and nobody answers."""
+        self._process.send_signal(number)
+
     def close(self) -> None:
         assert self._process.stdin is not None
+        self._process.send_signal(signal.SIGCONT)
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
         self._process.wait(10)

@@ -46,7 +46,7 @@ class Rig:
         self._newest: State | None = None
         self.store = Store(folder, fault)
         self.history = history or History(folder)
-        self.facts = self._facts(axes)
+        self.facts = self._facts(axes).with_margin(Config().motion.limit_margin_deg)
         settings = core_settings(Config())
         settings.update(rate_hz=RATE_HZ, silence_ms=400, max_overruns_in_a_row=1000)
         self.core.configure(settings, core_axes(Config(), self.facts))

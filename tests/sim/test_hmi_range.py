@@ -34,6 +34,14 @@ def test_a_range_is_stored_in_degrees_and_enforced_only_when_on() -> None:
     assert (page.state.range_minimum_deg, page.state.range_maximum_deg) == free
 
 
+def test_moving_is_possible_at_once_after_switching() -> None:
+    page = worn()
+    assert page.say({"4": 0, "50": 30}).code == "ok"
+    for message in (["rest_ROM_position"], {"101": 0, "102": 45}, ["wearing_ROM_position"], {"101": 0, "102": 42}):
+        assert page.say(message).code == "ok"
+        assert page.handlers.gate.general() == []
+
+
 def test_saf_5_a_jog_ends_at_the_range() -> None:
     page = worn()
     for _ in range(300):
@@ -130,8 +138,12 @@ def test_the_switch_has_one_door() -> None:
     page = VirtualHmi()
     refused = page.ask("settings", write={"range_of_motion_on": True})
     assert "only the command `range_of_motion`" in refused.text
-    assert page.ask("settings", write={"range_minimum_deg.1": 0, "range_maximum_deg.1": 9, "lock_speed": True}
+    both = {"range_minimum_deg.1": 0, "range_maximum_deg.1": 90, "lock_speed": True}
+    assert page.ask("settings", write=both).code == "ok"       # a range may come with other settings: all or nothing
+    assert page.store.items() == both
+    assert page.ask("settings", write={"range_minimum_deg.1": 9, "range_maximum_deg.1": 0, "lock_speed": False}
                     ).code == "value"
+    assert page.store.items() == both
     page.one.connected_s = page.now_s
     for message in (["wearing_ROM_position"], ["rest_ROM_position"]):
         assert page.say(message).code == "replay"

@@ -179,11 +179,20 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
         store.put({"a": 1}).result(5)
     assert store.get("a") == 1
     assert store.failures == 1
-    assert "could not be read" in store.unaccepted
-    with pytest.raises(StoreError):     # it holds for this run, and is asked for again in the next
-        store.accept("somebody").result(5)
-    assert store.unaccepted == ""
+    assert store.unaccepted == ""   # where nothing can be, nothing was set
     store.close()
+
+
+def test_settings_that_cannot_be_read_have_to_be_accepted_at_each_start(tmp_path: Path) -> None:
+    (tmp_path / FILE).mkdir()       # there is something, whatever it is
+    for _ in range(2):
+        store = Store(tmp_path)
+        assert "cannot be used" in store.problem
+        assert "could not be read" in store.unaccepted
+        with pytest.raises(StoreError):     # it holds for this run, and is asked for again in the next
+            store.accept("somebody").result(5)
+        assert store.unaccepted == ""
+        store.close()
 
 
 def test_a_full_disk_is_told_and_later_writes_work(tmp_path: Path) -> None:

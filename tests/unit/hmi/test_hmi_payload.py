@@ -234,15 +234,15 @@ def test_the_longest_values_of_every_field_fit_with_a_notice(axes: int) -> None:
     bench = Bench(axes)
     bench.data.address = "255.255.255.255"
     bench.store.put({name: WORST[row.kind](row) for row in hmi.SETTINGS for name in row.names(8)})
-    record = faulty(*(word(111 + i % 5, 1 + i % 5) for i in range(16)), **{
+    shown = faulty(*(word(111 + i % 5, 1 + i % 5) for i in range(16)), **{
         name: (value,) * axes for name, value in {
             "status": 255, "driver_state": 4, "driver_mode": 9, "error_code": 65535, "warning_code": 15999,
             "torque_counts": -32768, "frequency_microsteps_s": -1234567890.0, "position_counts": -32768,
             "position_deg": -3599.9, "target_position_deg": -3599.9}.items()}, axes=axes, battery_percent=-100.1)
-    message = bench.message(record)
+    message = bench.message(shown)
     assert message["errorTest"][0]["solution"]
     for text in ("short", "\"\\\U0001f600" * 400, "why " * 300):
-        packet = bench.data.text(record, {"id": 67, "message": text})
+        packet = bench.data.text(packed(shown), {"id": 67, "message": text})
         assert len(text_frame(packet)) < hmi.DATA_BYTES
         notice = json.loads(packet[2:])[1][hmi.NOTICE_FIELD]
         assert notice["id"] == 67
