@@ -9,13 +9,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from controller.spec.faults import Fault, lookup
+from controller.spec.faults import WITHDRAWN, Fault, lookup
 from controller.spec.telegram import MAX_AXES
 
 if TYPE_CHECKING:
     from controller._core import State
 
-WITHDRAWN = 16000  # a drive's warning code from here on withdraws the warning (code - 16000)
 Key = tuple[bool, str, int, int]  # warning, source, code, axis
 NONE_CATEGORY = 3
 
