@@ -15,7 +15,7 @@ from controller.spec import hmi
 from controller.spec.hmi import Notice
 from controller.spec.modes import MasterState
 from tests.hmi.node_client import PACKAGES, NodeClient, node
-from tests.hmi.rig import Rig, running
+from tests.hmi.rig import Rig, describe, running
 
 GENERATIONS = {"G1": PACKAGES[0], "G2": PACKAGES[1]}
 
@@ -56,8 +56,11 @@ class Page:
 
     def shows(self, condition: Callable[[dict[str, Any]], bool], seconds: float = 10.0) -> dict[str, Any]:
         """`data` once it is so; a notice that nobody expected ends the wait."""
-        self.client.until(lambda: bool(self.client.notices) or condition(self.data), seconds)
-        assert self.client.notices == []
+        try:
+            self.client.until(lambda: bool(self.client.notices) or condition(self.data), seconds)
+        except AssertionError as late:
+            raise AssertionError(f"{late}; {describe(self.state)}; {self.data}") from None
+        assert self.client.notices == [], describe(self.state)
         return self.data
 
     def refused(self, notice: Notice) -> str:
