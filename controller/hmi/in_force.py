@@ -57,6 +57,11 @@ class InForce:
         if self._range_retry_s is not None and now_s >= self._range_retry_s:
             self.apply_range(now_s)
 
+    @property
+    def late(self) -> bool:
+        """Whether a connected arm does not have yet what is stored."""
+        return bool(self.facts.axes) and (self._limits_late or bool(self.problem))
+
     # -- speed limits
 
     def push_limits(self, row: Setting, client: int) -> Future[None]:

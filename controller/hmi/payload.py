@@ -216,7 +216,7 @@ def fit(active: list[Active], room: int) -> tuple[msgspec.Raw, int]:
 
 def _first(active: list[Active]) -> int:
     """Code of the first fault that is the master's own, 0 none."""
-    return next((item.code for item in active if not item.drive), 0)
+    return next((item.code for item in active if item.source != "drive"), 0)
 
 
 def _at_least_five(values: Any) -> list[Any]:

@@ -138,8 +138,12 @@ def test_the_switch_has_one_door() -> None:
     page = VirtualHmi()
     refused = page.ask("settings", write={"range_of_motion_on": True})
     assert "only the command `range_of_motion`" in refused.text
-    assert page.ask("settings", write={"range_minimum_deg.1": 0, "range_maximum_deg.1": 9, "lock_speed": True}
+    both = {"range_minimum_deg.1": 0, "range_maximum_deg.1": 90, "lock_speed": True}
+    assert page.ask("settings", write=both).code == "ok"       # a range may come with other settings: all or nothing
+    assert page.store.items() == both
+    assert page.ask("settings", write={"range_minimum_deg.1": 9, "range_maximum_deg.1": 0, "lock_speed": False}
                     ).code == "value"
+    assert page.store.items() == both
     page.one.connected_s = page.now_s
     for message in (["wearing_ROM_position"], ["rest_ROM_position"]):
         assert page.say(message).code == "replay"
