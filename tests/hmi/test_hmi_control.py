@@ -11,11 +11,13 @@ from typing import Any
 import aiohttp
 import pytest
 
+from controller.hmi.login import Login
 from controller.hmi.transport import PING_INTERVAL_S, PING_TIMEOUT_S
 from controller.spec import hmi
 from controller.spec.modes import MasterMode, MasterState
 from tests.hmi.node_client import PACKAGES, NodeClient, node
 from tests.hmi.rig import Rig, describe, running
+from tests.hmi.test_hmi_notices import base_role
 
 REST_S = hmi.REPLAY_WINDOW_S + 0.1
 GONE_S = PING_INTERVAL_S + PING_TIMEOUT_S
@@ -159,12 +161,7 @@ def test_targets_that_wait_are_forgotten_with_the_control(rig: Rig) -> None:
 
 async def test_roles_are_asked_of_every_message(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client with the base role, by WebSocket: what its role does not allow is refused by name, all else works."""
-    from controller.hmi import service
-
-    class Base:
-        ADMINISTRATOR = hmi.Role.BASE
-
-    monkeypatch.setattr(service, "Role", Base)
+    monkeypatch.setattr(Login, "role", base_role)
     socket_url = rig.url + "/socket.io/?EIO=4&transport=websocket"
     async with aiohttp.ClientSession() as session, session.ws_connect(socket_url) as socket:
         async def answer(number: int, *event: Any) -> dict[str, Any]:
