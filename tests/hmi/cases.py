@@ -195,7 +195,7 @@ def test_cycle_1(page: Page) -> None:
     page.send({str(101 + i): deg for i, deg in enumerate((0, 40, 0, 40, -20, 20, 20, 60))})
     page.shows(lambda d: d["clientData"]["108"] == 60)
     page.stand_at(20, 20, 0, 40)
-    done = page.state.motions_done
+    done = page.rig.until(lambda s: all(s.on_target)).motions_done
     page.send({"10": 2, "11": 1})
     page.client.until(lambda: (page.rig.status()["motion_sequence"] or {}).get("ended") == "done", 60.0)
     assert page.state.motions_done == done + 3 * AXES

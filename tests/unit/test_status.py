@@ -105,8 +105,8 @@ def test_once_shows_everything(server: Server, capsys: pytest.CaptureFixture[str
     out = capsys.readouterr().out
     assert server.requests == ["/status.json"] * 2
     for text in ("AUTO / JOG", "bus CYCLIC", "motor power yes", "button released", "battery 87 %", "24.6 V", "arm A-17",
-                 "control: tablet", "not ready: an error is active: reset it", "test cycle 1: step 3 of 12, axis 1 back",
-                 "SPEED_ABS", "12.35", "-1.50",
+                 "control: tablet", "not ready: an error is active: reset it",
+                 "test cycle 1: step 3 of 12, axis 1 back", "SPEED_ABS", "12.35", "-1.50",
                  "cycles 1000.0 Hz", "answers 998.0 Hz", "overruns 3", "SCHED_OTHER", "priority refused: not permitted",
                  "faults on the line: missed 5", "refused by the HMI: value 2", "Drive in error", "Reset [it]",
                  "Batteries high", "master", "10:11:12:013"):
