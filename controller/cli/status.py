@@ -167,6 +167,9 @@ def _head(state: State) -> RenderableType:
     text.append(f"\ncontrol: {shown(control) if control else 'nobody'}")
     if blockers := state.get("blockers"):
         text.append(f"\nnot ready: {'; '.join(map(shown, blockers))}", "yellow")
+    if steps := _part(state, "motion_sequence"):
+        text.append(f"\n{shown(steps.get('name'))}: step {shown(steps.get('step'))} of {shown(steps.get('steps'))}, "
+                    f"{shown(steps.get('ended') or steps.get('text'))}")
     return text
 
 

@@ -195,7 +195,7 @@ def test_cycle_1(page: Page) -> None:
     page.send({str(101 + i): deg for i, deg in enumerate((0, 40, 0, 40, -20, 20, 20, 60))})
     page.shows(lambda d: d["clientData"]["108"] == 60)
     page.stand_at(20, 20, 0, 40)
-    done = page.state.motions_done
+    done = page.rig.until(lambda s: all(s.on_target)).motions_done
     page.send({"10": 2, "11": 1})
     page.client.until(lambda: (page.rig.status()["motion_sequence"] or {}).get("ended") == "done", 60.0)
     assert page.state.motions_done == done + 3 * AXES
@@ -217,6 +217,14 @@ def drives_off(page: Page) -> None:
 def test_jog(page: Page) -> None:
     page.send({"10": 2, "11": 8})
     page.shows(lambda d: (d["driverState"][5], d["workingMode"][5]) == (MasterState.AUTO, MasterMode.TEST))
+
+
+@case("mode 8")
+def mode_external(page: Page) -> None:
+    """Without a program there is none to admit; with one: tests/external."""
+    page.send({"10": 8})
+    assert "external" in page.refused(Notice.REFUSED)
+    assert page.state.motor_power == 0 or page.state.state == MasterState.WAITING
 
 
 def not_available(row: str, message: dict[str, Any]) -> None:
@@ -449,6 +457,19 @@ def command_settings(page: Page) -> None:
     page.ok("settings", write={"voice_verbosity": "complete", "upper_arm_length_mm": 12.5})
     assert page.setting("voice_verbosity", "upper_arm_length_mm") == ["complete", 12.5]
     assert page.command("settings", write={"upper_arm_length_mm": 61})["error"]["field"] == "upper_arm_length_mm"
+
+
+@case("command board_registers")
+def board_registers(page: Page) -> None:
+    """Refused while motor power is on; what it writes otherwise: test_board_registers.py."""
+    page.press("start")
+    page.shows(lambda d: d["driverState"][5] == MasterState.AUTO)
+    answer = page.command("board_registers", wifi_ssid="ward 3", wifi_password="not to be shown")
+    assert not answer["ok"]
+    assert "power" in answer["error"]["message"]
+    assert page.command("board_registers", wifi_password="short")["error"]["field"] == "wifi_password"
+    assert "not to be shown" not in str(page.client.notices)
+    page.client.notices.clear()
 
 
 @case("command why")
