@@ -66,5 +66,5 @@ lock: build
 		--no-emit-find-links --extra build --extra dev --output-file requirements-dev.lock pyproject.toml
 
 clean:
-	rm -rf .venv* build dist *.egg-info ext/generated ext/core.cpp ext/simboard.cpp controller/*.so controller/sim/*.so
+	rm -rf .venv* build dist *.egg-info ext/generated ext/*.cpp controller/*.so controller/*/*.so
 	rm -rf tests/hmi/node_modules benchmarks/node/node_modules

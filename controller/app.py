@@ -21,6 +21,7 @@ from controller._core import FIRST_RATE_HZ, Core
 from controller.arm import ArmFacts
 from controller.cli.fail import say
 from controller.config import Config, notes
+from controller.folders import external_socket, state_folder
 from controller.link import LinkReport
 from controller.notify import Notifier
 from controller.signals import STOP_LIMIT_S, StopSignals
@@ -28,6 +29,7 @@ from controller.simulated import SimulatedArm
 from controller.supervisor import Supervisor
 
 if TYPE_CHECKING:
+    from controller.external.server import ExternalServer
     from controller.history import History
     from controller.hmi.server import HmiServer
 
@@ -52,6 +54,7 @@ class App:
         self._hmi: HmiServer
         self._history: History | None = None
         self._supervisor: Supervisor
+        self._external: ExternalServer | None = None
 
     def run(self) -> int:
         config = self._config
@@ -73,7 +76,7 @@ class App:
         from controller.hmi.server import HmiOptions, HmiServer
         from controller.settings import fault
         from controller.spec.history import Kind
-        from controller.store import Store, state_folder
+        from controller.store import Store
 
         config, core = self._config, self._core
         arm: SimulatedArm | None = None
@@ -92,6 +95,15 @@ class App:
             "boot_id": boot_id(), "pid": os.getpid(), "bus": "simulated arm" if config.simulated else config.bus.port})
         store = Store(folder, fault)
         stack.callback(store.close)
+        if config.external.enabled:
+            from controller.external.server import ExternalServer
+
+            try:
+                self._external = ExternalServer(core, external_socket(config.external.path, config.store.path))
+            except OSError as error:
+                say(str(error))
+                return 2
+            stack.callback(self._external.close)
         if store.unaccepted:
             history.note(Kind.ACCEPTANCE, store.unaccepted)
         self._hmi = hmi = HmiServer(core, HmiOptions.from_config(config), store, NO_ARM, history)
@@ -102,7 +114,9 @@ class App:
             return 2
         stack.callback(hmi.stop, 0.5)
         self._supervisor = Supervisor(core, config, find_port, hmi.set_arm, cancelled=self._round,
-                                      on_link=lambda: hmi.set_link(self._link(find_port())))
+                                      on_link=lambda: hmi.set_link(self._link(find_port())),
+                                      writes=hmi.board_writes)
+        hmi.set_link(self._link(""))
         stack.callback(self._supervisor.close)
         stack.callback(self._end_core, arm)
         self._signals.on_first = self._supervisor.interrupt
@@ -123,6 +137,8 @@ class App:
         supervisor, notifier = self._supervisor, self._notifier
         self._tell_events()
         self._watch_hmi()
+        if self._external is not None and self._external.tick():
+            supervisor.on_link()
         if not self._announced and (supervisor.attempts or now - self._started > ANNOUNCE_AFTER_S):
             self._announce()
         if self._alive(now) and notifier.interval_s and now - self._pinged > notifier.interval_s / 2:
@@ -138,7 +154,9 @@ class App:
 
     def _link(self, port: str) -> LinkReport:
         supervisor = self._supervisor
-        return LinkReport(supervisor.last_error, supervisor.malformed_lines, tuple(supervisor.notes), port)
+        external = self._external
+        return LinkReport(supervisor.last_error, supervisor.malformed_lines, tuple(supervisor.notes), port,
+                          external.path if external else "", external.program if external else 0)
 
     def _watch_hmi(self) -> None:
         """Without the HMI nobody can stop the arm by it: stop at once, and start anew when it will not come back."""

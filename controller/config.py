@@ -15,6 +15,7 @@ from msgspec import Meta
 
 from controller.config_reader import ConfigError, Problem, Reader, Section, keys, read, shown
 from controller.hmi.options import is_loopback
+from controller.spec import external as spec_external
 from controller.spec import history, telegram
 from controller.spec import hmi as spec_hmi
 
@@ -143,6 +144,17 @@ class Store(Section, frozen=True):
                             ] = history.ROWS_DEFAULT
 
 
+class External(Section, frozen=True):
+    """External development: a program of your own moves the arm (docs/external.md)."""
+
+    enabled: Annotated[bool, Meta(description="let programs of the controller's user connect; an operator admits "
+                                  "them")] = False
+    heartbeat_ms: Annotated[float, Meta(ge=5, le=200, description="an admitted program that sends no valid target for "
+                                        "so long loses control, and the arm stops softly; at least 3 periods")] = 20.0
+    path: Annotated[str, Meta(max_length=4096, description="socket that programs connect to; empty takes `external` in "
+                              "$RUNTIME_DIRECTORY, else in the folder of [store]")] = ""
+
+
 class Sim(Section, frozen=True):
     """The simulated arm that is started when bus.port is empty."""
 
@@ -163,6 +175,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     battery: Battery = Battery()
     hmi: Hmi = Hmi()
     store: Store = Store()
+    external: External = External()
     sim: Sim = Sim()
 
     @property
@@ -266,6 +279,10 @@ def _cross_check(config: Config, reader: Reader) -> None:
                        f"{QUICK_STOP_S:g} s")
     reader.require(battery.minimum_v < battery.maximum_v, ["battery.minimum_v", "battery.maximum_v"],
                    f"found {battery.minimum_v:g}", f"below maximum_v ({battery.maximum_v:g})")
+    beat = spec_external.PERIODS_OF_SILENCE * 1000 / loop.rate_hz
+    reader.require(not config.external.enabled or config.external.heartbeat_ms >= beat,
+                   ["external.heartbeat_ms", "loop.rate_hz"], f"found {config.external.heartbeat_ms:g}",
+                   f"at least {beat:g} ({spec_external.PERIODS_OF_SILENCE} periods at loop.rate_hz = {loop.rate_hz})")
     reader.require(is_loopback(hmi.host) or bool(hmi.token) or hmi.insecure, ["hmi.host", "hmi.token", "hmi.insecure"],
                    f"found {hmi.host!r}, which others can reach, without a login",
                    "a loopback address, or set hmi.token (or hmi.insecure = true)")

@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import sqlite3
 import threading
 import time
@@ -37,12 +36,6 @@ RETRY_S = 5.0
 CLOSE_LIMIT_S = 1.0
 HOW_TO_ACCEPT = "check the settings, then accept them (button Reset, or `allyarm settings accept`)"
 log = logging.getLogger(__name__)
-
-
-def state_folder(path: str) -> str:
-    """Folder for settings: the configured one, systemd's $STATE_DIRECTORY, or ~/.local/state/allyarm."""
-    systemd = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
-    return os.path.expanduser(path) or systemd or os.path.expanduser("~/.local/state/allyarm")
 
 
 class StoreError(Exception):

@@ -210,6 +210,9 @@ cdef void step_motion(Machine* m) noexcept nogil:
     cdef flag at_end
     if m.motion == MOTION_STANDING:
         return
+    if m.motion == MOTION_EXTERNAL:
+        step_external(m)
+        return
     if m.motion == MOTION_SETTLING:
         if settled(m):
             arrive(m)
@@ -278,7 +281,7 @@ cdef void begin_stop(Machine* m, int category) noexcept nogil:
         return
     m.quick_limits = category == STOP_CATEGORY_QUICK
     m.motion = MOTION_STOPPING
-    set_mode(m, MASTER_MODE_STOP)
+    set_mode(m, MASTER_MODE_EXTERNAL_DEVELOPER_ERROR if external_failed(m) else MASTER_MODE_STOP)
     if not plan_halt(m):
         m.stop_category = STOP_CATEGORY_EMERGENCY
         finish_stop(m)

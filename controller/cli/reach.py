@@ -42,7 +42,7 @@ def target(args: argparse.Namespace) -> Target:
     """What --url, --config and $ALLYARM_TOKEN name; raises Usage."""
     import os
 
-    from controller.store import state_folder
+    from controller.folders import state_folder
 
     url, token, folder = args.url or DEFAULT_URL, os.environ.get("ALLYARM_TOKEN", ""), ""
     if args.config:
@@ -95,7 +95,7 @@ def _error(answer: Any) -> str:
     import json
 
     try:
-        return shown(json.loads(answer.read(10_000))["error"])
+        return shown(json.loads(answer.read(10_000))["message"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "refused"
 

@@ -15,8 +15,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from controller.arm import ArmFacts
+from controller.bus.board_registers import BoardWrites
 from controller.history_words import Note, unheard
 from controller.hmi import forms, messages, positions
+from controller.hmi.board import write_board
 from controller.hmi.clients import Client, ControlToken, Refused
 from controller.hmi.counters import Counters, logger
 from controller.hmi.gate import Gate
@@ -26,7 +28,7 @@ from controller.hmi.settings import StoredSettings
 from controller.spec import hmi
 from controller.spec.history import Kind
 from controller.spec.hmi import ACTION, Notice
-from controller.spec.modes import CommandKind, MasterState
+from controller.spec.modes import Blocker, BusState, CommandKind, CommandResult, MasterState
 from controller.store import Store
 
 if TYPE_CHECKING:
@@ -76,7 +78,7 @@ class Handlers:
     def __init__(self, core: Core, store: Store, control: ControlToken, counters: Counters, *,
                  latest: Callable[[], State | None], changed: Callable[[], None], follow: Follow,
                  ended: Callable[[Client, str], None], clock: Callable[[], float] = time.monotonic,
-                 note: Note = unheard) -> None:
+                 note: Note = unheard, board_writes: BoardWrites | None = None) -> None:
         self._core, self._store, self._control, self._counters = core, store, control, counters
         self._latest, self._follow, self._clock = latest, follow, clock
         self.in_force = InForce(core, store, follow, latest)
@@ -84,6 +86,7 @@ class Handlers:
         self.sequencer = Sequencer(self._push_step, self.stop_core, ended)
         self._settings = StoredSettings(store, self.gate, self.in_force, changed=changed, clock=clock, note=note)
         self._note = note
+        self._board_writes = board_writes or BoardWrites()
         self._waiting_for_start = False  # mode 5: targets are stored
         self._actions = self._make_actions()
 
@@ -141,6 +144,8 @@ class Handlers:
             return self._simple(client, "range_on" if command.on else "range_off", now_s)
         if isinstance(command, messages.Subscribe):
             return self._subscribe(client, command, now_s)
+        if isinstance(command, messages.BoardRegisters):
+            return self._write_board(client, command, now_s)
         if isinstance(command, messages.Settings):
             return self._settings.command(client, command, now_s)
         if isinstance(command, messages.Version):
@@ -220,7 +225,7 @@ class Handlers:
 
         return {
             "start": push(CommandKind.START), "test_jog": push(CommandKind.START, 1),
-            "ready": push(CommandKind.START, 2),
+            "ready": push(CommandKind.START, 2), "external": push(CommandKind.EXTERNAL),
             "off": push(CommandKind.OFF), "test_drives_off": push(CommandKind.OFF),
             "stand_still": push(CommandKind.STAND_STILL), "reset": self._reset,
             "acquire": lambda client, now_s: {"client": client.number},
@@ -372,3 +377,20 @@ class Handlers:
         else:
             client.state_hz = command.rate_hz
         return None
+
+    def _write_board(self, client: Client, command: messages.BoardRegisters, now_s: float) -> Outcome:
+        """Texts for the board: the loop gives the line back, the main thread writes them and brings the arm up again.
+        No text of this function holds a value."""
+        self._begin(client, "board_registers", now_s)
+        texts = command.given()
+        if not texts:
+            raise Refused(Notice.VALUE, "", "no register was given")
+        if "board_update" in texts and int(texts["board_update"][0]) > self.facts.axes:
+            raise Refused(Notice.VALUE, "board_update", f"the index is not that of a drive: allowed are 0, the base "
+                          f"board, and 1..{self.facts.axes}")
+        state = self._latest()
+        if state is None or state.bus_state != BusState.CYCLIC:
+            raise Refused(Notice.BLOCKED, "", Blocker.BUS.doc)
+        if state.motor_power:
+            raise Refused(Notice.BLOCKED, "", CommandResult.MOTOR_POWER.doc)
+        return (write_board(self._core, self._board_writes, self._follow, texts, client.number),)

@@ -127,6 +127,11 @@ class InForce:
             self.problem = "the range of motion is on and is being given to the control loop"
         self.push_range(self.ranges_deg(), on, 0).add_done_callback(answered)
 
+    def range_taken(self) -> None:
+        """The loop has just taken what is stored now."""
+        self._range_asked += 1
+        self._range_retry_s, self.problem = None, ""
+
     def push_range(self, ranges_deg: Sequence[tuple[float, float]], on: bool, client: int) -> Future[None]:
         """Give the loop a range for every axis, and whether it is to enforce them; done when it took all of it."""
         mask = (1 << len(ranges_deg)) - 1

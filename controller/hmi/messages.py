@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from controller.hmi.clients import Refused
 from controller.spec import hmi, telegram
+from controller.spec.board import BOARD_TEXTS
 from controller.spec.hmi import Notice
 
 SpeedPercent = Annotated[float, Meta(gt=0.0, le=100.0)]
@@ -125,8 +126,23 @@ class Settings(_Base, tag="settings"):
     dry_run: bool = False
 
 
+class BoardRegisters(_Base, tag="board_registers"):
+    """Write text registers of the base board: without motor power only; the arm is connected anew afterwards."""
+
+    wifi_ssid: Annotated[str, Meta(pattern=BOARD_TEXTS["wifi_ssid"].pattern)] | None = None
+    wifi_password: Annotated[str, Meta(pattern=BOARD_TEXTS["wifi_password"].pattern)] | None = None
+    board_update: Annotated[str, Meta(pattern=BOARD_TEXTS["board_update"].pattern)] | None = None
+
+    def given(self) -> dict[str, str]:
+        """The texts by register name."""
+        return {name: text for name in BOARD_TEXTS if (text := getattr(self, name)) is not None}
+
+    def __repr__(self) -> str:
+        return f"BoardRegisters({', '.join(self.given())})"     # secrets are never shown
+
+
 Command = (Stop | Start | Reset | Mode | Jog | Move | GoTo | RangeOfMotion | TestCycle | Version | Visit | Why
-           | Subscribe | Acquire | Release | Settings)
+           | Subscribe | Acquire | Release | Settings | BoardRegisters)
 _FIELD = re.compile(r" - at `\$?\.?(.*)`$")
 _UNKNOWN = re.compile(r"unknown field `(.*)`$")
 _MISSING = re.compile(r"missing required field `(.*)`$")
@@ -134,6 +150,7 @@ BY_TYPE: dict[str, type[_Base]] = {
     "stop": Stop, "start": Start, "reset": Reset, "mode": Mode, "jog": Jog, "move": Move, "go_to": GoTo,
     "range_of_motion": RangeOfMotion, "test_cycle": TestCycle, "version": Version, "visit": Visit, "why": Why,
     "subscribe": Subscribe, "acquire": Acquire, "release": Release, "settings": Settings,
+    "board_registers": BoardRegisters,
 }
 ALLOWED = {
     ("mode", "mode"): "a whole number 0..9",
@@ -157,6 +174,7 @@ ALLOWED = {
     ("settings", "reset"): "an array of setting names",
     ("settings", "accept"): "true or false",
     ("settings", "dry_run"): "true or false",
+    **{("board_registers", name): row.allowed for name, row in BOARD_TEXTS.items()},
 }
 
 

@@ -19,9 +19,20 @@ def named(store: Store, name: str) -> str:
 
 
 def targets(store: Store, facts: ArmFacts, name: str) -> list[float]:
+    """As `saved_deg`; Refused also when the position is outside this arm's range for targets."""
+    found = saved_deg(store, facts, name)
+    for axis, position_deg in enumerate(found):
+        try:
+            facts.check_target(axis, position_deg)
+        except ValueError as error:
+            raise Refused(Notice.VALUE, name, f"{named(store, name)}: {error}; save it again inside") from None
+    return found
+
+
+def saved_deg(store: Store, facts: ArmFacts, name: str) -> list[float]:
     """Degrees per axis of the saved position `name` (a key of hmi.POSITIONS).
 
-    Refused when it was never saved, not for an arm of this many axes, or is outside this arm's range for targets.
+    Refused when it was never saved, or not for an arm of this many axes.
     """
     what = named(store, name)
     if not facts.axes:
@@ -38,10 +49,5 @@ def targets(store: Store, facts: ArmFacts, name: str) -> list[float]:
     for axis, value in enumerate(counts[:saved]):
         if isinstance(value, bool) or not isinstance(value, int | float) or not row.low <= value <= row.high:
             raise Refused(Notice.NEVER_SAVED, name, f"{what} is damaged (axis {axis + 1}): save it again")
-        position_deg = facts.degrees(axis, value)
-        try:
-            facts.check_target(axis, position_deg)
-        except ValueError as error:
-            raise Refused(Notice.VALUE, name, f"{what}: {error}; save it again inside") from None
-        found.append(position_deg)
+        found.append(facts.degrees(axis, value))
     return found

@@ -18,6 +18,8 @@ import msgspec
 from aiohttp import web
 
 from controller.arm import ArmFacts
+from controller.bus.board_registers import BoardWrites
+from controller.exercises import Exercises
 from controller.history import History
 from controller.history_words import fault_text
 from controller.hmi.access import Access
@@ -26,16 +28,21 @@ from controller.hmi.clients import FLOOD_GRACE_S, Client, ControlToken, Refused
 from controller.hmi.counters import Counters, HttpLog, logger
 from controller.hmi.faultlist import Active, FaultList
 from controller.hmi.handlers import Handlers, Outcome, Sent, is_stop
+from controller.hmi.login import Login
 from controller.hmi.options import HmiOptions, is_loopback
 from controller.hmi.payload import DataMessage
+from controller.hmi.positions import saved_deg
+from controller.hmi.rest import Rest
+from controller.hmi.rest_messages import Refusal
 from controller.hmi.results import Results
 from controller.hmi.state import Holder, StateBuilder
 from controller.hmi.transport import BROKEN_REQUEST, TOO_LARGE, SocketServer
 from controller.hmi.web import Pages
 from controller.link import LinkReport
 from controller.spec import hmi
+from controller.spec.external import ExternalPhase
 from controller.spec.history import Kind
-from controller.spec.hmi import Notice, Role
+from controller.spec.hmi import Notice
 from controller.spec.modes import CommandKind
 from controller.store import Store, StoreError
 
@@ -75,7 +82,7 @@ class Service:
     """The whole server on one event loop."""
 
     def __init__(self, core: Core, options: HmiOptions, store: Store, facts: ArmFacts, *, history: History,
-                 loop: asyncio.AbstractEventLoop) -> None:
+                 loop: asyncio.AbstractEventLoop, board_writes: BoardWrites) -> None:
         self._core, self._options, self._store, self._loop = core, options, store, loop
         self._history = history
         self._counters = Counters()
@@ -97,12 +104,15 @@ class Service:
         self._next_slow_s = 0.0
         self._polling = False
         access = Access(options)
-        self._access = access
+        folder = store.path.parent if store.path is not None else None
+        self._login = Login(access, folder, self._counters)
+        self._exercises = Exercises(folder)
         self._server = SocketServer(self, access, self._counters)
         self._control = ControlToken(self._control_lost, history.note)
         self._handlers = Handlers(core, store, self._control, self._counters,
                                   latest=self._latest, changed=self._settings_changed, follow=self._follow,
-                                  ended=self._sequence_ended, note=history.note)
+                                  ended=self._sequence_ended, note=history.note,
+                                  board_writes=board_writes)
         self._payload = DataMessage(store, self._faults, self._counters)
         self._builder = StateBuilder(self._faults, self._counters)
         self._broadcast = Broadcast(
@@ -110,7 +120,8 @@ class Service:
             data=lambda: self._payload.text(self._state),
             state=lambda: b'42["state",' + msgspec.json.encode(self.state_message()) + b"]",
             notice=self._notice_message)
-        self._pages = Pages(access, self._counters, state=self.state_message, running=self._running,
+        self._rest = Rest(self._login, self._exercises, self._counters, saved_deg=self._saved_deg)
+        self._pages = Pages(access, self._login, self._counters, state=self.state_message, running=self._running,
                             stop=self._stop, history=history)
         self._set_facts(facts)
 
@@ -135,6 +146,7 @@ class Service:
         app = web.Application(middlewares=[self._pages.guard], logger=log)
         self._server.attach(app, socketio_path=hmi.PATH)
         self._pages.add_to(app)
+        self._rest.add_to(app)
         http_log = HttpLog(self._counters, BROKEN_REQUEST)
         runner = web.AppRunner(app, access_log=None, logger=http_log, shutdown_timeout=0.2, handle_signals=False)
         await runner.setup()
@@ -148,6 +160,8 @@ class Service:
                 self._server.cut(key)
             await self._server.shutdown()
             await runner.cleanup()
+            self._login.close()
+            self._exercises.close()
 
     def _round(self) -> None:
         """One round: read the core, look after clients, send what is due, plan the next."""
@@ -176,7 +190,8 @@ class Service:
         self._results.tick(now_s)
         self._handlers.tick(now_s)
         state = self._state
-        moving = state is not None and any(state.moving)
+        moving = state is not None and (any(state.moving)
+                                        or state.external_phase == ExternalPhase.ADMITTED)
         self._control.tick(now_s, moving or self._handlers.sequencer.running)
         clients = list(self._clients.values())
         for client in clients:
@@ -255,10 +270,17 @@ class Service:
                   "history_written": history.written, "history_dropped": history.dropped, **self._counters.as_dict()}
         return self._builder.build(
             self._state, running=running, counts=counts, link=self.link,
-            store_problem="; ".join(filter(None, (self._store.problem, history.problem))),
+            store_problem="; ".join(filter(None, (self._store.problem, self._exercises.problem, history.problem))),
             blockers=[found.message for found in self._handlers.gate.general()],
             sequence=self._handlers.sequencer.progress,
             holder=Holder(holder.number if holder else None, holder.name if holder else ""))
+
+    def _saved_deg(self, name: str) -> list[float]:
+        """A saved position, "rest" or "wearing", in degrees, one per axis of the arm."""
+        try:
+            return [round(found, 2) for found in saved_deg(self._store, self.facts, name)]
+        except Refused as refused:
+            raise Refusal(404, refused.message) from None
 
     def _notice_message(self, notice: dict[str, object]) -> bytes:
         return self._payload.text(self._state, notice)
@@ -312,17 +334,21 @@ class Service:
 
     async def connected(self, key: str, sid: str, request: web.Request, auth: object) -> str:
         """A client joins the namespace; the text says why not."""
-        if not self._access.token_good(request.headers, auth):
+        try:
+            role = await self._login.role(request.headers, auth)
+        except Refusal as refused:
             self._counters.refuse("token")
             self._loop.call_later(0.5, self._server.cut, key)
-            return "a token is needed: pass auth {token} or a bearer header"
+            return refused.message
+        session = self._server.eio.sockets.get(key)
+        if session is None or session.closed:  # it left while its token was looked at
+            return "the connection has ended"
         if len(self._clients) >= self._options.max_clients:
             self._counters.refuse("clients")
             self._loop.call_later(0.5, self._server.cut, key)
             return f"already {self._options.max_clients} clients are connected"
         now_s = time.monotonic()
         self._last_number += 1
-        role = Role.ADMINISTRATOR  # the one place that gives a role: whoever may connect has every one
         client = Client(self._last_number, key, sid, request.remote or "?", now_s, role, data_hz=self._options.rate_hz,
                         allowance_s=now_s)
         self._clients[sid] = self._by_key[key] = client

@@ -112,9 +112,8 @@ class StoredSettings:
                     lambda: self._switched(client, on))
 
     def _switched(self, client: Client, on: bool) -> Future[None]:
-        saved = self._put({RANGE_ON: on}, client)
-        self._in_force.apply_range(self._clock())  # off: what kept it from being in force is none of our business now
-        return saved
+        self._in_force.range_taken()
+        return self._put({RANGE_ON: on}, client)
 
     def _put(self, new: Mapping[str, Value], client: Client, remove: Iterable[str] = ()) -> Future[None]:
         before = self._store.items()
@@ -197,11 +196,10 @@ class StoredSettings:
         """A new range and what comes with it: stored once the control loop has the range; a refused one leaves all
         that was stored in force."""
         def taken() -> Future[None]:
+            self._in_force.range_taken()
             saved = self._put(new, client)
             for pushed in [self._in_force.push_limits(row, client.number) for row in limits]:
                 saved = then(saved, lambda pushed=pushed: pushed)  # type: ignore[misc]
-            if self._in_force.problem:
-                self._in_force.apply_range(self._clock())
             return saved
 
         def restore(done: Future[None]) -> None:

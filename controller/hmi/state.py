@@ -21,6 +21,7 @@ from controller.hmi.sequence import Progress
 from controller.link import LinkReport
 from controller.spec import hmi, modes, record, telegram
 from controller.spec.coded import Coded
+from controller.spec.external import ExternalPhase
 
 if TYPE_CHECKING:
     from controller._core import State
@@ -29,7 +30,7 @@ CODES: dict[str, type[Coded]] = {
     "driver_state": modes.DriverState, "driver_mode": modes.DriverMode, "state": modes.MasterState,
     "mode": modes.MasterMode, "bus_state": modes.BusState, "stop_category": modes.StopCategory,
     "last_reason": modes.Reason, "last_command_result": modes.CommandResult, "last_command_kind": modes.CommandKind,
-    "self_test": modes.SelfTest,
+    "self_test": modes.SelfTest, "external_phase": ExternalPhase,
 }
 FLAGS = {"on_target", "moving", "motor_power", "rom_enforced"}
 LEFT_OUT = {"faults", "fault_cycle", "fault_count", "blockers"}  # `faults` and `blockers` are lists of their own

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from controller.spec import emit, faults, layout, modes, record, registers, telegram
+from controller.spec import board, emit, external, faults, layout, modes, record, registers, telegram
 from controller.spec.faults import Fault
 from controller.spec.layout import Part
 
@@ -30,6 +30,8 @@ BLOCKS: dict[str, str] = {
     "record": "controller.spec.docs:record_table",
     "configuration": "controller.spec.docs:configuration_table",
     "rates": "controller.spec.docs:rate_table",
+    "board-texts": "controller.spec.docs:board_text_table",
+    "external": "controller.spec.docs:external_table",
     "hmi": "controller.hmi.document:table",
     "requirements": "controller.spec.requirements:table",
 }
@@ -154,6 +156,23 @@ def rate_table() -> str:
     rates = (115_200, 460_800, 921_600, 1_000_000, 2_000_000, 3_000_000)
     return markdown(("axes", *(f"{rate} baud" for rate in rates)), (
         (axes, *(telegram.highest_rate_hz(axes, rate) for rate in rates)) for axes in range(1, telegram.MAX_AXES + 1)))
+
+
+def board_text_table() -> str:
+    return markdown(("register", "name", "allowed"), (
+        (row.address, f"`{name}`", row.allowed) for name, row in board.BOARD_TEXTS.items()))
+
+
+def external_table(name: str) -> str:
+    """`external ExternalState`: a record of external development, or one of its codes."""
+    if name in external.RECORDS:
+        fields = external.RECORDS[name]
+        offsets = record.offsets(fields)
+        return markdown(("offset", "field", "type", "elements", "unit", "meaning"), (
+            (offsets[field.name], f"`{field.name}`", field.ctype, telegram.MAX_AXES if field.count else "", field.unit,
+             field.doc) for field in fields))
+    table = {item.__name__: item for item in external.enumerations()}[name]
+    return markdown(("code", "name", "meaning"), ((int(member), member.name, member.doc) for member in table))
 
 
 def block(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from controller.spec import faults, modes, record, registers, telegram
+from controller.spec import external, faults, modes, record, registers, telegram
 from controller.spec.coded import Coded
 from controller.spec.record import FIELDS, PER_AXIS, Field
 
@@ -24,14 +24,18 @@ def constant(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).upper()
 
 
+def codes(table: type[Coded]) -> list[str]:
+    """One enumeration as lines of a C one."""
+    return ["\ncdef enum:", *(f"    {constant(table.__name__)}_{member.name} = {int(member)}" for member in table)]
+
+
 def constants() -> str:
     """All codes and offsets as C enumerations for the core."""
     lines = [BANNER, "cdef enum:"]
     lines += [f"    {name} = {value}" for name, value in vars(telegram).items()
               if name.isupper() and isinstance(value, int)]
     for table in enumerations():
-        lines.append("\ncdef enum:")
-        lines += [f"    {constant(table.__name__)}_{member.name} = {int(member)}" for member in table]
+        lines += codes(table)
     lines.append("\ncdef enum:")
     lines += [f"    ERROR_{row.name} = {row.code}" for row in faults.ERRORS]
     lines += [f"    WARNING_{row.name} = {row.code}" for row in faults.WARNINGS]
@@ -88,8 +92,8 @@ def _is_one_of(codes: list[str]) -> str:
     return " or ".join(f"code == {code}" for code in dict.fromkeys(codes))
 
 
-def _declaration(field: Field) -> str:
-    size = {0: "", PER_AXIS: "[MAX_AXES]"}.get(field.count, f"[{field.count}]")
+def _declaration(field: Field, axes: str = "MAX_AXES") -> str:
+    size = {0: "", PER_AXIS: f"[{axes}]"}.get(field.count, f"[{field.count}]")
     return f"    {field.ctype} {field.name}{size}"
 
 
@@ -98,19 +102,19 @@ def record_struct() -> str:
     return "\n".join(["\ncdef struct StateRecord:", *map(_declaration, FIELDS)]) + "\n"
 
 
-def record_class() -> str:
+def record_class(name: str = "State", struct: str = "StateRecord", fields: tuple[Field, ...] = FIELDS) -> str:
     """The Python class State: a copy of one record with a property per field."""
-    lines = [BANNER, "cdef class State:",
+    lines = [BANNER, f"cdef class {name}:",
              '    """One state record, copied. Fields per axis are tuples with one element per axis."""',
-             "    cdef StateRecord record", "",
+             f"    cdef {struct} record", "",
              "    @staticmethod", "    def from_bytes(bytes data not None):",
              '        """A record from its bytes (spec/record.pack makes them). ValueError for another size."""',
-             "        cdef State state = State.__new__(State)",
-             "        if len(data) != sizeof(StateRecord):",
-             '            raise ValueError(f"a state record has {sizeof(StateRecord)} bytes, {len(data)} given")',
-             "        memcpy(&state.record, <const char*>data, sizeof(StateRecord))",
+             f"        cdef {name} state = {name}.__new__({name})",
+             f"        if len(data) != sizeof({struct}):",
+             f'            raise ValueError(f"a state record has {{sizeof({struct})}} bytes, {{len(data)}} given")',
+             f"        memcpy(&state.record, <const char*>data, sizeof({struct}))",
              "        return state", ""]
-    for field in FIELDS:
+    for field in fields:
         unit = f" [{field.unit}]" if field.unit else ""
         value = f"self.record.{field.name}"
         if field.count == PER_AXIS:
@@ -122,13 +126,42 @@ def record_class() -> str:
     return "\n".join(lines)
 
 
-def record_stub() -> str:
+def record_stub(name: str = "State", fields: tuple[Field, ...] = FIELDS) -> str:
     """The body of class State for controller/_core.pyi, from the same rows (kept in step by a test)."""
-    lines = ["class State:", "    @staticmethod", "    def from_bytes(data: bytes) -> State: ..."]
-    for field in FIELDS:
+    lines = [f"class {name}:", "    @staticmethod", f"    def from_bytes(data: bytes) -> {name}: ..."]
+    for field in fields:
         kind = "float" if field.ctype in {"double", "float"} else "int"
         kind = f"tuple[{kind}, ...]" if field.count else kind
         lines += ["    @property", f"    def {field.name}(self) -> {kind}: ..."]
+    return "\n".join(lines) + "\n"
+
+
+def external_header() -> str:
+    """The records of external development as C++ structs, every offset asserted."""
+    lines = [BANNER.replace("#", "//"), "#pragma once", "#include <cstddef>", "#include <cstdint>", "",
+             "namespace allyarm {", "",
+             f"inline constexpr std::uint64_t external_magic = 0x{external.MAGIC:X}ull;",
+             f"inline constexpr std::uint32_t external_version = {external.LAYOUT_VERSION};",
+             f"inline constexpr std::size_t external_states = {external.STATE_CAPACITY};",
+             f"inline constexpr std::size_t external_targets = {external.TARGET_CAPACITY};"]
+    for name, fields in external.RECORDS.items():
+        at = record.offsets(fields)
+        lines += ["", f"struct {name} {{", *(f"    {'std::' if 'int' in field.ctype else ''}"
+                                             f"{_declaration(field, str(telegram.MAX_AXES)).strip()};"
+                                             for field in fields), "};"]
+        lines += [f"static_assert(offsetof({name}, {field}) == {offset});" for field, offset in at.items()]
+        lines.append(f"static_assert(sizeof({name}) == {external.size(fields)});")
+    return "\n".join([*lines, "", "}  // namespace allyarm", ""])
+
+
+def external_declarations() -> str:
+    """The same structs and the codes that go with them, for Cython."""
+    lines = [BANNER, 'cdef extern from "external_link.hpp" namespace "allyarm" nogil:']
+    for name, fields in external.RECORDS.items():
+        lines += [f'    ctypedef struct {name}Record "allyarm::{name}":', *(f"    {_declaration(f)}" for f in fields)]
+    for table in external.enumerations():
+        lines += codes(table)
+    lines += ["\ncdef enum:", f"    EXTERNAL_TARGETS = {external.TARGET_CAPACITY}"]
     return "\n".join(lines) + "\n"
 
 
@@ -136,8 +169,11 @@ def write_generated(folder: Path) -> None:
     """Write the headers; files whose text did not change keep their time, so nothing is rebuilt for nothing."""
     record.offsets()    # no holes
     folder.mkdir(parents=True, exist_ok=True)
-    spec = constants() + categories() + transitions() + record_struct()
-    for name, text in {"spec.pxi": spec, "state.pxi": record_class()}.items():
+    for name, text in {
+        "spec.pxi": constants() + categories() + transitions() + record_struct(), "state.pxi": record_class(),
+        "external.hpp": external_header(), "external.pxi": external_declarations(),
+        "external_state.pxi": record_class("ExternalState", "ExternalStateRecord", external.STATE_FIELDS),
+    }.items():
         path = folder / name
         if not path.exists() or path.read_text() != text:
             path.write_text(text)

@@ -194,6 +194,14 @@ MASTER_ERRORS: tuple[Fault, ...] = (
           "A drive of axis 6 or above has lost its configuration. The arm was stopped and motor power switched off.",
           "The drive restarted, for instance after a dip of its supply.",
           "Reset the error: the controller connects to the arm anew. If it returns, call a technician.", per_axis=True),
+    Fault(630, "EXTERNAL_SILENT", "master", 2, "External program silent",
+          "The external development program sent no valid target in time. The arm was stopped softly and is held.",
+          "The program ended, hangs, or is too slow for external.heartbeat_ms; or the computer is overloaded.",
+          "Correct or restart the program, reset the error, then admit the program again."),
+    Fault(631, "EXTERNAL_TARGET", "master", 2, "External target not valid",
+          "The external development program sent a target that is no number, of an unknown kind, or for a wrong "
+          "number of axes. It was not used; the arm was stopped softly and is held.",
+          "An error of that program.", "Correct the program, reset the error, then admit the program again."),
 )
 
 # The master answers all of them with DRIVE_ERROR of the axis, so they share its category.

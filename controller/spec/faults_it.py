@@ -222,6 +222,19 @@ ERRORS: dict[str, Texts] = {
         "l'alimentazione dei motori è stata tolta.",
         "Il motore si è riavviato, per esempio dopo un calo di tensione.",
         "Azzerare l'errore: il controllore si collega di nuovo al braccio. Se si ripete, chiamare un tecnico."),
+    "EXTERNAL_SILENT": (
+        "Il programma esterno non risponde",
+        "Il programma di sviluppo esterno non ha inviato in tempo un comando valido. Il braccio è stato fermato "
+        "dolcemente e viene sostenuto.",
+        "Il programma è terminato, è bloccato o è troppo lento per external.heartbeat_ms; oppure il computer è "
+        "sovraccarico.",
+        "Correggere o riavviare il programma, azzerare l'errore, poi ammettere di nuovo il programma."),
+    "EXTERNAL_TARGET": (
+        "Comando esterno non valido",
+        "Il programma di sviluppo esterno ha inviato un comando che non è un numero, di tipo sconosciuto o per un "
+        "numero di assi sbagliato. Non è stato usato; il braccio è stato fermato dolcemente e viene sostenuto.",
+        "Un errore di quel programma.",
+        "Correggere il programma, azzerare l'errore, poi ammettere di nuovo il programma."),
     # drives
     "DRIVE_POSITION_MAXIMUM": (
         "Posizione sopra il massimo",

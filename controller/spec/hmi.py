@@ -112,7 +112,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("range_on", "worn: limits of the range of motion on", control="waits", guarded=True),
     Action("range_off", "relax: limits of the range of motion off", control="waits", guarded=True),
     Action("target_wait", "store the next targets, wait for start", control="takes", guarded=True),
-    Action("external", "external development modes", Role.ADMINISTRATOR, "takes", True, available=False),
+    Action("external", "external development: admit the program that is connected", Role.ADMINISTRATOR, "takes", True),
+    Action("board_registers", "write Wi-Fi and update registers of the board", Role.ADMINISTRATOR, "waits", True),
 )
 ACTION: dict[str, Action] = {row.name: row for row in ACTIONS}
 
@@ -129,7 +130,6 @@ BUTTONS: dict[str, str] = {
 }
 MODES: dict[int, str] = {  # register 10
     0: "off", 1: "stand_still", 3: "ready", 4: "ready", 5: "target_wait", 6: "stop", 7: "reset", 8: "external",
-    9: "external",
 }
 TEST_CYCLES: dict[int, str] = {  # register 11
     1: "test_axes", 3: "test_motion", 4: "test_drives_off", 7: "test_motion", 8: "test_jog",
@@ -263,6 +263,7 @@ COMMANDS: dict[str, str] = {
     "subscribe": "subscribe", "acquire": "acquire", "release": "release", "settings": "settings_write",
     "go_to": "saved_position", "range_of_motion": "range_on", "test_cycle": "test_motion", "why": "why",
     "version": "version_check", "visit": "diagnostics_section",
+    "board_registers": "board_registers",
 }
 
 Shape = Literal["node", "five", "axis", "number", "text", "object", "list"]

@@ -67,6 +67,8 @@ FIELDS: tuple[Field, ...] = (
     Field("events_dropped", "uint32_t", "events lost because nobody read them"),
     Field("motions_done", "uint32_t", "position motions that reached their target"),
     Field("blockers", "uint32_t", "bits of modes.Blocker"),
+    Field("external_taken", "uint32_t", "valid target records of the external program that is connected"),
+    Field("external_rejected", "uint32_t", "target records of that program that were refused"),
     Field("position_counts", "int16_t", "sensor counts", PER_AXIS, "counts"),
     Field("torque_counts", "int16_t", "torque sensor counts", PER_AXIS, "counts"),
     Field("drive_target", "int16_t", "target as the drive reports it", PER_AXIS),
@@ -91,6 +93,7 @@ FIELDS: tuple[Field, ...] = (
     Field("last_reason", "uint8_t", "modes.Reason of the last change of the master state"),
     Field("last_command_result", "uint8_t", "modes.CommandResult of the last command"),
     Field("last_command_kind", "uint8_t", "modes.CommandKind of the last command"),
+    Field("external_phase", "uint8_t", "external.ExternalPhase of the external program"),
     Field("sequence", "uint8_t", "sequence number of the last command telegram"),
 )
 FIELD: dict[str, Field] = {row.name: row for row in FIELDS}
@@ -101,10 +104,10 @@ def elements(row: Field) -> int:
     return {0: 1, PER_AXIS: telegram.MAX_AXES}.get(row.count, row.count)
 
 
-def offsets() -> dict[str, int]:
+def offsets(fields: tuple[Field, ...] = FIELDS) -> dict[str, int]:
     """Byte offset of every field; ValueError when a row would leave a hole."""
     found, offset = {}, 0
-    for row in FIELDS:
+    for row in fields:
         size = SIZES[row.ctype]
         if offset % size:
             raise ValueError(f"record field {row.name}: leaves a hole at byte {offset}; order rows by falling size")

@@ -18,12 +18,12 @@ FOLDER = Path(__file__).parent
 PACKAGES = ("socket.io-client-4.7", "socket.io-client")
 
 
-def install() -> None:
-    """`npm ci` once; the lock file pins what is installed."""
-    marker = FOLDER / "node_modules" / ".package-lock.json"
-    lock = FOLDER / "package-lock.json"
+def install(folder: Path = FOLDER) -> None:
+    """`npm ci` in `folder` once; the lock file pins what is installed."""
+    marker = folder / "node_modules" / ".package-lock.json"
+    lock = folder / "package-lock.json"
     if not marker.exists() or marker.stat().st_mtime < lock.stat().st_mtime:
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=FOLDER, check=True,
+        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=folder, check=True,
                        capture_output=True, timeout=240)
         marker.touch()
 

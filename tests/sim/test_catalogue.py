@@ -178,7 +178,8 @@ RECIPES: dict[str, Recipe] = {
     "BATTERY_HIGH": faulty("high_battery", mv=30000, seconds=6.0), "LIMIT_BRAKE": jogged_into_a_limit,
     **{row.name: drive(row) for row in (*ERRORS, *WARNINGS) if row.source == "drive"},
 }
-# What the HMI's thread raises needs a server, a folder and a disk: its own tests do that.
+# What the HMI's thread raises needs a server, a folder and a disk, and an external program a program: their own tests
+# do that.
 ELSEWHERE: dict[str, str] = {
     "LOG_READ": "tests/hmi/test_hmi_own_faults.py::test_code_50_the_history_cannot_be_read",
     "LOG_DELETE": "tests/hmi/test_hmi_own_faults.py::test_code_51_old_entries_cannot_be_deleted",
@@ -187,6 +188,10 @@ ELSEWHERE: dict[str, str] = {
     "REGISTER_WRITE": "tests/hmi/test_hmi_own_faults.py::test_code_57_a_setting_that_cannot_be_saved",
     "REGISTER_SEND": "tests/hmi/test_hmi_own_faults.py::test_code_58_a_setting_that_the_arm_does_not_take",
     "FILE_UNREADABLE": "tests/hmi/test_hmi_own_faults.py::test_code_72_settings_that_were_set_aside",
+    "EXTERNAL_SILENT":
+        "tests/external/test_external_cycle.py::test_saf_3_saf_10_error_630_a_missed_heartbeat_is_a_soft_stop",
+    "EXTERNAL_TARGET":
+        "tests/external/test_external_cycle.py::test_saf_9_error_631_nonsense_of_an_admitted_program_ends_its_motion",
     "SPEED_ZERO": "tests/hmi/test_hmi_own_faults.py::test_warning_136_a_speed_limit_of_zero",
 }
 

@@ -34,6 +34,14 @@ def test_a_range_is_stored_in_degrees_and_enforced_only_when_on() -> None:
     assert (page.state.range_minimum_deg, page.state.range_maximum_deg) == free
 
 
+def test_moving_is_possible_at_once_after_switching() -> None:
+    page = worn()
+    assert page.say({"4": 0, "50": 30}).code == "ok"
+    for message in (["rest_ROM_position"], {"101": 0, "102": 45}, ["wearing_ROM_position"], {"101": 0, "102": 42}):
+        assert page.say(message).code == "ok"
+        assert page.handlers.gate.general() == []
+
+
 def test_saf_5_a_jog_ends_at_the_range() -> None:
     page = worn()
     for _ in range(300):
