@@ -120,7 +120,8 @@ class Service:
             data=lambda: self._payload.text(self._state),
             state=lambda: b'42["state",' + msgspec.json.encode(self.state_message()) + b"]",
             notice=self._notice_message)
-        self._rest = Rest(self._login, self._exercises, self._counters, saved_deg=self._saved_deg)
+        self._rest = Rest(self._login, self._exercises, self._counters, saved_deg=self._saved_deg,
+                          note=history.note)
         self._pages = Pages(access, self._login, self._counters, state=self.state_message, running=self._running,
                             stop=self._stop, history=history)
         self._set_facts(facts)
