@@ -1,5 +1,6 @@
-"""The power fails at every write of the settings file, from a damaged one set aside to the last group, and of the history:
-what was told to be saved is there, no form is half written, the file opens, and nothing damaged is lost or forgotten.
+"""The power fails at every write of the settings file, from a damaged one set aside to the last group, and of the
+history: what was told to be saved is there, no form is half written, the file opens, and nothing damaged is lost or
+forgotten.
 """
 
 from __future__ import annotations
