@@ -103,7 +103,7 @@ def test_codes_52_53_no_network_address(number: int, code: int, monkeypatch: pyt
     with running() as rig:      # bound to loopback nobody misses a network
         time.sleep(1.2)
         assert not codes(rig)
-        monkeypatch.setattr("controller.hmi.service.is_loopback", lambda host: False)
+        monkeypatch.setattr("controller.hmi.own_faults.is_loopback", lambda host: False)
         there_and_gone(rig, code, lambda: monkeypatch.setattr(broadcast.socket, "socket", real))
 
 
