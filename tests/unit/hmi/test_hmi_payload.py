@@ -13,12 +13,12 @@ import pytest
 
 from controller._core import State
 from controller.arm import ArmFacts, AxisFacts
+from controller.describe import schemas
 from controller.hmi.counters import Counters
 from controller.hmi.faultlist import FaultList
 from controller.hmi.payload import DataMessage, empty_state
 from controller.hmi.state import Holder, StateBuilder, blocker_words
 from controller.hmi.transport import text_frame
-from controller.hmi.web import schemas
 from controller.link import LinkReport
 from controller.spec import faults, hmi, record
 from controller.spec.modes import Blocker, MasterMode, MasterState
@@ -287,10 +287,11 @@ def test_real_records_have_what_the_messages_read() -> None:
 
 
 def test_schemas_describe_the_messages() -> None:
-    schema = schemas()
-    assert set(schema["properties"]) == {"command", "state", "data", "acknowledgement"}
-    assert set(schema["properties"]["data"]["required"]) == {row.name for row in hmi.DATA_FIELDS}
-    kinds = {item["$ref"].rsplit("/", 1)[1] for item in schema["properties"]["command"]["anyOf"]}
+    schema = json.loads(schemas.text())
+    assert set(schema["properties"]) == {"command", "response", "state", "data", "acknowledgement",
+                                         "commandAcknowledgement"}
+    assert set(schema["$defs"]["DataMessage"]["required"]) == {row.name for row in hmi.DATA_FIELDS}
+    kinds = {item["$ref"].rsplit("/", 1)[1] for item in schema["$defs"]["Command"]["anyOf"]}
     assert {schema["$defs"][kind]["properties"]["type"]["enum"][0] for kind in kinds} == set(hmi.COMMANDS)
     assert all(schema["$defs"][kind]["additionalProperties"] is False for kind in kinds)
     typed = Bench().typed(state())
