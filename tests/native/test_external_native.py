@@ -1,4 +1,4 @@
-"""ext/external_link.hpp alone: memory overwritten at random under AddressSanitizer, links swapped under ThreadSanitizer."""
+"""ext/external_link.hpp alone: memory overwritten at random under AddressSanitizer, links swapped under TSan."""
 
 from __future__ import annotations
 
