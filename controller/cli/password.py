@@ -42,8 +42,8 @@ def main(args: argparse.Namespace) -> int:
     """Do it; 0 done, 1 file, 2 usage or password."""
     from controller import config
     from controller.cli.fail import say
+    from controller.folders import state_folder
     from controller.hmi.login_passwords import PasswordError, Passwords
-    from controller.store import state_folder
 
     if args.what != "list" and not args.level:
         say(f"password {args.what}: --level is missing; allowed: {', '.join(rest.LEVELS)}")
