@@ -52,8 +52,8 @@ def run(quick: bool) -> list[Table]:
             item.close()
     shown = rows[:: max(1, len(rows) // 10)]
     middle = sorted(late_us)[len(late_us) // 2]
-    note = (f"{RATE_HZ} Hz, {seconds:g} s. A client that does not read does not answer pings either and is disconnected "
-            f"after 3 s; another one takes its place, {len(stalled)} in all. p99 without clients before: "
+    note = (f"{RATE_HZ} Hz, {seconds:g} s. A client that does not read does not answer pings either and is "
+            f"disconnected after 3 s; another one takes its place, {len(stalled)} in all. p99 without clients before: "
             f"{quiet_us:.1f} us.")
     return [Table("Fifty clients, ten of them stalled: memory and lateness", ["s", "VmRSS MB", "lateness p99 us"],
                   shown, note,

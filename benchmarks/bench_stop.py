@@ -77,9 +77,9 @@ def run(quick: bool) -> list[Table]:
     rows: list[list[Any]] = [[name, median(us), us[int(0.9 * len(us))], us[-1]]
                              for name, us in (("arrival in the process", inside), ("client's send", whole))]
     within = sum(us <= AIM_PERIODS * PERIOD_US for us in inside) / stops
-    note = (f"{stops} stops of a jogging arm at 1000 Hz over a WebSocket, {within:.0%} within {AIM_PERIODS:g} periods of "
-            "their arrival. The moment of the telegram is the end of the cycle that first counts the stop; that this is "
-            "the next cycle is asserted on the virtual clock (test_saf_2_...).")
+    note = (f"{stops} stops of a jogging arm at 1000 Hz over a WebSocket, {within:.0%} within {AIM_PERIODS:g} periods "
+            "of their arrival. The moment of the telegram is the end of the cycle that first counts the stop; that "
+            "this is the next cycle is asserted on the virtual clock (test_saf_2_...).")
     return [Table("Stop: to the first telegram of the stop, us", ["from", "p50", "p90", "max"], rows, note,
                   [Aim("median from arrival to telegram", median(inside) / PERIOD_US, AIM_PERIODS, "periods")])]
 

@@ -25,6 +25,7 @@ MARK = ".set-aside-"
 ASIDE_LIMIT = 5         # further ones would fill the disk while nobody looks
 BUSY_S = 2.0            # another process may read or copy the file meanwhile
 LOCK_RETRY_S = 0.02
+CACHE_KB = 256
 WAL_LIMIT_BYTES = 4 << 20
 MAGIC, SMALLEST_BYTES = b"SQLite format 3\0", 512
 COMPANIONS = ("-wal", "-shm", "-journal")
@@ -138,6 +139,7 @@ def _connect(path: Path, schema: Schema) -> sqlite3.Connection:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         database.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
+        database.execute(f"PRAGMA cache_size = -{CACHE_KB}")     # of locked memory
         if (found := database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             raise _Damaged(found)
         version = database.execute("PRAGMA user_version").fetchone()[0]

@@ -56,7 +56,8 @@ def describe(event: Event) -> tuple[int, str]:
     if kind == modes.EventKind.MODE:
         return logging.INFO, f"mode {_name(modes.MasterMode, a)} -> {_name(modes.MasterMode, b)}"
     if kind == modes.EventKind.COMMAND:
-        level = logging.WARNING if b else logging.INFO if c else logging.DEBUG     # client 0: our own settings
+        # client 0: our own settings, which are given again until the loop takes them
+        level = logging.DEBUG if not c else logging.WARNING if b else logging.INFO
         return level, (
             f"command {_name(modes.CommandKind, a)} of client {c}: {_name(modes.CommandResult, b)}")
     if kind == modes.EventKind.BUS:

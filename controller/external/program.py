@@ -111,7 +111,8 @@ class ExternalProgram:
         `speed_deg_s` is the speed each axis is to have there (deg/s), zeros to come to rest. With None it is the
         difference to the positions sent before, so that a smooth path is followed without delay. Values beyond a limit
         are limited by the controller and told in `state.limited`. False when the controller does not read (its loop
-        stands still). ValueError for a wrong number of values or one that is not finite; ExternalError before the first state."""
+        stands still). ValueError for a wrong number of values or one that is not finite; ExternalError before the first
+        state."""
         state = self._known()
         if speed_deg_s is None:
             speed_deg_s = self._difference(state, position_deg)

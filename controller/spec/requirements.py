@@ -95,8 +95,9 @@ def by_requirement(folder: Path = TESTS) -> dict[str, list[tuple[str, str]]]:
 
 
 def table() -> str:
-    """`requirements` of docs/traceability.md: requirement -> tests."""
+    """`requirements` of docs/traceability.md: requirement -> tests, a row each."""
     found = by_requirement()
-    return markdown(("id", "requirement", "proven by"), (
-        (row.id, row.text, "<br>".join(f"`{path}` {function}" for path, function in found[row.id]) or "**nothing**")
-        for row in REQUIREMENTS))
+    return markdown(("id", "requirement and the tests that prove it"), (
+        line for row in REQUIREMENTS
+        for line in [(f"**{row.id}**", f"**{row.text}**"), *((row.id, f"`{path}` {function}")
+                                                            for path, function in found[row.id])]))

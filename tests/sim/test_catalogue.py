@@ -178,7 +178,8 @@ RECIPES: dict[str, Recipe] = {
     "BATTERY_HIGH": faulty("high_battery", mv=30000, seconds=6.0), "LIMIT_BRAKE": jogged_into_a_limit,
     **{row.name: drive(row) for row in (*ERRORS, *WARNINGS) if row.source == "drive"},
 }
-# What the HMI's thread raises needs a server, a folder and a disk, and an external program a program: their own tests do that.
+# What the HMI's thread raises needs a server, a folder and a disk, and an external program a program: their own tests
+# do that.
 ELSEWHERE: dict[str, str] = {
     "LOG_READ": "tests/hmi/test_hmi_own_faults.py::test_code_50_the_history_cannot_be_read",
     "LOG_DELETE": "tests/hmi/test_hmi_own_faults.py::test_code_51_old_entries_cannot_be_deleted",
