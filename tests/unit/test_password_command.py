@@ -107,7 +107,8 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Mon
 def test_at_a_terminal_it_asks_twice_and_shows_nothing(tmp_path: Path) -> None:
     ours, theirs = os.openpty()
     program = ("import fcntl, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
-               "from controller.__main__ import main; sys.exit(main(['password', 'set', '--level', 'Base', '--folder', sys.argv[1]]))")
+               "from controller.__main__ import main; "
+               "sys.exit(main(['password', 'set', '--level', 'Base', '--folder', sys.argv[1]]))")
     process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], stdin=theirs, stdout=theirs,
                                stderr=theirs, start_new_session=True, env={**os.environ, "PYTHONPATH": os.getcwd()})
     os.close(theirs)
