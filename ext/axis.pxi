@@ -27,6 +27,22 @@ cdef inline void slip(Machine* m, int i, double moved_deg) noexcept nogil:
     axis.slip_deg -= clamp(axis.slip_deg, -fade, fade)
 
 
+cdef double REVERSED_DEG = 0.5           # so far against its command's direction may an axis be moved
+cdef double SMOOTHING_S = 10e-3
+cdef double REVERSED_DEG_S = 0.5         # slower set-points have no direction to speak of
+
+
+cdef inline void measure_against(Machine* m, int i) noexcept nogil:
+    """Net way of the axis against the direction of its set-point, one telegram more; smoothed, for sensors with noise."""
+    cdef Axis* axis = &m.axis[i]
+    cdef double moved_deg = (axis.position_deg - axis.smooth_deg) * fmin(1.0, m.settings.period_ns * 1e-9 / SMOOTHING_S)
+    axis.smooth_deg += moved_deg
+    if m.motion == MOTION_STANDING or fabs(m.speed_deg_s[i]) < REVERSED_DEG_S:
+        axis.against_deg = 0.0
+    else:
+        axis.against_deg = fmax(0.0, axis.against_deg - (moved_deg if m.speed_deg_s[i] > 0.0 else -moved_deg))
+
+
 cdef inline void read_axes(Machine* m) noexcept nogil:
     """Feedback of all axes in joint units."""
     cdef int i
@@ -37,6 +53,7 @@ cdef inline void read_axes(Machine* m) noexcept nogil:
         m.axis[i].position_deg = degrees(&m.parameters[i], m.axis[i].position_counts)
         m.axis[i].speed_deg_s = m.axis[i].frequency * m.parameters[i].deg_per_microstep
         slip(m, i, m.axis[i].position_deg - before)
+        measure_against(m, i)
         m.axis[i].following_error_deg = m.sent_position_deg[sent][i] - m.axis[i].position_deg
 
 
@@ -63,20 +80,24 @@ cdef inline void correct(Machine* m, int i, flag loop_closed) noexcept nogil:
 
     Proportional on the position error with a dead band: half a count and a bit, so that sensor noise at rest does not
     move the drive, and what the drive's own lag makes of the speed, or a fast move would end in an overshoot of what
-    the correction had made up. The approach to the wanted correction brakes along sqrt(2 j e), so it does not overshoot."""
+    the correction had made up. The approach to the wanted correction brakes in time, so it does not overshoot."""
     cdef AxisParameters* p = &m.parameters[i]
     cdef Axis* axis = &m.axis[i]
     cdef double dt = m.settings.period_ns * 1e-9
     cdef double acceleration = (1.0 - DYNAMIC_SHARE) * p.max_acceleration_deg_s2
     cdef double jerk = (1.0 - DYNAMIC_SHARE) * p.max_jerk_deg_s3
     cdef double largest = 0.9 * (1.0 - SPEED_SHARE) * axis.speed_limit_deg_s
-    cdef double wanted = 0.0, error, distance, slope
+    cdef double wanted = 0.0, error, reach, distance, slope
     if loop_closed:
         error = axis.following_error_deg
         if fabs(error) > 0.6 * fabs(p.deg_per_count) + DRIVE_LAG_S * fabs(m.speed_deg_s[i]):
+            # no faster than it can be taken back to zero within that distance, or gentle limits would make it swing
+            reach = fmin(cbrt(0.5 * jerk * error * error), sqrt(acceleration * fabs(error)))
+            largest = fmin(largest, reach)
             wanted = clamp(m.settings.position_gain_1_s * error, -largest, largest)
     distance = wanted - axis.correction_deg_s
-    slope = sqrt(1.6 * jerk * fabs(distance))
+    # in steps of dt, taking j dt back in each: s^2 / (2 j) + s dt / 2 <= distance, with 1.6 for 2 as a reserve
+    slope = jerk * dt * (sqrt(0.25 + 1.6 * fabs(distance) / (jerk * dt * dt)) - 0.5)
     if slope > acceleration:
         slope = acceleration
     if slope * dt > fabs(distance):
@@ -123,5 +144,4 @@ cdef inline void seed(Machine* m) noexcept nogil:
         axis.jog_percent = 0.0
         axis.blocked = 0
         axis.on_target = False
-        axis.lowest_deg = fmin(m.parameters[i].minimum_deg, axis.position_deg)
-        axis.highest_deg = fmax(m.parameters[i].maximum_deg, axis.position_deg)
+        widen(m, i, axis.position_deg)

@@ -6,36 +6,43 @@ read its state. Everything behind it (the included files, in the order of the da
 cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.math cimport fabs, fmax, fmin, isfinite, llrint, sqrt
+from libc.math cimport cbrt, fabs, fmax, fmin, isfinite, llrint, sqrt
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memmove, memset
 from posix.time cimport CLOCK_MONOTONIC, TIMER_ABSTIME, clock_gettime, clock_nanosleep, timespec
-from posix.unistd cimport read, write
+from posix.unistd cimport close, read, write
 
 from ring cimport CommandRing64, CommandRing1024, StateReader1024, StateRing1024
 
+import fcntl
 import os
 import resource
 import time
 
 include "system.pxi"
 include "generated/spec.pxi"
+include "generated/external.pxi"
+include "external_link.pxi"
 include "types.pxi"
 include "telegram.pxi"
 include "axis.pxi"
+include "ranges.pxi"
 include "safety.pxi"
 include "motion.pxi"
+include "external.pxi"
 include "modes.pxi"
 include "cycle.pxi"
 include "thread.pxi"
 include "generated/state.pxi"
+include "external_region.pxi"
 include "live.pxi"
 
 FIRST_RATE_HZ = 1000     # of the loop until it is configured
 SETTINGS = ("rate_hz", "silence_ms", "relay_switch_ms", "jog_timeout_ms", "max_overruns_in_a_row", "position_gain_1_s",
             "limit_margin_deg", "following_error_deg", "standstill_speed_deg_s", "standstill_drift_deg",
-            "in_position_counts", "battery_minimum_v", "battery_maximum_v", "battery_averaging_s")
+            "in_position_counts", "battery_minimum_v", "battery_maximum_v", "battery_averaging_s",
+            "external_heartbeat_ms")
 AXIS_SETTINGS = ("resolution_counts", "stroke_deg", "zero_counts", "inverted", "hard_minimum_counts", "hard_maximum_counts",
                  "deg_per_microstep", "max_speed_deg_s", "max_acceleration_deg_s2", "max_jerk_deg_s3",
                  "quick_stop_deceleration_deg_s2")
@@ -116,6 +123,7 @@ cdef class Core:
     cdef bint virtual, joined
     cdef int dma_latency_fd
     cdef dict asked
+    cdef list regions       # memory of external programs that may be in use, kept mapped
 
     def __cinit__(self):
         cdef Machine* m
@@ -129,6 +137,7 @@ cdef class Core:
         m.events = new CommandRing1024[Event]()
         m.handshake = new Handshake()
         self.loop.states = new StateRing1024[StateRecord]()
+        self.loop.external = new ExternalSwap()
         self.loop.lateness = new Histogram()
         self.loop.run_time = new Histogram()
         self.loop.answer_age = new Histogram()
@@ -142,6 +151,7 @@ cdef class Core:
             m.axis[i].advanced_percent = m.axis[i].user_percent = m.axis[i].movement_percent = 100.0
         self.joined = True
         self.asked = {}
+        self.regions = []
 
     def __dealloc__(self):
         if self.loop == NULL:
@@ -151,12 +161,13 @@ cdef class Core:
             with nogil:
                 pthread_join(self.loop.thread, NULL)
         if self.dma_latency_fd >= 0:
-            os.close(self.dma_latency_fd)
+            close(self.dma_latency_fd)  # the interpreter may be ending: its modules are gone by then
         del self.loop.machine.planner
         del self.loop.machine.commands
         del self.loop.machine.events
         del self.loop.machine.handshake
         del self.loop.states
+        del self.loop.external
         del self.loop.lateness
         del self.loop.run_time
         del self.loop.answer_age
@@ -300,7 +311,8 @@ cdef class Core:
         s.battery_minimum_v = _number(settings, "battery_minimum_v")
         s.battery_maximum_v = _number(settings, "battery_maximum_v")
         s.battery_averaging_s = _number(settings, "battery_averaging_s")
-        for key in ("silence_ms", "relay_switch_ms", "jog_timeout_ms", "battery_averaging_s"):
+        s.external_heartbeat_ns = <int64_t>(_number(settings, "external_heartbeat_ms") * 1e6)
+        for key in ("silence_ms", "relay_switch_ms", "jog_timeout_ms", "battery_averaging_s", "external_heartbeat_ms"):
             if not 0.0 <= _number(settings, key) <= 1e6:
                 raise ValueError(f"{key}: {settings[key]} given, 0..1e6 allowed")
         memset(p, 0, sizeof(p))
@@ -387,12 +399,30 @@ cdef class Core:
         """errno of the read or write that lost the line, 0 when it hung up or fell silent."""
         return self.loop.machine.handshake.bus_errno.load()
 
+    def lend_region(self, region, double timeout_s=1.0):
+        """Give the control thread the ExternalRegion of a program, or None; returns once it uses no other any more.
+        TimeoutError when it does not answer: the region before then stays mapped. One thread only."""
+        cdef ExternalLink* link = NULL
+        if region is not None:
+            link = (<ExternalRegion?>region).link
+        self.regions.append(region)
+        until = time.monotonic() + timeout_s
+        self.loop.external.want(link)
+        while self.loop.machine.handshake.is_running() and not self.loop.external.settled():
+            if time.monotonic() > until:
+                raise TimeoutError("lend_region: the control thread does not answer")
+            time.sleep(0.0005)
+        if not self.loop.machine.handshake.is_running():
+            use_link(&self.loop.machine, self.loop.external.follow())
+        self.regions = [region]
+
     # -- commands ---------------------------------------------------------------------------------------------------
 
-    def push(self, int kind, *, int client=0, unsigned int mask=0, values=(), double value=0.0):
+    def push(self, int kind, *, int client=0, unsigned int mask=0, values=(), double value=0.0, int64_t asked_ns=0):
         """Put a command (modes.CommandKind) into the command ring. Returns its sequence number, 0 when the ring is full.
 
-        `values` holds at most 8 numbers. One thread only. The cycle checks everything again."""
+        `values` holds at most 8 numbers. `asked_ns` is the monotonic time when its message arrived (0: now): the cycle
+        refuses a motion that was asked for too long ago. One thread only. The cycle checks everything again."""
         cdef Command command
         cdef int i
         if len(values) > MAX_AXES:
@@ -404,6 +434,7 @@ cdef class Core:
         command.client = client
         command.mask = mask
         command.value = value
+        command.asked_ns = asked_ns or (self.loop.machine.now_ns if self.virtual else monotonic_ns())
         command.sequence = self.pushed + 1 if self.pushed != 0xFFFFFFFF else 1
         if not self.loop.machine.commands.try_push(command):
             return 0
@@ -462,6 +493,43 @@ cdef class Core:
         cdef int size
         if not self.virtual:
             raise RuntimeError("step: attach a core that has no control thread")
+        use_link(&self.loop.machine, self.loop.external.follow())
         size = run_cycle(&self.loop.machine, now_ns, <const uint8_t*><const char*>received, len(received), transmit)
         publish(self.loop)
         return PyBytes_FromStringAndSize(<const char*>transmit, size)
+
+    def run(self, step_board, int64_t now_ns, int cycles, *, int64_t period_ns, int64_t answer_ns, bytes received):
+        """Run `cycles` cycles from `now_ns` on, against a board `step_board(now_ns, bytes) -> bytes` that answers
+        `answer_ns` after each command. Returns (received, telegrams, records): what the next cycle receives; the command
+        telegrams one behind the other, each in a slot of its full size (zeros where none was sent); the state records as
+        they lie in memory, rows of spec/record.py. For tests of millions of cycles; otherwise as `step`."""
+        cdef uint8_t transmit[TRANSMIT_SIZE]
+        cdef StateRecord record
+        cdef int slot = command_size(self.loop.machine.settings.axes)
+        cdef int i, size
+        cdef bytes sent
+        if not self.virtual:
+            raise RuntimeError("run: attach a core that has no control thread")
+        telegrams = bytearray(cycles * slot)
+        records = bytearray(cycles * sizeof(StateRecord))
+        cdef char* telegram = telegrams
+        cdef char* row = records
+        for i in range(cycles):
+            received = received + step_board(now_ns, b"")
+            size = run_cycle(&self.loop.machine, now_ns, <const uint8_t*><const char*>received, len(received), transmit)
+            memset(&record, 0, sizeof(record))
+            fill_record(&self.loop.machine, &record)
+            self.loop.states.write(record)
+            memcpy(telegram + i * slot, transmit, size)
+            memcpy(row + i * sizeof(StateRecord), &record, sizeof(record))
+            sent = PyBytes_FromStringAndSize(<const char*>transmit, size)
+            received = step_board(now_ns + answer_ns, sent)
+            now_ns += period_ns
+        return received, telegrams, records
+
+    def happen(self, int trigger):
+        """Let a trigger of the state machine happen (modes.CommandKind or modes.Trigger) on a virtual clock: the bare
+        transition. Returns modes.CommandResult OK or WRONG_STATE; RuntimeError on a core that has a control thread."""
+        if not self.virtual:
+            raise RuntimeError("happen: attach a core that has no control thread")
+        return transition(&self.loop.machine, trigger)

@@ -24,6 +24,7 @@ cdef inline int leave_telegrams(Machine* m) noexcept nogil:
 
 cdef void take_line(Machine* m) noexcept nogil:
     """A line was lent: an empty stream, no answer expected, start checks from the beginning."""
+    cdef int i
     m.bus.filled = 0
     m.bus.aligned = True
     m.bus.attached_ns = -1
@@ -35,8 +36,11 @@ cdef void take_line(Machine* m) noexcept nogil:
     m.start_enable_ns = m.start_contacts_ns = -1
     m.contacts_closed_ns = m.button_contacts_ns = m.contacts_open_ns = -1
     m.battery_v = 0.0
+    m.self_test = SELF_TEST_NOT_DONE
     rest(m)
     apply_speed_cascade(m)
+    for i in range(m.settings.axes):
+        apply_range(m, i)
     seed(m)
     m.handshake.set_released(False)
     enter_bus_state(m, BUS_STATE_STARTING)
@@ -53,6 +57,13 @@ cdef void lose_bus(Machine* m, flag line_works) noexcept nogil:
     m.bus.leaving = leave_telegrams(m) if line_works else 0
     if not line_works:
         m.handshake.set_released(True)
+
+
+cdef void leave_line(Machine* m) noexcept nogil:
+    """Power off, then telegrams with the leave flag, then the line is released for a new bring-up."""
+    m.motor_power = False
+    m.bus.leaving = leave_telegrams(m)
+    enter_bus_state(m, BUS_STATE_LOST)
 
 
 cdef void watch_bus(Machine* m) noexcept nogil:
@@ -77,9 +88,7 @@ cdef void watch_bus(Machine* m) noexcept nogil:
                 m.setup_tried = True
                 if m.reset_until_ns:
                     m.reset_until_ns = m.now_ns + 3 * <int64_t>1000000000
-                m.motor_power = False
-                m.bus.leaving = leave_telegrams(m)
-                enter_bus_state(m, BUS_STATE_LOST)
+                leave_line(m)
                 return
 
 
@@ -107,7 +116,7 @@ cdef void watch_people(Machine* m) noexcept nogil:
     """A motion that nobody can stop any more, because the HMI hangs or the program is to end, does not go on for long."""
     cdef int64_t beat = m.handshake.hmi_beat_ns.load()
     if beat and m.now_ns - beat > HMI_SILENCE_NS and m.state == MASTER_STATE_AUTO and m.motion != MOTION_STANDING:
-        stop_softly(m, REASON_HMI_SILENT)
+        stop_softly(m, TRIGGER_HMI_SILENT)
     if m.shutdown and m.motion == MOTION_STOPPING and m.now_ns - m.shutdown_ns > SHUTDOWN_PATIENCE_NS:
         begin_stop(m, STOP_CATEGORY_QUICK)
 
@@ -116,6 +125,8 @@ cdef int standing_mode(Machine* m) noexcept nogil:
     """Driver working mode while no trajectory runs."""
     if not m.motor_power:
         return DRIVER_MODE_HARD_STOP if m.stop_category == STOP_CATEGORY_EMERGENCY else DRIVER_MODE_DRIVER_OFF
+    if m.self_test == SELF_TEST_RUNNING:
+        return DRIVER_MODE_DRIVER_OFF       # not one drive has torque before the relay path has shown that it opens
     if m.state == MASTER_STATE_AUTO:
         return DRIVER_MODE_STAND_STILL_IN_AUTO_STATE
     if m.state == MASTER_STATE_TRANSITION_TO_AUTO and m.power_step == POWER_DRIVES:
@@ -128,6 +139,7 @@ cdef void command_axes(Machine* m) noexcept nogil:
     cdef int i
     cdef Axis* axis
     cdef flag closed = (m.bus.state == BUS_STATE_CYCLIC and m.motion != MOTION_STOPPING
+                        and not (m.motion == MOTION_SETTLING and m.settle_ns >= SETTLE_NS)
                         and m.now_ns - m.bus.sample_ns <= 3 * m.settings.period_ns + 500000)
     for i in range(m.settings.axes):
         axis = &m.axis[i]
@@ -190,7 +202,7 @@ cdef void begin_shutdown(Machine* m) noexcept nogil:
     m.shutdown = True
     m.shutdown_ns = m.now_ns
     m.bus.leaving = leave_telegrams(m)
-    power_down(m, REASON_SHUTDOWN)
+    power_down(m, TRIGGER_SHUTDOWN)
 
 
 cdef inline flag shutdown_done(Machine* m) noexcept nogil:
@@ -213,6 +225,7 @@ cdef int run_cycle(Machine* m, int64_t now_ns, const uint8_t* received, int size
         begin_shutdown(m)
     watch_bus(m)
     act_on_stop(m)
+    listen_to_program(m)
     if m.bus.first_valid_ns >= 0 and (m.bus.state == BUS_STATE_STARTING or m.bus.state == BUS_STATE_CYCLIC):
         monitor_emergency_stop(m)
         check_start(m)
@@ -256,6 +269,8 @@ cdef void fill_record(Machine* m, StateRecord* r) noexcept nogil:
         r.command_speed_deg_s[i] = axis.command_deg_s
         r.target_position_deg[i] = axis.target_deg
         r.speed_limit_deg_s[i] = axis.speed_limit_deg_s
+        r.range_minimum_deg[i] = axis.minimum_deg
+        r.range_maximum_deg[i] = axis.maximum_deg
         r.frequency_microsteps_s[i] = axis.frequency
         r.position_counts[i] = axis.position_counts
         r.torque_counts[i] = axis.torque_counts
@@ -266,6 +281,7 @@ cdef void fill_record(Machine* m, StateRecord* r) noexcept nogil:
         r.driver_mode[i] = axis.driver_mode
         r.status[i] = axis.status
         r.on_target[i] = axis.on_target
+        r.rom_enforced[i] = axis.rom_enforced
         r.moving[i] = planned and fabs(m.speed_deg_s[i]) > 1e-9
     r.battery_percent = battery_percent(m) if m.bus.first_valid_ns >= 0 else 0.0
     r.battery_v = m.battery_v
@@ -288,9 +304,13 @@ cdef void fill_record(Machine* m, StateRecord* r) noexcept nogil:
     r.bus_state = m.bus.state
     r.stop_category = m.stop_category
     r.motor_power = m.motor_power
+    r.self_test = m.self_test
     r.inputs = m.bus.inputs
     r.fault_count = m.fault_count
     r.last_reason = m.reason
     r.last_command_result = m.last_result
     r.last_command_kind = m.last_kind
+    r.external_taken = m.external.taken
+    r.external_rejected = m.external.rejected
+    r.external_phase = external_phase(m)
     r.sequence = m.bus.sequence

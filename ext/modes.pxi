@@ -1,13 +1,26 @@
-# The master state machine and the commands. The master state changes in `change_state` alone.
+# The master state machine and the commands. The master state changes in `transition` alone, by the table in spec/modes.py.
 
-cdef void change_state(Machine* m, int to, int reason) noexcept nogil:
-    """The only place where the master state changes."""
-    if m.state == to:
-        return
-    event(m, EVENT_KIND_STATE, m.state, to, reason)
-    m.state = to
-    m.reason = reason
-    m.state_since_ns = m.now_ns
+cdef inline flag refused(Machine* m, int trigger) noexcept nogil:
+    """Does the table refuse the trigger (a CommandKind or a Trigger) in the present master state?"""
+    return not 0 <= trigger < TRIGGERS or TRANSITION_TO[m.state][trigger] == OUTCOME_REFUSED
+
+
+cdef int transition(Machine* m, int trigger) noexcept nogil:
+    """The only place where the master state changes: what the table says of this trigger in the present state. Whoever
+    calls it has checked everything else before. Returns OK, or WRONG_STATE where the table refuses."""
+    cdef int to, mode
+    if refused(m, trigger):
+        return COMMAND_RESULT_WRONG_STATE
+    to = TRANSITION_TO[m.state][trigger]
+    mode = TRANSITION_MODE[m.state][trigger]
+    if to != OUTCOME_STAYS:
+        m.reason = TRANSITION_REASON[0][trigger]
+        event(m, EVENT_KIND_STATE, m.state, to, m.reason)
+        m.state = to
+        m.state_since_ns = m.now_ns
+    if mode != OUTCOME_STAYS and not (trigger == COMMAND_KIND_JOG and m.mode == MASTER_MODE_TEST):
+        set_mode(m, mode)
+    return COMMAND_RESULT_OK
 
 
 cdef void set_mode(Machine* m, int mode) noexcept nogil:
@@ -16,21 +29,33 @@ cdef void set_mode(Machine* m, int mode) noexcept nogil:
         m.mode = mode
 
 
-cdef void stop_softly(Machine* m, int reason) noexcept nogil:
-    """Stop category 2 into WAITING. In the error state a stop of its own is running already."""
+cdef void set_idle_mode(Machine* m) noexcept nogil:
+    """Nothing moves and nothing waits."""
+    if external_failed(m):
+        set_mode(m, MASTER_MODE_EXTERNAL_DEVELOPER_ERROR)
+    else:
+        set_mode(m, MASTER_MODE_STAND_STILL if m.motor_power else MASTER_MODE_OFF)
+
+
+cdef inline void forget_prepared(Machine* m) noexcept nogil:
+    if m.mode == MASTER_MODE_POSITION_TARGET_WAIT_FOR_START:
+        set_idle_mode(m)
+
+
+cdef void stop_softly(Machine* m, int trigger) noexcept nogil:
+    """Stop category 2 into WAITING, where the table says so. In the error state a stop of its own is running already."""
+    cdef int before = m.state
     m.pending.kind = 0
-    if m.state == MASTER_STATE_AUTO or m.state == MASTER_STATE_TRANSITION_TO_AUTO:
-        change_state(m, MASTER_STATE_TRANSITION_TO_WAITING, reason)
+    transition(m, trigger)
+    if m.state == MASTER_STATE_TRANSITION_TO_WAITING and m.state != before:
         begin_stop(m, STOP_CATEGORY_SOFT)
 
 
-cdef void power_down(Machine* m, int reason) noexcept nogil:
+cdef void power_down(Machine* m, int trigger) noexcept nogil:
     """Soft stop where something moves, then motor power off."""
     m.off_after_stop = True
-    if m.state == MASTER_STATE_AUTO or m.state == MASTER_STATE_TRANSITION_TO_AUTO:
-        stop_softly(m, reason)
-    elif m.motion == MOTION_STANDING:
-        m.pending.kind = 0
+    stop_softly(m, trigger)     # where nothing moved, it has ended at once, and power is off
+    if m.off_after_stop and m.motion == MOTION_STANDING:
         m.off_after_stop = False
         m.motor_power = False
         set_mode(m, MASTER_MODE_OFF)
@@ -38,21 +63,22 @@ cdef void power_down(Machine* m, int reason) noexcept nogil:
 
 cdef void act_on_stop(Machine* m) noexcept nogil:
     """The latched stop word: before and above all commands. Whatever waits in the ring was asked for before it and is
-    dropped, but for speed limits: they move nothing, and a limit somebody lowered must not get lost."""
+    dropped, but for speed limits and ranges: they move nothing, and a limit somebody set must not get lost."""
     cdef Command command
     cdef int dropped = 0
     if not m.handshake.take_stop():
         return
     m.stops += 1
+    forget_prepared(m)
     event(m, EVENT_KIND_STOP, STOP_CATEGORY_SOFT, 1, 0)
     # bounded, so that a producer that never rests cannot hold the cycle here
     while dropped < COMMANDS_IN_RING and m.commands.try_pop(command):
         dropped += 1
-        if command.kind == COMMAND_KIND_SPEED_LIMITS:
-            finish_command(m, &command, take_speed_limits(m, &command))
+        if moves_nothing(&command):
+            finish_command(m, &command, dispatch(m, &command))
         else:
             finish_command(m, &command, COMMAND_RESULT_DROPPED_BY_STOP)
-    stop_softly(m, REASON_STOP_COMMAND)
+    stop_softly(m, TRIGGER_STOP)
 
 
 cdef void finish_command(Machine* m, const Command* command, int result) noexcept nogil:
@@ -64,6 +90,15 @@ cdef void finish_command(Machine* m, const Command* command, int result) noexcep
     m.last_kind = command.kind
     if command.kind != COMMAND_KIND_JOG or result != COMMAND_RESULT_OK:
         event(m, EVENT_KIND_COMMAND, command.kind, result, command.client)
+
+
+cdef inline flag too_old(Machine* m, const Command* command) noexcept nogil:
+    """A motion that was asked for so long ago is not what its client sees and wants now."""
+    return m.now_ns - command.asked_ns > (m.settings.jog_timeout_ns if command.kind == COMMAND_KIND_JOG else STALE_NS)
+
+
+cdef inline int trigger_of(const Command* command) noexcept nogil:
+    return TRIGGER_START_TEST if command.kind == COMMAND_KIND_START and command.mask & 1 else <int>command.kind
 
 
 cdef flag numbers_fit(const Command* command, int axes, double low, double high) noexcept nogil:
@@ -133,25 +168,23 @@ cdef int begin_move(Machine* m, const Command* command) noexcept nogil:
         m.axis[i].jog_percent = 0.0
         m.axis[i].on_target = False
     m.motion = MOTION_POSITION
-    set_mode(m, MASTER_MODE_POSITION_TARGET)
-    return COMMAND_RESULT_OK
+    return transition(m, COMMAND_KIND_MOVE)
 
 
-cdef int begin_jog(Machine* m, const Command* command, int64_t asked_ns) noexcept nogil:
+cdef int begin_jog(Machine* m, const Command* command) noexcept nogil:
     """Joint speeds in percent, for the jog timeout from when they were asked for. Axes not in the mask stop."""
     cdef int i
-    if m.now_ns - asked_ns > m.settings.jog_timeout_ns:
-        return COMMAND_RESULT_OK
+    if too_old(m, command):
+        return COMMAND_RESULT_OK        # it waited for the power-up; its client refreshes it if it is still held
     if m.motion == MOTION_STANDING and not any_speed(command):
         return COMMAND_RESULT_OK    # a joystick at rest: standstill stays supervised
     begin_motion(m)
     for i in range(m.settings.axes):
         m.axis[i].jog_percent = command.values[i] if command.mask >> i & 1 else 0.0
         m.axis[i].on_target = False
-    m.jog_ns = asked_ns
+    m.jog_ns = command.asked_ns
     m.motion = MOTION_JOG
-    if m.mode != MASTER_MODE_TEST:
-        set_mode(m, MASTER_MODE_JOG)
+    transition(m, COMMAND_KIND_JOG)
     if not plan_jog(m):
         raise_error(m, ERROR_TRAJECTORY, NO_AXIS)
         return COMMAND_RESULT_NO_TRAJECTORY
@@ -161,8 +194,7 @@ cdef int begin_jog(Machine* m, const Command* command, int64_t asked_ns) noexcep
 cdef int begin_start(Machine* m, const Command* command) noexcept nogil:
     """Stand ready for jog; a motion that runs ends softly first."""
     end_motion(m)
-    set_mode(m, MASTER_MODE_TEST if command.mask & 1 else MASTER_MODE_JOG)
-    return COMMAND_RESULT_OK
+    return transition(m, trigger_of(command))
 
 
 cdef void end_motion(Machine* m) noexcept nogil:
@@ -178,18 +210,62 @@ cdef void end_motion(Machine* m) noexcept nogil:
         raise_error(m, ERROR_TRAJECTORY, NO_AXIS)
 
 
-cdef int dispatch_motion(Machine* m, const Command* command, int64_t asked_ns) noexcept nogil:
+cdef flag targets_inside(Machine* m, const Command* command) noexcept nogil:
+    """Are the masked targets inside the range in force?"""
+    cdef int i
+    for i in range(m.settings.axes):
+        if command.mask >> i & 1 and not m.axis[i].minimum_deg <= command.values[i] <= m.axis[i].maximum_deg:
+            return False
+    return True
+
+
+cdef int prepare(Machine* m, const Command* command) noexcept nogil:
+    """Keep the targets for the next START. The mode says that they are there: whatever changes it forgets them."""
+    end_motion(m)
+    m.prepared = command[0]
+    m.prepared.kind = COMMAND_KIND_MOVE
+    return transition(m, COMMAND_KIND_PREPARE)
+
+
+cdef int dispatch_motion(Machine* m, const Command* command) noexcept nogil:
     """A motion command in AUTO."""
+    if command.kind in (COMMAND_KIND_MOVE, COMMAND_KIND_PREPARE) and not targets_inside(m, command):
+        return COMMAND_RESULT_OUT_OF_RANGE      # the range may have changed since the command was taken
+    if command.kind == COMMAND_KIND_PREPARE:
+        return prepare(m, command)
     if command.kind == COMMAND_KIND_MOVE:
         return begin_move(m, command)
     if command.kind == COMMAND_KIND_JOG:
-        return begin_jog(m, command, asked_ns)
+        return begin_jog(m, command)
+    if command.kind == COMMAND_KIND_EXTERNAL:
+        return begin_external(m)
     return begin_start(m, command)
+
+
+cdef void begin_power_up(Machine* m) noexcept nogil:
+    """ENABLE on. The first time on a line, only to see the contacts close, and open again without it."""
+    m.motor_power = True
+    m.power_step = POWER_CONTACTS
+    m.power_since_ns = m.now_ns
+    if m.self_test != SELF_TEST_PASSED:
+        m.self_test = SELF_TEST_RUNNING
+        m.power_step = POWER_TEST_CLOSING
+
+
+cdef void step_self_test(Machine* m) noexcept nogil:
+    """Relay path, with all drives off: contacts closed, then open; then the ordinary power-up. How long each may take is
+    timed by the emergency stop monitor (ESM-4, ESM-6)."""
+    if m.power_step == POWER_TEST_CLOSING:
+        if contacts_closed(m):
+            m.motor_power = False
+            m.power_step = POWER_TEST_OPENING
+    elif not contacts_closed(m):
+        m.self_test = SELF_TEST_PASSED
+        begin_power_up(m)
 
 
 cdef int take_motion(Machine* m, const Command* command) noexcept nogil:
     """Motion commands are also the operator's start: from WAITING they switch motor power on first."""
-    cdef int i
     cdef int axes = m.settings.axes
     cdef flag released = False
     if command.kind == COMMAND_KIND_JOG:
@@ -197,18 +273,24 @@ cdef int take_motion(Machine* m, const Command* command) noexcept nogil:
         m.jog_asked_ns = m.now_ns
         if not numbers_fit(command, axes, -100.0, 100.0):
             return COMMAND_RESULT_OUT_OF_RANGE
-    if command.kind == COMMAND_KIND_MOVE:
+    if command.kind in (COMMAND_KIND_MOVE, COMMAND_KIND_PREPARE):
         if not numbers_fit(command, axes, -1e6, 1e6) or not 0.0 < command.value <= 100.0 or command.mask == 0:
             return COMMAND_RESULT_OUT_OF_RANGE
-        for i in range(axes):
-            if command.mask >> i & 1 and not (m.parameters[i].minimum_deg <= command.values[i]
-                                              <= m.parameters[i].maximum_deg):
-                return COMMAND_RESULT_OUT_OF_RANGE
+        if not targets_inside(m, command):
+            return COMMAND_RESULT_OUT_OF_RANGE
+    if command.kind == COMMAND_KIND_EXTERNAL and may_admit(m) != COMMAND_RESULT_OK:
+        return may_admit(m)
+    if too_old(m, command):
+        return COMMAND_RESULT_EXPIRED
     if m.blockers:
         return COMMAND_RESULT_NOT_READY
+    if refused(m, trigger_of(command)):
+        return COMMAND_RESULT_WRONG_STATE
     if m.state == MASTER_STATE_AUTO:
-        return dispatch_motion(m, command, m.now_ns)
+        return dispatch_motion(m, command)
     if m.state == MASTER_STATE_WAITING:
+        if command.kind == COMMAND_KIND_PREPARE:
+            return prepare(m, command)
         # A jog that is still held from before a stop must be let go first, or its next refresh would undo the stop.
         if command.kind == COMMAND_KIND_JOG and not released:
             return COMMAND_RESULT_WRONG_STATE
@@ -216,13 +298,9 @@ cdef int take_motion(Machine* m, const Command* command) noexcept nogil:
             return COMMAND_RESULT_OK    # the release of a jog that a stop ended: nothing to switch power on for
         m.stop_category = STOP_CATEGORY_NONE
         m.off_after_stop = False
-        m.motor_power = True
-        m.power_step = POWER_CONTACTS
-        change_state(m, MASTER_STATE_TRANSITION_TO_AUTO, REASON_OPERATOR_START)
-    elif m.state != MASTER_STATE_TRANSITION_TO_AUTO:
-        return COMMAND_RESULT_WRONG_STATE
+        begin_power_up(m)
+    transition(m, trigger_of(command))
     m.pending = command[0]
-    m.pending_ns = m.now_ns
     return COMMAND_RESULT_OK
 
 
@@ -240,14 +318,16 @@ cdef int take_speed_limits(Machine* m, const Command* command) noexcept nogil:
     """One level of the speed cascade; a motion that runs is planned anew within it."""
     cdef int i
     cdef Axis* axis
-    if not numbers_fit(command, MAX_AXES, 0.0, 100.0) or command.value not in (60.0, 70.0, 80.0):
+    cdef int level = <int>clamp(command.value, 0.0, 1e6) if isfinite(command.value) else 0
+    if level != command.value or level not in (REGISTER_ADVANCED_SPEED, REGISTER_USER_SPEED, REGISTER_MOVEMENT_SPEED) \
+            or not numbers_fit(command, MAX_AXES, 0.0, 100.0):
         return COMMAND_RESULT_OUT_OF_RANGE
     for i in range(MAX_AXES):
         if command.mask >> i & 1:
             axis = &m.axis[i]
-            if command.value == 60.0:
+            if level == REGISTER_ADVANCED_SPEED:
                 axis.advanced_percent = command.values[i]
-            elif command.value == 70.0:
+            elif level == REGISTER_USER_SPEED:
                 axis.user_percent = command.values[i]
             else:
                 axis.movement_percent = command.values[i]
@@ -268,32 +348,66 @@ cdef int take_reset(Machine* m) noexcept nogil:
         return COMMAND_RESULT_OK
     if m.motion != MOTION_STANDING:
         return COMMAND_RESULT_NOT_READY
-    set_mode(m, MASTER_MODE_RESET_ERROR)
+    transition(m, COMMAND_KIND_RESET)
     m.reset_until_ns = m.now_ns + 300000000
     m.setup_tried = False
     return COMMAND_RESULT_OK
 
 
+cdef int release_line(Machine* m) noexcept nogil:
+    """Leave the cyclic phase on purpose: no error, no motor power, and a new bring-up when the main thread has done."""
+    if m.motor_power or m.motion != MOTION_STANDING:
+        return COMMAND_RESULT_MOTOR_POWER
+    if m.bus.state != BUS_STATE_CYCLIC or m.shutdown:
+        return COMMAND_RESULT_NOT_READY
+    if refused(m, COMMAND_KIND_RELEASE_LINE):
+        return COMMAND_RESULT_WRONG_STATE
+    leave_line(m)
+    return transition(m, COMMAND_KIND_RELEASE_LINE)
+
+
 cdef int dispatch(Machine* m, const Command* command) noexcept nogil:
-    if command.kind in (COMMAND_KIND_START, COMMAND_KIND_JOG, COMMAND_KIND_MOVE):
+    if (command.kind == COMMAND_KIND_START and command.mask == 0
+            and m.mode == MASTER_MODE_POSITION_TARGET_WAIT_FOR_START):
+        m.prepared.asked_ns = command.asked_ns
+        return take_motion(m, &m.prepared)
+    if command.kind in (COMMAND_KIND_START, COMMAND_KIND_JOG, COMMAND_KIND_MOVE, COMMAND_KIND_PREPARE,
+                        COMMAND_KIND_EXTERNAL):
         return take_motion(m, command)
+    if command.kind in (COMMAND_KIND_ROM_MINIMUM, COMMAND_KIND_ROM_MAXIMUM):
+        return take_range(m, command)
+    if command.kind == COMMAND_KIND_ROM_ENABLE:
+        return enable_ranges(m, command)
     if command.kind == COMMAND_KIND_SPEED_LIMITS:
         return take_speed_limits(m, command)
     if command.kind == COMMAND_KIND_RESET:
         return take_reset(m)
     if command.kind == COMMAND_KIND_STAND_STILL:
-        if m.state == MASTER_STATE_TRANSITION_TO_AUTO:
-            m.pending.kind = 0
-        elif m.state != MASTER_STATE_AUTO:
+        if refused(m, command.kind):
             return COMMAND_RESULT_WRONG_STATE
-        else:
-            end_motion(m)
-            set_mode(m, MASTER_MODE_STAND_STILL)
-        return COMMAND_RESULT_OK
+        m.pending.kind = 0
+        end_motion(m)
+        return transition(m, command.kind)
     if command.kind == COMMAND_KIND_OFF:
-        power_down(m, REASON_OFF_COMMAND)
+        power_down(m, COMMAND_KIND_OFF)
         return COMMAND_RESULT_OK
+    if command.kind == COMMAND_KIND_RELEASE_LINE:
+        return release_line(m)
     return COMMAND_RESULT_UNKNOWN
+
+
+cdef inline flag moves_nothing(const Command* command) noexcept nogil:
+    """Speed limits and ranges leave prepared targets alone; those are checked again when they are started."""
+    return command.kind in (COMMAND_KIND_SPEED_LIMITS, COMMAND_KIND_ROM_MINIMUM, COMMAND_KIND_ROM_MAXIMUM,
+                            COMMAND_KIND_ROM_ENABLE)
+
+
+cdef int obey(Machine* m, const Command* command) noexcept nogil:
+    """Carry a command out. Any that is accepted takes the place of targets that were prepared."""
+    cdef int result = dispatch(m, command)
+    if result == COMMAND_RESULT_OK and command.kind != COMMAND_KIND_PREPARE and not moves_nothing(command):
+        forget_prepared(m)
+    return result
 
 
 cdef void take_commands(Machine* m) noexcept nogil:
@@ -302,14 +416,18 @@ cdef void take_commands(Machine* m) noexcept nogil:
     cdef int taken = 0
     while taken < 8 and m.commands.try_pop(command):
         taken += 1
+        command.asked_ns = min(command.asked_ns, m.now_ns)     # a time to come would keep a jog alive for longer
         m.blockers = find_blockers(m)
-        finish_command(m, &command, dispatch(m, &command))
+        finish_command(m, &command, obey(m, &command))
 
 
 cdef void step_power_up(Machine* m) noexcept nogil:
-    """TRANSITION_TO_AUTO: contacts, then drives, then set-points from fresh feedback, then the motion asked for."""
+    """TRANSITION_TO_AUTO: self-test, contacts, drives, set-points from fresh feedback, then the motion asked for."""
     cdef int i
-    if m.now_ns - m.state_since_ns > 1000000000:
+    if m.self_test == SELF_TEST_RUNNING:
+        step_self_test(m)
+        return
+    if m.now_ns - m.power_since_ns > 1000000000:
         raise_error(m, ERROR_DRIVES_NOT_READY, NO_AXIS)
         return
     if m.power_step == POWER_CONTACTS:
@@ -323,10 +441,9 @@ cdef void step_power_up(Machine* m) noexcept nogil:
         return
     seed(m)
     stand_still(m)
-    change_state(m, MASTER_STATE_AUTO, REASON_DRIVES_READY)
-    set_mode(m, MASTER_MODE_STAND_STILL)
+    transition(m, TRIGGER_DRIVES_READY)
     if m.pending.kind:
-        m.last_result = dispatch_motion(m, &m.pending, m.pending_ns)
+        m.last_result = dispatch_motion(m, &m.pending)
         if m.last_result != COMMAND_RESULT_OK:
             m.commands_refused += 1
             event(m, EVENT_KIND_COMMAND, m.pending.kind, m.last_result, m.pending.client)
@@ -349,7 +466,7 @@ cdef void step_reset(Machine* m) noexcept nogil:
         i -= 1
     end_reset(m)
     m.stop_category = STOP_CATEGORY_NONE
-    change_state(m, MASTER_STATE_WAITING, REASON_RESET)
+    transition(m, TRIGGER_CAUSES_GONE)
 
 
 cdef void step_state(Machine* m) noexcept nogil:
@@ -359,4 +476,4 @@ cdef void step_state(Machine* m) noexcept nogil:
     elif m.state == MASTER_STATE_ERROR and m.reset_until_ns:
         step_reset(m)
     elif m.state == MASTER_STATE_STARTUP and m.bus.state == BUS_STATE_CYCLIC:
-        change_state(m, MASTER_STATE_WAITING, REASON_START_CHECKS_GOOD)
+        transition(m, TRIGGER_START_CHECKS_GOOD)

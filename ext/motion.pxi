@@ -54,8 +54,8 @@ cdef flag plan_halt(Machine* m) noexcept nogil:
 cdef inline flag at_limit(Machine* m, int i) noexcept nogil:
     """Is the axis at the limit, or beyond it, towards which it is to jog?"""
     if m.axis[i].jog_percent > 0.0:
-        return m.position_deg[i] >= m.parameters[i].maximum_deg
-    return m.axis[i].jog_percent < 0.0 and m.position_deg[i] <= m.parameters[i].minimum_deg
+        return m.position_deg[i] >= m.axis[i].maximum_deg
+    return m.axis[i].jog_percent < 0.0 and m.position_deg[i] <= m.axis[i].minimum_deg
 
 
 cdef flag plan_jog(Machine* m) noexcept nogil:
@@ -87,6 +87,8 @@ cdef void stand_still(Machine* m) noexcept nogil:
     for i in range(m.settings.axes):
         m.axis[i].jog_percent = 0.0
         m.axis[i].blocked = 0
+        m.axis[i].rest_deg = m.axis[i].position_deg
+        m.axis[i].against_deg = 0.0
         set_warning(m, WARNING_LIMIT_BRAKE, i + 1, False)
     # The set-points stay: an axis's target is reported until the next motion seeds anew.
 
@@ -138,13 +140,17 @@ cdef void advance(Machine* m) noexcept nogil:
         m.position_deg[i] = p[i]
         m.speed_deg_s[i] = v[i]
         m.acceleration_deg_s2[i] = a[i]
+        narrow(m, i, p[i])
 
 
 cdef flag settled(Machine* m) noexcept nogil:
-    """True once every axis has been within its tolerance for 20 ms, or after one second without coming nearer."""
+    """True once every axis has been within its tolerance for 20 ms, or after one second without coming nearer: then the
+    position loop is opened, and its corrections run out before the drives hold by themselves."""
     cdef int i
     cdef flag inside = True
     cdef double error = 0.0
+    if m.settle_ns >= SETTLE_NS:
+        return corrections_gone(m)
     m.settle_ns += m.settings.period_ns
     for i in range(m.settings.axes):
         error += fabs(m.position_deg[i] - m.axis[i].position_deg)
@@ -156,7 +162,7 @@ cdef flag settled(Machine* m) noexcept nogil:
                 or fabs(m.axis[i].correction_deg_s) > 0.05:
             inside = False
     m.settled_ns = m.settled_ns + m.settings.period_ns if inside else 0
-    return m.settled_ns >= 20000000 or m.settle_ns >= 1000000000
+    return m.settled_ns >= 20000000
 
 
 cdef flag arrival_failed(Machine* m, int counts, double degrees) noexcept nogil:
@@ -207,6 +213,9 @@ cdef void step_motion(Machine* m) noexcept nogil:
     """One cycle of the present motion."""
     cdef flag at_end
     if m.motion == MOTION_STANDING:
+        return
+    if m.motion == MOTION_EXTERNAL:
+        step_external(m)
         return
     if m.motion == MOTION_SETTLING:
         if settled(m):
@@ -276,7 +285,7 @@ cdef void begin_stop(Machine* m, int category) noexcept nogil:
         return
     m.quick_limits = category == STOP_CATEGORY_QUICK
     m.motion = MOTION_STOPPING
-    set_mode(m, MASTER_MODE_STOP)
+    set_mode(m, MASTER_MODE_EXTERNAL_DEVELOPER_ERROR if external_failed(m) else MASTER_MODE_STOP)
     if not plan_halt(m):
         m.stop_category = STOP_CATEGORY_EMERGENCY
         finish_stop(m)
@@ -285,12 +294,12 @@ cdef void begin_stop(Machine* m, int category) noexcept nogil:
 cdef void finish_stop(Machine* m) noexcept nogil:
     """The stop has ended: take power away where its category says so, and settle the master state."""
     stand_still(m)
-    if m.stop_category < STOP_CATEGORY_SOFT or m.off_after_stop or m.shutdown:
+    if m.stop_category < STOP_CATEGORY_SOFT or m.off_after_stop or m.shutdown or m.self_test == SELF_TEST_RUNNING:
         m.motor_power = False
+    if m.self_test == SELF_TEST_RUNNING:
+        m.self_test = SELF_TEST_NOT_DONE
     m.off_after_stop = False
-    set_mode(m, MASTER_MODE_STAND_STILL if m.motor_power else MASTER_MODE_OFF)
-    if m.state == MASTER_STATE_TRANSITION_TO_WAITING:
-        m.stop_category = STOP_CATEGORY_NONE
-        change_state(m, MASTER_STATE_WAITING, REASON_STOPPED)
-    elif m.state == MASTER_STATE_WAITING:
+    set_idle_mode(m)
+    transition(m, TRIGGER_STOPPED)
+    if m.state == MASTER_STATE_WAITING:
         m.stop_category = STOP_CATEGORY_NONE

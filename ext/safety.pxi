@@ -61,17 +61,16 @@ cdef flag add_fault(Machine* m, int code, int axis, int category, flag warning) 
 cdef void end_reset(Machine* m) noexcept nogil:
     """RESET_ERROR is over, whether it helped or not."""
     m.reset_until_ns = 0
-    set_mode(m, MASTER_MODE_STAND_STILL if m.motor_power else MASTER_MODE_OFF)
+    set_idle_mode(m)
 
 
 cdef void raise_error(Machine* m, int code, int axis) noexcept nogil:
     """Error state, and a stop of the error's category; a stop that runs may only get harder."""
     cdef int category = error_category(code, axis)
     cdef flag new = add_fault(m, code, axis, category, False)
-    if m.state != MASTER_STATE_ERROR:
-        change_state(m, MASTER_STATE_ERROR, REASON_FAULT)
-    elif not new and category >= m.stop_category:
+    if m.state == MASTER_STATE_ERROR and not new and category >= m.stop_category:
         return
+    transition(m, TRIGGER_ERROR)
     if m.reset_until_ns:
         end_reset(m)
     m.pending.kind = 0
@@ -107,7 +106,7 @@ cdef inline flag contacts_closed(Machine* m) noexcept nogil:
 cdef flag chatters(Machine* m, flag closed) noexcept nogil:
     """Contacts that open again and again under power, each time for less than the relay's switching time: three
     openings within about a second are as bad as one that lasts. Bouncing while they close is none."""
-    if not m.motor_power:
+    if not m.motor_power or m.self_test == SELF_TEST_RUNNING:
         m.energised = False
         m.openings = 0.0
     elif closed:
@@ -117,6 +116,14 @@ cdef flag chatters(Machine* m, flag closed) noexcept nogil:
     m.contacts_before = closed
     m.openings = fmax(0.0, m.openings - m.settings.period_ns * 1e-9)
     return m.openings > 2.0
+
+
+cdef inline void fail_self_test(Machine* m, int code) noexcept nogil:
+    """The monitor has timed the relay: in the self-test that is its verdict too, with a code that says which way."""
+    if m.self_test == SELF_TEST_RUNNING:
+        m.self_test = SELF_TEST_FAILED
+        m.motor_power = False
+        raise_error(m, code, NO_AXIS)
 
 
 cdef void monitor_emergency_stop(Machine* m) noexcept nogil:
@@ -135,10 +142,12 @@ cdef void monitor_emergency_stop(Machine* m) noexcept nogil:
             raise_error(m, ERROR_ESM_CONTACTS_AT_START, NO_AXIS)
     else:
         if lasts(m, &m.contacts_closed_ns, closed and not m.motor_power and not powered):
+            fail_self_test(m, ERROR_RELAY_NOT_OPENING)
             raise_error(m, ERROR_ESM_CONTACTS_CLOSED, NO_AXIS)
         if lasts(m, &m.button_contacts_ns, powered):
             raise_error(m, ERROR_ESM_BUTTON_CONTACTS, NO_AXIS)
         if lasts(m, &m.contacts_open_ns, m.motor_power and not pressed and not closed) or chatters(m, closed):
+            fail_self_test(m, ERROR_RELAY_NOT_CLOSING)
             raise_error(m, ERROR_ESM_CONTACTS_OPEN, NO_AXIS)
     if pressed:
         raise_error(m, ERROR_ESM_BUTTON, NO_AXIS)
@@ -147,11 +156,14 @@ cdef void monitor_emergency_stop(Machine* m) noexcept nogil:
 
 
 cdef inline flag too_fast_to_stop(Machine* m, int i) noexcept nogil:
-    """ESS-6: v^2 / (2 a) is longer than the way to the hard limit ahead."""
+    """ESS-6: v^2 / (2 a) is longer than the way to the limit ahead: the hard limit, or the range of motion's with its margin."""
     cdef AxisParameters* p = &m.parameters[i]
     cdef double speed = m.axis[i].speed_deg_s
     cdef double room = (p.maximum_deg - m.axis[i].position_deg if speed > 0.0
                         else m.axis[i].position_deg - p.minimum_deg) + m.settings.limit_margin_deg
+    if m.axis[i].rom_enforced:
+        room = fmin(room, (m.axis[i].guard_high_deg - m.axis[i].position_deg if speed > 0.0
+                           else m.axis[i].position_deg - m.axis[i].guard_low_deg) + range_margin_deg(m, i))
     return (fabs(speed) > m.settings.standstill_speed_deg_s
             and speed * speed > 2.0 * p.quick_deceleration_deg_s2 * fmax(room, 0.0))
 
@@ -163,14 +175,20 @@ cdef inline flag stands(Machine* m, int i) noexcept nogil:
             and fabs(axis.following_error_deg) <= m.settings.standstill_drift_deg)
 
 
+cdef inline flag moves_against(Machine* m, int i) noexcept nogil:
+    """Has the axis gone well against the direction it is commanded to? A reversed drive, or one that the load overpowers,
+    shows here long before its following error is large. The way counts both ways, so sensor noise adds up to nothing."""
+    return m.axis[i].against_deg > fmax(REVERSED_DEG, <int>ARRIVAL_TOLERANCES * in_position_deg(m, i))
+
+
 cdef void supervise(Machine* m) noexcept nogil:
-    """ESS-1, 2, 5..8, every axis, every cycle with fresh feedback. What needs motor power to mean anything (a limb moved by
+    """ESS-1..8, every axis, every cycle with fresh feedback. What needs motor power to mean anything (a limb moved by
     hand is no fault of a drive without current) is watched only while it is on. Contacts that open for a moment suspend
     it, but change nothing of where the arm has to stand."""
     cdef int i
     cdef Axis* axis
     cdef AxisParameters* p
-    cdef flag powered = m.motor_power and contacts_closed(m)
+    cdef flag powered = m.motor_power and contacts_closed(m) and m.self_test != SELF_TEST_RUNNING
     cdef flag standing = m.motion == MOTION_STANDING    # before an error of one axis stops them all
     cdef flag held
     if not m.energised:
@@ -185,20 +203,33 @@ cdef void supervise(Machine* m) noexcept nogil:
             raise_error(m, ERROR_ESS_HARD_MINIMUM, i + 1)
         elif axis.position_counts > p.hard_maximum_counts:
             raise_error(m, ERROR_ESS_HARD_MAXIMUM, i + 1)
+        if not m.energised:
+            axis.rest_deg = axis.position_deg
+        if axis.rom_enforced:
+            guard_range(m, i)
         if not powered:
             continue
+        if axis.rom_enforced and axis.position_deg < axis.guard_low_deg - range_margin_deg(m, i):
+            raise_error(m, ERROR_ESS_ROM_MINIMUM, i + 1)
+        elif axis.rom_enforced and axis.position_deg > axis.guard_high_deg + range_margin_deg(m, i):
+            raise_error(m, ERROR_ESS_ROM_MAXIMUM, i + 1)
         # 5 %: the drive's own speed ripple is not a person in danger
         if fabs(axis.speed_deg_s) > 1.05 * p.max_speed_deg_s:
             raise_error(m, ERROR_ESS_OVERSPEED, i + 1)
         if too_fast_to_stop(m, i):
             raise_error(m, ERROR_ESS_CANNOT_STOP, i + 1)
         if standing and not held:
+            # a drive may take a moment to stand, but an arm that lost its torque is not to sag any further meanwhile
             axis.hold_deg = axis.position_deg
+            if fabs(axis.position_deg - axis.rest_deg) > m.settings.standstill_drift_deg:
+                raise_error(m, ERROR_ESS_STANDSTILL, i + 1)
         elif standing:
             if (fabs(axis.speed_deg_s) > m.settings.standstill_speed_deg_s
                     or fabs(axis.position_deg - axis.hold_deg) > m.settings.standstill_drift_deg):
                 raise_error(m, ERROR_ESS_STANDSTILL, i + 1)
         elif fmax(fabs(axis.following_error_deg), fabs(axis.slip_deg)) > m.settings.following_error_deg:
+            raise_error(m, ERROR_ESS_FOLLOWING, i + 1)
+        elif moves_against(m, i):
             raise_error(m, ERROR_ESS_FOLLOWING, i + 1)
         elif m.now_ns - axis.rest_since_ns > STANDSTILL_SETTLE_NS and not stands(m, i):
             raise_error(m, ERROR_ESS_STANDSTILL, i + 1)
@@ -255,6 +286,11 @@ cdef inline flag outside_limits(Machine* m, int i) noexcept nogil:
     return not m.parameters[i].hard_minimum_counts <= m.axis[i].position_counts <= m.parameters[i].hard_maximum_counts
 
 
+cdef inline flag left_range(Machine* m, int i) noexcept nogil:
+    return (find_fault(m, ERROR_ESS_ROM_MINIMUM, i + 1, False) >= 0
+            or find_fault(m, ERROR_ESS_ROM_MAXIMUM, i + 1, False) >= 0)
+
+
 cdef flag cause_present(Machine* m, uint32_t fault) noexcept nogil:
     """Is what raised this error still so? RESET_ERROR leaves the error state only when no cause is left (SAF-6)."""
     cdef int code = fault & 0xFFFF
@@ -266,11 +302,13 @@ cdef flag cause_present(Machine* m, uint32_t fault) noexcept nogil:
     if axis >= 0:
         if code in (ERROR_ESS_HARD_MINIMUM, ERROR_ESS_HARD_MAXIMUM):
             return outside_limits(m, axis)
+        if code in (ERROR_ESS_ROM_MINIMUM, ERROR_ESS_ROM_MAXIMUM):
+            return outside_range(m, axis)
         if code in (ERROR_ESS_OVERSPEED, ERROR_ESS_CANNOT_STOP, ERROR_ESS_STANDSTILL, ERROR_ESS_FOLLOWING):
             return fabs(m.axis[axis].speed_deg_s) > m.settings.standstill_speed_deg_s
         return (m.axis[axis].driver_state not in (DRIVER_STATE_WAITING, DRIVER_STATE_AUTO)
                 or m.axis[axis].status & STATUS_ERROR)
-    if code in (ERROR_ESM_CONTACTS_CLOSED, ERROR_ESM_BUTTON_CONTACTS):
+    if code in (ERROR_ESM_CONTACTS_CLOSED, ERROR_ESM_BUTTON_CONTACTS, ERROR_RELAY_NOT_OPENING):
         return contacts_closed(m) and not m.motor_power
     if code == ERROR_ESM_BUTTON:
         return button_pressed(m)
@@ -306,4 +344,6 @@ cdef uint32_t find_blockers(Machine* m) noexcept nogil:
             bits |= 1 << BLOCKER_DRIVE_SETUP
         if outside_limits(m, i):
             bits |= 1 << BLOCKER_OUTSIDE_LIMITS
+        if not range_fits(m, i) or (outside_range(m, i) and left_range(m, i)):
+            bits |= 1 << BLOCKER_RANGE_OF_MOTION
     return bits

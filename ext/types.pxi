@@ -11,6 +11,8 @@ cdef enum:
     ABSENT_TELEGRAMS = 5                 # in a row that a drive may be out of AUTO while it has to follow
     HMI_SILENCE_NS = 1000000000          # a motion nobody could stop any more ends softly
     SHUTDOWN_PATIENCE_NS = 800000000     # a soft stop at the end of the program becomes a quick one then
+    SETTLE_NS = 1000000000               # settling without coming nearer is given up then
+    STALE_NS = 1000000000                # motion commands older than this are not carried out (jog: its own timeout)
     FIRST_ANSWER_NS = 500000000          # a board in the cyclic phase answers its first telegram by then
     LEAVE_TELEGRAMS = 10                 # power off, then with the leave flag, before a line is given back
     LEAVE_NS = 100000000                 # fewer at low rates, so that the end does not take longer than this
@@ -21,9 +23,12 @@ cdef enum Motion:
     MOTION_POSITION
     MOTION_JOG
     MOTION_BRAKING       # a position motion was braked before a limit; planned anew once it stands
+    MOTION_EXTERNAL      # set-points follow the targets of an external program
     MOTION_STOPPING      # soft or quick stop
 
 cdef enum Power:         # steps of TRANSITION_TO_AUTO
+    POWER_TEST_CLOSING   # self-test of the relay path, drives off
+    POWER_TEST_OPENING
     POWER_CONTACTS
     POWER_DRIVES
 
@@ -45,6 +50,7 @@ cdef struct Settings:    # constant while a line is attached; written by the mai
     double battery_minimum_v
     double battery_maximum_v
     double battery_averaging_s
+    int64_t external_heartbeat_ns   # 0: external development is switched off
 
 cdef struct AxisParameters:
     double deg_per_count            # signed: dir x stroke / resolution
@@ -75,7 +81,15 @@ cdef struct Axis:
     double command_deg_s, command_before_deg_s
     # motion
     double jog_percent, target_deg, hold_deg
-    double lowest_deg, highest_deg  # limits of the present motion: soft limits, widened to where the axis stood
+    double rest_deg                 # where the axis was when its standstill began
+    double smooth_deg, against_deg  # way against its set-point's direction, net; see moves_against
+    double lowest_deg, highest_deg  # limits of the present motion: range in force, widened to where the axis stood
+    # range of set-points in force, and the range of motion it comes from besides the hard limits (ranges.pxi)
+    double minimum_deg, maximum_deg
+    double rom_minimum_deg, rom_maximum_deg
+    double given_minimum_deg, given_maximum_deg     # for the next ROM_ENABLE
+    double guard_low_deg, guard_high_deg            # ESS-3, 4: bounds of the actual position, less the margin
+    flag rom_enforced
     int blocked                     # direction (-1, +1) in which a limit stopped a jog, 0 none
     flag on_target
     # speed cascade in percent
@@ -87,6 +101,7 @@ cdef struct Command:
     uint32_t sequence
     uint32_t client
     uint32_t mask
+    int64_t asked_ns                # monotonic: when its message arrived
     double value
     double values[MAX_AXES]
 
@@ -114,6 +129,17 @@ cdef struct Bus:
     uint32_t faults[16]
     uint64_t valid
 
+cdef struct External:    # a program of the user's; what it writes is only ever looked at as a copy
+    ExternalLink* link              # the memory shared with it, NULL no program
+    ExternalTargetRecord target     # newest valid record; its sequence and time
+    int64_t heard_ns                # when that was taken, -1 none since the program connected
+    flag follow                     # `target` was made in the knowledge of the admission
+    int64_t admitted_ns
+    uint64_t admitted_cycle
+    uint32_t taken, rejected
+    int last_refusal
+    uint8_t limited[MAX_AXES]       # bits of ExternalLimit
+
 cdef struct Machine:
     Settings settings
     AxisParameters parameters[MAX_AXES]
@@ -126,6 +152,7 @@ cdef struct Machine:
     double acceleration_deg_s2[MAX_AXES]
     double motion_time_s
     double move_percent
+    External external
     int motion
     int64_t settle_ns               # time in MOTION_SETTLING without coming nearer
     double settle_error_deg         # smallest distance of all axes together so far
@@ -134,6 +161,8 @@ cdef struct Machine:
     int state, mode, reason
     int64_t now_ns, state_since_ns, standing_since_ns
     int power_step
+    int64_t power_since_ns          # when the power-up proper began, after the self-test
+    int self_test
     flag motor_power
     int stop_category               # of the stop that is running or done, STOP_CATEGORY_NONE otherwise
     flag off_after_stop
@@ -147,7 +176,8 @@ cdef struct Machine:
     int64_t reset_until_ns          # RESET_ERROR is running until then, 0 not
     flag setup_tried                # a bring-up was already asked for to cure a drive's set-up
     Command pending                 # motion command waiting for AUTO; kind 0 none
-    int64_t pending_ns, jog_ns      # when the pending command was taken; when the running jog was last asked for
+    Command prepared                # targets of the last PREPARE: good while the mode is POSITION_TARGET_WAIT_FOR_START
+    int64_t jog_ns                  # when the running jog was last asked for
     int64_t jog_asked_ns            # when any jog was last asked for, refused or not
     # emergency stop monitor: since when each mismatch lasts, -1 not
     int64_t start_enable_ns, start_contacts_ns, contacts_closed_ns, button_contacts_ns, contacts_open_ns

@@ -7,6 +7,7 @@ Thread contract: HMI thread only.
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import socket
 from collections.abc import Callable, Iterable
@@ -149,11 +150,13 @@ def _packet(message: Message) -> Any:
     return engineio.packet.Packet(engineio.packet.MESSAGE, data=message.text()[1:].decode())
 
 
-def own_ipv4(peer: str = "192.0.2.1") -> str:
-    """IPv4 address this board uses towards others (no packet is sent); loopback when it has no network."""
+def own_ipv4(peer: str = "192.0.2.1") -> tuple[str, str]:
+    """(IPv4 address this board uses towards others, "" or the back-end's error why it is loopback instead). No packet
+    is sent."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect((peer, 9))
-            return str(ipaddress.IPv4Address(probe.getsockname()[0]))
-        except (OSError, ValueError):
-            return "127.0.0.1"
+            return str(ipaddress.IPv4Address(probe.getsockname()[0])), ""
+        except (OSError, ValueError) as error:
+            no_network = isinstance(error, OSError) and error.errno in {errno.ENETUNREACH, errno.ENETDOWN}
+            return "127.0.0.1", "ADDRESS_UNKNOWN" if no_network else "ADDRESS_FAILED"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from operator import attrgetter
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -19,20 +18,15 @@ from controller._core import LiveText, State
 from controller.arm import INT16_MAX, INT16_MIN, ArmFacts
 from controller.hmi.counters import Counters
 from controller.hmi.faultlist import Active, FaultList
+from controller.hmi.state import empty_state
 from controller.spec import hmi, record, telegram
 from controller.spec.hmi import Setting
 from controller.store import Store
 
 RESERVE_BYTES = 320  # for the frame, the event name and a notice
+NOTICE_AROUND_BYTES = 80  # of these for all but the notice's text
 NO_ENTRIES = msgspec.Raw(b"[]")
 _encode = msgspec.json.Encoder().encode
-
-
-def empty_state(axes: int) -> State:
-    """What there is to show before the first record: every field 0."""
-    fields = {row.name: 0 if not row.count else (0,) * (axes if row.count == record.PER_AXIS else row.count)
-              for row in record.FIELDS}
-    return SimpleNamespace(**{**fields, "axes": axes})  # type: ignore[return-value]
 
 
 def live_rows() -> list[tuple[str, int, str, bool, int, int]]:
@@ -89,7 +83,12 @@ class DataMessage:
         if (self._made_of != (self._inputs(state), self._faults.version, self.address)
                 or len(self._head) + len(live) > hmi.DATA_BYTES - RESERVE_BYTES):  # its numbers have grown since
             self._make_head(state, len(live))
-        end = b"," + _encode({hmi.NOTICE_FIELD: notice})[1:] if notice is not None else b"}"
+        if notice is None:
+            end = b"}"
+        else:
+            room = hmi.DATA_BYTES - NOTICE_AROUND_BYTES - len(self._head) - len(live)
+            text = shortened(str(notice["message"]), room)
+            end = b"," + _encode({hmi.NOTICE_FIELD: {**notice, "message": text}})[1:]
         return b"".join((self._head, live, end, b"]"))
 
     def _make_head(self, state: State, live_bytes: int) -> None:
@@ -155,7 +154,7 @@ class DataMessage:
             axes = max(self.facts.axes, hmi.CLIENT_DATA_RANGE_AXES)
             values = {key: self._setting(setting, name, i)
                       for setting in (hmi.SETTING[name] for name in row.settings)
-                      for i, (key, name) in enumerate(zip(setting.keys(axes), setting.names(axes), strict=True))}
+                      for i, (key, name) in enumerate(zip(setting.keys(axes), setting.names(axes), strict=False))}
             found = self._objects[row.name] = msgspec.Raw(_encode(values))
         return found
 
@@ -184,6 +183,15 @@ class DataMessage:
         return self._lists[1], self._lists[2]
 
 
+def shortened(text: str, room: int) -> str:
+    """The text, cut where its JSON would be longer than `room` bytes; its acknowledgement has the whole."""
+    if len(_encode(text)) <= room:
+        return text
+    while text and len(_encode(text + "...")) > room:
+        text = text[:-1]
+    return text + "..."
+
+
 def fit(active: list[Active], room: int) -> tuple[msgspec.Raw, int]:
     """As many entries as fit `room` bytes, in order, short ones where whole ones do not; and the room left."""
     entries = []
@@ -201,7 +209,7 @@ def fit(active: list[Active], room: int) -> tuple[msgspec.Raw, int]:
 
 def _first(active: list[Active]) -> int:
     """Code of the first fault that is the master's own, 0 none."""
-    return next((item.code for item in active if not item.drive), 0)
+    return next((item.code for item in active if item.source != "drive"), 0)
 
 
 def _at_least_five(values: Any) -> list[Any]:

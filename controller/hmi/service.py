@@ -12,26 +12,37 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from aiohttp import web
 
 from controller.arm import ArmFacts
+from controller.bus.board_registers import BoardWrites
+from controller.exercises import Exercises
+from controller.history import History
 from controller.hmi.access import Access
 from controller.hmi.broadcast import Broadcast, own_ipv4
 from controller.hmi.clients import FLOOD_GRACE_S, Client, ControlToken, Refused
 from controller.hmi.counters import Counters, HttpLog, logger
 from controller.hmi.faultlist import FaultList
 from controller.hmi.handlers import Handlers, Outcome, Sent, is_stop
+from controller.hmi.login import Login
 from controller.hmi.options import HmiOptions
+from controller.hmi.own_faults import OwnFaults, keep
 from controller.hmi.payload import DataMessage
+from controller.hmi.positions import saved_deg
+from controller.hmi.rest import Rest
+from controller.hmi.rest_messages import Refusal
 from controller.hmi.results import Results
 from controller.hmi.state import Holder, StateBuilder
 from controller.hmi.transport import BROKEN_REQUEST, TOO_LARGE, SocketServer
 from controller.hmi.web import Pages
 from controller.link import LinkReport
 from controller.spec import hmi
+from controller.spec.external import ExternalPhase
+from controller.spec.history import Kind
 from controller.spec.hmi import Notice
 from controller.spec.modes import CommandKind
 from controller.store import Store, StoreError
@@ -71,11 +82,12 @@ log = logger("controller.hmi")
 class Service:
     """The whole server on one event loop."""
 
-    def __init__(self, core: Core, options: HmiOptions, store: Store, facts: ArmFacts,
-                 loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, core: Core, options: HmiOptions, store: Store, facts: ArmFacts, *, history: History,
+                 loop: asyncio.AbstractEventLoop, board_writes: BoardWrites) -> None:
         self._core, self._options, self._store, self._loop = core, options, store, loop
+        self._history = history
         self._counters = Counters()
-        self._faults = FaultList()
+        self._faults = FaultList(options.language, partial(keep, history))
         self._results = Results()
         self._reader = core.reader()
         self._state: State | None = None
@@ -91,11 +103,16 @@ class Service:
         self._next_slow_s = 0.0
         self._polling = False
         access = Access(options)
-        self._access = access
+        folder = store.path.parent if store.path is not None else None
+        self._login = Login(access, folder, self._counters)
+        self._exercises = Exercises(folder)
         self._server = SocketServer(self, access, self._counters)
-        self._control = ControlToken(self._control_lost)
+        self._control = ControlToken(self._control_lost, history.note)
         self._handlers = Handlers(core, store, self._control, self._counters,
-                                  latest=self._latest, changed=self._settings_changed, follow=self._follow)
+                                  latest=self._latest, changed=self._settings_changed, follow=self._follow,
+                                  ended=self._sequence_ended, note=history.note,
+                                  board_writes=board_writes)
+        self._own_faults = OwnFaults(self._faults, store, history, self._handlers.in_force, host=options.host)
         self._payload = DataMessage(store, self._faults, self._counters)
         self._builder = StateBuilder(self._faults, self._counters)
         self._broadcast = Broadcast(
@@ -103,8 +120,10 @@ class Service:
             data=lambda: self._payload.text(self._state),
             state=lambda: b'42["state",' + msgspec.json.encode(self.state_message()) + b"]",
             notice=self._notice_message)
-        self._pages = Pages(access, self._counters, state=self.state_message, running=self._running,
-                            stop=self._handlers.stop)
+        self._rest = Rest(self._login, self._exercises, self._counters, saved_deg=self._saved_deg,
+                          note=history.note)
+        self._pages = Pages(access, self._login, self._counters, state=self.state_message, running=self._running,
+                            stop=self._stop, history=history)
         self._set_facts(facts)
 
     # -- from the main thread
@@ -128,6 +147,7 @@ class Service:
         app = web.Application(middlewares=[self._pages.guard], logger=log)
         self._server.attach(app, socketio_path=hmi.PATH)
         self._pages.add_to(app)
+        self._rest.add_to(app)
         http_log = HttpLog(self._counters, BROKEN_REQUEST)
         runner = web.AppRunner(app, access_log=None, logger=http_log, shutdown_timeout=0.2, handle_signals=False)
         await runner.setup()
@@ -141,6 +161,8 @@ class Service:
                 self._server.cut(key)
             await self._server.shutdown()
             await runner.cleanup()
+            self._login.close()
+            self._exercises.close()
 
     def _round(self) -> None:
         """One round: read the core, look after clients, send what is due, plan the next."""
@@ -167,9 +189,11 @@ class Service:
         self._core.beat()
         self._read_core(now_s)
         self._results.tick(now_s)
-        self._handlers.tick()
+        self._handlers.tick(now_s)
         state = self._state
-        self._control.tick(now_s, state is not None and any(state.moving))
+        moving = state is not None and (any(state.moving)
+                                        or state.external_phase == ExternalPhase.ADMITTED)
+        self._control.tick(now_s, moving or self._handlers.sequencer.running)
         clients = list(self._clients.values())
         for client in clients:
             if client.flooding_since_s is not None and now_s - client.flooding_since_s > FLOOD_GRACE_S:
@@ -181,9 +205,11 @@ class Service:
             self._slow_round(now_s)
 
     def _slow_round(self, now_s: float) -> None:
-        self._payload.address = own_ipv4()
+        self._payload.address, address_fault = own_ipv4()
         self._builder.statistics = self._core.statistics()
         self._builder.realtime = self._core.realtime()
+        limits = self._state.speed_limit_deg_s[:self.facts.axes] if self._state is not None else ()
+        self._own_faults.watch(address_fault, limits)
         sessions = self._server.eio.sockets
         self._strangers = {key: seen for key, seen in self._strangers.items() if key in sessions}
         for key in list(sessions):
@@ -218,10 +244,22 @@ class Service:
         """The `state` message of this moment."""
         running = self._running()  # reads the newest record
         holder = self._control.holder
-        counts = {"clients": len(self._clients), "records_lost": self._reader.lost, **self._counters.as_dict()}
+        history = self._history
+        counts = {"clients": len(self._clients), "records_lost": self._reader.lost,
+                  "history_written": history.written, "history_dropped": history.dropped, **self._counters.as_dict()}
         return self._builder.build(
-            self._state, running=running, counts=counts, link=self.link, store_problem=self._store.problem,
+            self._state, running=running, counts=counts, link=self.link,
+            store_problem="; ".join(filter(None, (self._store.problem, self._exercises.problem, history.problem))),
+            blockers=[found.message for found in self._handlers.gate.general()],
+            sequence=self._handlers.sequencer.progress,
             holder=Holder(holder.number if holder else None, holder.name if holder else ""))
+
+    def _saved_deg(self, name: str) -> list[float]:
+        """A saved position, "rest" or "wearing", in degrees, one per axis of the arm."""
+        try:
+            return [round(found, 2) for found in saved_deg(self._store, self.facts, name)]
+        except Refused as refused:
+            raise Refusal(404, refused.message) from None
 
     def _notice_message(self, notice: dict[str, object]) -> bytes:
         return self._payload.text(self._state, notice)
@@ -231,12 +269,16 @@ class Service:
         return self._handlers.facts
 
     def _set_facts(self, facts: ArmFacts) -> None:
-        self._handlers.facts = self._payload.facts = self._builder.facts = facts
+        self._payload.facts = self._builder.facts = facts
         self._payload.settings_changed()
-        self._handlers.apply_settings()
+        self._handlers.set_facts(facts)
 
     def _settings_changed(self) -> None:
         self._payload.settings_changed()
+
+    def _sequence_ended(self, client: Client, why: str) -> None:
+        log.info("%s of %s", why, client.name)
+        client.notices.append(Refused(Notice.ENDED, "", why).as_notice())
 
     def _control_lost(self, client: Client) -> None:
         self._handlers.end_motion(client)
@@ -271,22 +313,29 @@ class Service:
 
     async def connected(self, key: str, sid: str, request: web.Request, auth: object) -> str:
         """A client joins the namespace; the text says why not."""
-        if not self._access.token_good(request.headers, auth):
+        try:
+            role = await self._login.role(request.headers, auth)
+        except Refusal as refused:
             self._counters.refuse("token")
             self._loop.call_later(0.5, self._server.cut, key)
-            return "a token is needed: pass auth {token} or a bearer header"
+            return refused.message
+        session = self._server.eio.sockets.get(key)
+        if session is None or session.closed:  # it left while its token was looked at
+            return "the connection has ended"
         if len(self._clients) >= self._options.max_clients:
             self._counters.refuse("clients")
             self._loop.call_later(0.5, self._server.cut, key)
             return f"already {self._options.max_clients} clients are connected"
         now_s = time.monotonic()
         self._last_number += 1
-        client = Client(self._last_number, key, sid, request.remote or "?", now_s, data_hz=self._options.rate_hz,
+        client = Client(self._last_number, key, sid, request.remote or "?", now_s, role, data_hz=self._options.rate_hz,
                         allowance_s=now_s)
         self._clients[sid] = self._by_key[key] = client
         self._regroup(now_s)
         self._strangers.pop(key, None)
         self._counters.add("connections")
+        self._history.client(client.number, client.name)
+        self._history.note(Kind.CLIENT, "connected", who=client.name)
         return ""
 
     def disconnected(self, sid: str) -> None:
@@ -298,6 +347,7 @@ class Service:
         self._regroup(time.monotonic())
         self._results.forget(client)
         self._control.release(client)
+        self._history.note(Kind.CLIENT, "left", who=client.name)
 
     def event(self, key: str, sid: str, name: object, args: list[object], answer: Answer | None) -> None:
         """One event of a client. Never raises; a stop is acted on before anything else."""
@@ -309,7 +359,7 @@ class Service:
         message = args[0] if args else None
         now_s = time.monotonic()
         if is_stop(name, message):
-            self._handlers.stop()
+            self._stop(client.name)
             self._control.used(client, now_s)
             reply.give({"ok": True})
             return
@@ -335,12 +385,20 @@ class Service:
             return self._handlers.command(client, message, now_s)
         raise Refused(Notice.UNKNOWN, "", f"no such event; clients send `{hmi.RESPONSE}` or `{hmi.COMMAND}`")
 
+    def _stop(self, who: str) -> None:
+        self._handlers.stop()
+        self._history.note(Kind.STOP, "stop asked for", who=who)
+
     # -- answers
 
     def _finish(self, client: Client, outcome: Outcome, reply: Reply) -> None:
         if isinstance(outcome, Sent):
-            self._results.expect(outcome.sequence, client, time.monotonic(),
-                                 lambda refused: self._settle(client, refused, reply),
+            def settle(refused: Refused | None) -> None:
+                if refused is not None and outcome.refused is not None:
+                    outcome.refused()
+                self._settle(client, refused, reply)
+
+            self._results.expect(outcome.sequence, client, time.monotonic(), settle,
                                  reset=outcome.kind is CommandKind.RESET)
             self._poll_soon()
         elif isinstance(outcome, tuple):
@@ -388,6 +446,6 @@ class Service:
         """Count it, and tell the client: by its acknowledgement, by a notice for the page, or both."""
         self._counters.refuse(refused.notice.name.lower())
         answered = reply.give({"ok": False, "error": refused.as_error()})
-        if reply.visible or not answered:
+        if refused.notice is not Notice.STALE and (reply.visible or not answered):  # a held jog is no cause to shout
             client.notices.append(refused.as_notice())
             self._broadcast.send_notice(client, time.monotonic())

@@ -165,6 +165,33 @@ def check_enumerations(tables: Tables) -> Iterator[str]:
             yield "BusFault: codes are not 0, 1, 2, ... (they index the counters)"
 
 
+def check_transitions(_: Tables) -> Iterator[str]:
+    """Every pair is decided, and what safety asks of the table holds."""
+    triggers = (*modes.CommandKind, *modes.Trigger)
+    for name in repeated(str(int(trigger)) for trigger in triggers):
+        yield f"triggers: code {name} is both a command's and a trigger's"
+    for trigger in triggers:
+        if trigger >= modes.TRIGGERS:
+            yield f"trigger {trigger.name}: code {int(trigger)} is beyond TRIGGERS"
+        for state in modes.MasterState:
+            here = f"transition {state.name}, {trigger.name}"
+            cell = modes.TRANSITIONS.get((state, trigger))
+            if cell is None:
+                yield f"{here}: not decided"
+                continue
+            if not cell.why:
+                yield f"{here}: no reason"
+            if cell.to is state:
+                yield f"{here}: leads to itself, write STAYS"
+            if isinstance(cell.to, modes.MasterState) and trigger not in modes.REASONS:
+                yield f"{here}: no Reason for the history"
+            if state is modes.MasterState.ERROR and isinstance(cell.to, modes.MasterState) and (
+                    trigger is not modes.Trigger.CAUSES_GONE or cell.to is not modes.MasterState.WAITING):
+                yield f"{here}: only RESET leaves the error state, and only to WAITING"
+            if cell.to is modes.MasterState.AUTO and trigger is not modes.Trigger.DRIVES_READY:
+                yield f"{here}: only ready drives lead to AUTO"
+
+
 def check_telegrams(tables: Tables) -> Iterator[str]:
     for axes in range(1, telegram.MAX_AXES + 1):
         state = sum(part.size for part in tables.block) * axes + sum(part.size for part in tables.trailer)
@@ -198,8 +225,8 @@ def check_hmi(_: Tables) -> Iterator[str]:
 
 
 CHECKS: tuple[Callable[[Tables], Iterator[str]], ...] = (
-    check_registers, check_faults, check_record, check_enumerations, check_telegrams, check_constants,
-    check_hmi,
+    check_registers, check_faults, check_record, check_enumerations, check_transitions, check_telegrams,
+    check_constants, check_hmi,
 )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from controller.spec.coded import Coded
 
 
@@ -10,7 +12,7 @@ class MasterState(Coded):
     WAITING = 1, "ready; motor power off, or drives holding after a stop"
     AUTO = 2, "motor power on, following set-points"
     ERROR = 3, "an error is active; only RESET_ERROR leaves it"
-    TRANSITION_TO_AUTO = 4, "power-up: contacts, drive self-test, set-points seeded from feedback"
+    TRANSITION_TO_AUTO = 4, "power-up: self-test of the relay path, contacts, drives, set-points seeded from feedback"
     TRANSITION_TO_WAITING = 5, "soft stop running"
 
 
@@ -73,16 +75,31 @@ class StopCategory(Coded):
     NONE = 3, "not stopping"
 
 
+class SelfTest(Coded):
+    """Of the relay path, once after each bring-up, before the arm is powered for the first time."""
+
+    NOT_DONE = 0, "the operator's first start does it"
+    RUNNING = 1, "drives off; the contacts have to close and to open"
+    PASSED = 2, "the contacts closed and opened in time"
+    FAILED = 3, "they did not; the next start tries again"
+
+
 class CommandKind(Coded):
     """What the command ring carries. `values`, `mask` and `value` of the command record are named per kind."""
 
-    START = 1, "power up and stand ready for jog; mask bit 0: report mode TEST instead of JOG"
+    START = 1, "stand ready for jog; mask 0: run prepared targets instead; bit 0: mode TEST, bit 1: mode JOG"
     JOG = 2, "values: joint speed in percent of the present limit, -100..100; mask: axes"
     MOVE = 3, "values: joint targets in degrees; mask: axes; value: speed percent 0..100"
     STAND_STILL = 4, "end the motion softly and stay in AUTO"
     OFF = 5, "soft stop, then motor power off"
     RESET = 6, "RESET_ERROR"
     SPEED_LIMITS = 7, "values: percent 0..100 per axis; mask: axes; value: first register (60, 70 or 80)"
+    ROM_MINIMUM = 8, "values: range of motion minimum in degrees; mask: axes; in force with the next ROM_ENABLE"
+    ROM_MAXIMUM = 9, "values: range of motion maximum in degrees; mask: axes; in force with the next ROM_ENABLE"
+    ROM_ENABLE = 10, "mask: axes held to their range of motion from now on, 0 none; all of it or nothing"
+    PREPARE = 11, "as MOVE, but targets wait for the next START; any command but limits and ranges forgets them"
+    EXTERNAL = 16, "admit the program that is connected for external development; mode EXTERNAL_DEVELOPER_AUTO"
+    RELEASE_LINE = 17, "without motor power: leave the cyclic phase and give the line back for a new bring-up"
 
 
 class CommandResult(Coded):
@@ -94,6 +111,12 @@ class CommandResult(Coded):
     UNKNOWN = 5, "refused: unknown command"
     DROPPED_BY_STOP = 6, "a stop came after it"
     NO_TRAJECTORY = 7, "refused: no trajectory to that target within the limits"
+    OUTSIDE_RANGE = 8, "refused: an axis is outside the range of motion or about to leave it: move it inside first"
+    NO_PROGRAM = 16, "refused: no program for external development is connected and sending targets"
+    EXTERNAL_OFF = 17, "refused: external development is switched off (external.enabled in the configuration)"
+    MOTOR_POWER = 18, "refused: motor power is on; switch it off first (mode OFF)"
+
+    EXPIRED = 9, "refused: it was asked for too long ago"
 
 
 class Blocker(Coded):
@@ -109,6 +132,7 @@ class Blocker(Coded):
     STOPPING = 7, "a stop is still running"
     SHUTDOWN = 8, "the controller is shutting down"
     BATTERY = 9, "the batteries are low: charge them"
+    RANGE_OF_MOTION = 10, "an axis has left its range of motion: move it back by hand, or switch the range off"
 
 
 class Reason(Coded):
@@ -128,6 +152,29 @@ class Reason(Coded):
     OFF_COMMAND = 11, "mode OFF"
     SHUTDOWN = 12, "program ends"
     HMI_SILENT = 13, "nothing heard of the HMI thread in a motion"
+
+
+class Trigger(Coded):
+    """What changes the master state besides commands; those are triggers too, with the codes of CommandKind."""
+
+    STOP = 32, "stop, by whomever"
+    ERROR = 33, "an error is raised"
+    HMI_SILENT = 34, "nothing heard of the HMI thread in a motion"
+    SHUTDOWN = 35, "the program is to end"
+    BUS_DETACHED = 36, "the line is taken back"
+    START_CHECKS_GOOD = 37, "bring-up finished, emergency stop chain consistent"
+    DRIVES_READY = 38, "contacts closed, drives in AUTO, fresh feedback"
+    STOPPED = 39, "a stop has come to its end"
+    CAUSES_GONE = 40, "RESET_ERROR finds no cause of any error left"
+    START_TEST = 41, "START with mask bit 0"
+    PROGRAM_ENDED = 42, "an admitted external program gives the arm back"
+
+
+class Outcome(Coded):
+    """What a trigger does besides leading to another MasterState."""
+
+    STAYS = 14, "accepted, the state stays"
+    REFUSED = 15, "refused, nothing changes"
 
 
 class EventKind(Coded):
@@ -162,3 +209,91 @@ class BusFault(Coded):
     OVERFLOW = 13, "receive buffer was full"
     VALUE = 14, "a field is not a finite number or an unknown code"
     LOST = 15, "communication lost"
+
+
+# -- transitions -------------------------------------------------------------------------------------------------------
+
+class Cell(NamedTuple):
+    """What one trigger does in one master state: the next state or an Outcome, why, and the master mode it sets (None:
+    unchanged). A stop in mid-motion also shows the mode STOP until it has ended, whatever began it."""
+
+    to: MasterState | Outcome
+    why: str
+    mode: MasterMode | None = None
+
+
+TRIGGERS = 48       # columns of the generated table: codes of CommandKind, then of Trigger
+_ORDER = (MasterState.STARTUP, MasterState.WAITING, MasterState.TRANSITION_TO_AUTO, MasterState.AUTO,
+          MasterState.TRANSITION_TO_WAITING, MasterState.ERROR)
+_S, _M, _K = MasterState, MasterMode, CommandKind
+_STAYS, _REFUSED = Outcome.STAYS, Outcome.REFUSED
+_NO_ARM = Cell(_REFUSED, "no arm yet")
+_STOPPING = Cell(_REFUSED, "a stop is running")
+_IN_ERROR = Cell(_REFUSED, "only RESET leaves the error state")
+_POWER_UP = Cell(_S.TRANSITION_TO_AUTO, "the operator's start")
+_REPLACES = Cell(_STAYS, "takes the place of the motion that waits for power")
+_NOTED = Cell(_STAYS, "moves nothing")
+_NOTHING = Cell(_STAYS, "there is nothing to reset")
+_FAULT = Cell(_S.ERROR, "stop of the error's category")
+_SOFT = Cell(_S.TRANSITION_TO_WAITING, "soft stop")
+_RESTS = Cell(_STAYS, "nothing moves")
+_ENDS = Cell(_STAYS, "the stop that runs goes on")
+_LINE = Cell(_S.STARTUP, "only when the program ends; else the line is lost, ERROR", _M.OFF)
+_NEVER = Cell(_REFUSED, "cannot happen here")
+
+
+def _motion(mode: MasterMode, why: str) -> tuple[Cell, ...]:
+    return _NO_ARM, _POWER_UP, _REPLACES, Cell(_STAYS, why, mode), _STOPPING, _IN_ERROR
+
+
+# One row per trigger; its cells in the order of _ORDER: STARTUP, WAITING, TO_AUTO, AUTO, TO_WAITING, ERROR.
+_ROWS: dict[CommandKind | Trigger, tuple[Cell, ...]] = {
+    _K.START: _motion(_M.JOG, "a motion ends softly; ready for jog"),
+    Trigger.START_TEST: _motion(_M.TEST, "a motion ends softly; ready for the test's jog"),
+    _K.JOG: _motion(_M.JOG, "joint speeds; in TEST the mode stays TEST"),
+    _K.MOVE: _motion(_M.POSITION_TARGET, "joint targets"),
+    _K.PREPARE: (_NO_ARM, Cell(_STAYS, "targets wait for START", _M.POSITION_TARGET_WAIT_FOR_START), _REPLACES,
+                 Cell(_STAYS, "a motion ends softly; targets wait for START", _M.POSITION_TARGET_WAIT_FOR_START),
+                 _STOPPING, _IN_ERROR),
+    _K.STAND_STILL: (_NO_ARM, Cell(_REFUSED, "not started"), Cell(_STAYS, "forgets the motion that waits for power"),
+                     Cell(_STAYS, "a motion ends softly", _M.STAND_STILL), _STOPPING, _IN_ERROR),
+    _K.OFF: (Cell(_STAYS, "power is off"), Cell(_STAYS, "power off", _M.OFF), _SOFT, _SOFT,
+             Cell(_STAYS, "power off once the stop has ended"), Cell(_STAYS, "power off once the stop has ended")),
+    _K.RESET: (_NOTHING, _NOTHING, _NOTHING, _NOTHING, _NOTHING,
+               Cell(_STAYS, "RESET_ERROR begins, once the stop has ended", _M.RESET_ERROR)),
+    _K.SPEED_LIMITS: (_NOTED,) * 6,
+    _K.ROM_MINIMUM: (_NOTED,) * 6,
+    _K.ROM_MAXIMUM: (_NOTED,) * 6,
+    _K.ROM_ENABLE: (_NOTED,) * 6,
+    _K.EXTERNAL: _motion(_M.EXTERNAL_DEVELOPER_AUTO, "set-points follow the targets of the external program"),
+    Trigger.PROGRAM_ENDED: (_NEVER, _NEVER, _NEVER, Cell(_STAYS, "a motion ends softly", _M.STAND_STILL), _NEVER,
+                            _NEVER),
+    _K.RELEASE_LINE: (_NO_ARM, Cell(_STAYS, "without motor power: the line is given back, a new bring-up follows"),
+                      Cell(_REFUSED, "motor power is on"), Cell(_REFUSED, "motor power is on"), _STOPPING,
+                      Cell(_STAYS, "without motor power: the line is given back, a new bring-up follows")),
+    Trigger.STOP: (_RESTS, _RESTS, _SOFT, _SOFT, _ENDS, _ENDS),
+    Trigger.ERROR: (_FAULT, _FAULT, _FAULT, _FAULT, _FAULT, Cell(_STAYS, "its stop may only get harder")),
+    Trigger.HMI_SILENT: (_RESTS, _RESTS, Cell(_STAYS, "nothing moves yet"), _SOFT, _ENDS, _ENDS),
+    Trigger.SHUTDOWN: (_RESTS, Cell(_STAYS, "power off", _M.OFF), _SOFT, _SOFT, _ENDS, _ENDS),
+    Trigger.BUS_DETACHED: (Cell(_STAYS, "a new bring-up follows"), _LINE, _LINE, _LINE, _LINE,
+                           Cell(_STAYS, "only RESET leaves the error state")),
+    Trigger.START_CHECKS_GOOD: (Cell(_S.WAITING, "ready; power stays off"), _NEVER, _NEVER, _NEVER, _NEVER,
+                                Cell(_STAYS, "only RESET leaves the error state")),
+    Trigger.DRIVES_READY: (_NEVER, _NEVER, Cell(_S.AUTO, "set-points seeded from feedback", _M.STAND_STILL), _NEVER,
+                           _NEVER, _NEVER),
+    Trigger.STOPPED: (_NEVER, _RESTS, _NEVER, _NEVER, Cell(_S.WAITING, "drives hold, or power off after OFF"),
+                      Cell(_STAYS, "the error is still there")),
+    Trigger.CAUSES_GONE: (_NEVER, _NEVER, _NEVER, _NEVER, _NEVER, Cell(_S.WAITING, "never straight to motion")),
+}
+TRANSITIONS: dict[tuple[MasterState, CommandKind | Trigger], Cell] = {
+    (state, trigger): cell for trigger, row in _ROWS.items() for state, cell in zip(_ORDER, row, strict=True)}
+
+# What the history gives as the reason of a change of the master state.
+REASONS: dict[CommandKind | Trigger, Reason] = {
+    _K.START: Reason.OPERATOR_START, _K.JOG: Reason.OPERATOR_START, _K.MOVE: Reason.OPERATOR_START,
+    _K.EXTERNAL: Reason.OPERATOR_START,
+    Trigger.START_TEST: Reason.OPERATOR_START, _K.OFF: Reason.OFF_COMMAND, Trigger.STOP: Reason.STOP_COMMAND,
+    Trigger.ERROR: Reason.FAULT, Trigger.HMI_SILENT: Reason.HMI_SILENT, Trigger.SHUTDOWN: Reason.SHUTDOWN,
+    Trigger.BUS_DETACHED: Reason.BUS_DETACHED, Trigger.START_CHECKS_GOOD: Reason.START_CHECKS_GOOD,
+    Trigger.DRIVES_READY: Reason.DRIVES_READY, Trigger.STOPPED: Reason.STOPPED, Trigger.CAUSES_GONE: Reason.RESET,
+}

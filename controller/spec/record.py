@@ -50,6 +50,8 @@ FIELDS: tuple[Field, ...] = (
     Field("command_speed_deg_s", "double", "speed sent to the drive: set-point and position loop", PER_AXIS, "deg/s"),
     Field("target_position_deg", "double", "where the present motion ends", PER_AXIS, "deg"),
     Field("speed_limit_deg_s", "double", "speed limit in force: drive x advanced x user x movement", PER_AXIS, "deg/s"),
+    Field("range_minimum_deg", "double", "set-points go no lower: hard limit and range of motion", PER_AXIS, "deg"),
+    Field("range_maximum_deg", "double", "set-points go no higher", PER_AXIS, "deg"),
     Field("frequency_microsteps_s", "float", "speed the drive reports", PER_AXIS, "microsteps/s"),
     Field("battery_percent", "float", "averaged battery charge", unit="%"),
     Field("battery_v", "float", "averaged battery voltage", unit="V"),
@@ -65,6 +67,8 @@ FIELDS: tuple[Field, ...] = (
     Field("events_dropped", "uint32_t", "events lost because nobody read them"),
     Field("motions_done", "uint32_t", "position motions that reached their target"),
     Field("blockers", "uint32_t", "bits of modes.Blocker"),
+    Field("external_taken", "uint32_t", "valid target records of the external program that is connected"),
+    Field("external_rejected", "uint32_t", "target records of that program that were refused"),
     Field("position_counts", "int16_t", "sensor counts", PER_AXIS, "counts"),
     Field("torque_counts", "int16_t", "torque sensor counts", PER_AXIS, "counts"),
     Field("drive_target", "int16_t", "target as the drive reports it", PER_AXIS),
@@ -75,6 +79,7 @@ FIELDS: tuple[Field, ...] = (
     Field("driver_mode", "uint8_t", "modes.DriverMode the drive reports", PER_AXIS),
     Field("status", "uint8_t", "status byte of the drive", PER_AXIS),
     Field("on_target", "uint8_t", "1: the axis stands at the target of the last motion", PER_AXIS),
+    Field("rom_enforced", "uint8_t", "1: the axis is held to its range of motion", PER_AXIS),
     Field("moving", "uint8_t", "1: the trajectory of the axis is moving", PER_AXIS),
     Field("axes", "uint8_t", "number of axes"),
     Field("state", "uint8_t", "modes.MasterState"),
@@ -82,11 +87,13 @@ FIELDS: tuple[Field, ...] = (
     Field("bus_state", "uint8_t", "modes.BusState"),
     Field("stop_category", "uint8_t", "modes.StopCategory of the stop that is running or was last completed"),
     Field("motor_power", "uint8_t", "1: motor power enable is commanded"),
+    Field("self_test", "uint8_t", "modes.SelfTest: the relay path since the last bring-up"),
     Field("inputs", "uint8_t", "board inputs: bit 0 button closed, 1 contacts closed, 2 enable seen"),
     Field("fault_count", "uint8_t", "number of active faults"),
     Field("last_reason", "uint8_t", "modes.Reason of the last change of the master state"),
     Field("last_command_result", "uint8_t", "modes.CommandResult of the last command"),
     Field("last_command_kind", "uint8_t", "modes.CommandKind of the last command"),
+    Field("external_phase", "uint8_t", "external.ExternalPhase of the external program"),
     Field("sequence", "uint8_t", "sequence number of the last command telegram"),
 )
 FIELD: dict[str, Field] = {row.name: row for row in FIELDS}
@@ -97,10 +104,10 @@ def elements(row: Field) -> int:
     return {0: 1, PER_AXIS: telegram.MAX_AXES}.get(row.count, row.count)
 
 
-def offsets() -> dict[str, int]:
+def offsets(fields: tuple[Field, ...] = FIELDS) -> dict[str, int]:
     """Byte offset of every field; ValueError when a row would leave a hole."""
     found, offset = {}, 0
-    for row in FIELDS:
+    for row in fields:
         size = SIZES[row.ctype]
         if offset % size:
             raise ValueError(f"record field {row.name}: leaves a hole at byte {offset}; order rows by falling size")

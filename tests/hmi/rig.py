@@ -7,6 +7,7 @@ are long, because on a busy two-core machine that thread is late where real hard
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import socket
 import threading
@@ -22,8 +23,10 @@ from controller._core import Core, State
 from controller.arm import ArmFacts
 from controller.bus.serial import arm_facts, encode_write
 from controller.config import Config
+from controller.history import History
 from controller.hmi.options import HmiOptions
 from controller.hmi.server import HmiServer
+from controller.settings import fault
 from controller.sim._board import Board
 from controller.spec import registers as reg
 from controller.spec.modes import MasterMode, MasterState
@@ -36,21 +39,27 @@ RATE_HZ = 250
 class Rig:
     """Core, board and server. `rest` seconds after its start the first connection may already move the arm."""
 
-    def __init__(self, axes: int = 4, folder: Path | None = None, *, attach: bool = True, **options: Any) -> None:
+    def __init__(self, axes: int = 4, folder: Path | None = None, *, attach: bool = True,
+                 history: History | None = None, **options: Any) -> None:
         self.board = Board(axes, 1, watchdog_ms=5000.0, fallback_ms=10000.0)
         self.core = Core()
         self.reader = self.core.reader()
         self._newest: State | None = None
-        self.store = Store(folder)
-        self.facts = self._facts(axes)
+        self.store = Store(folder, fault)
+        self.history = history or History(folder)
+        self.facts = self._facts(axes).with_margin(Config().motion.limit_margin_deg)
         settings = core_settings(Config())
-        settings.update(rate_hz=RATE_HZ, silence_ms=400, max_overruns_in_a_row=1000)
+        settings.update(rate_hz=RATE_HZ, silence_ms=400, max_overruns_in_a_row=1000, external_heartbeat_ms=200)
         self.core.configure(settings, core_axes(Config(), self.facts))
         self.core.start()
+        if os.geteuid() == 0:  # on a busy machine others would else hold up loop and board for longer than is allowed
+            os.setpriority(os.PRIO_PROCESS, 0, -10)  # inherited by the threads that are made from here on
+            self.core.set_realtime(priority=10, cpu=-1, lock_memory=False, spin_us=0)
         self._ours, self._theirs = socket.socketpair()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._serve_board, name="board", daemon=True)
-        self.server = HmiServer(self.core, HmiOptions(port=0, **options), self.store, ArmFacts("", "", ()))
+        self.server = HmiServer(self.core, HmiOptions(port=0, **options), self.store, ArmFacts("", "", ()),
+                                self.history)
         self.server.start()
         self.url = self.server.address
         if attach:
@@ -127,6 +136,7 @@ class Rig:
         self._ours.close()
         self._theirs.close()
         self.store.close()
+        self.history.close()
 
 
 @contextlib.contextmanager

@@ -269,7 +269,9 @@ def test_esm_5_contacts_closed_with_the_button_pressed() -> None:
 
 def test_esm_6_contacts_open_with_enable() -> None:
     arm = VirtualArm(2)
-    arm.waiting()
+    arm.auto()      # the first start has a self-test of its own
+    arm.push(CommandKind.OFF)
+    arm.run(0.3)
     arm.board.set_fault("relay_stuck_open")
     arm.move(30.0, 30.0)
     state = arm.until(lambda s: s.state == MasterState.ERROR, 0.2)

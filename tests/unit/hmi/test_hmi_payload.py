@@ -13,12 +13,12 @@ import pytest
 
 from controller._core import State
 from controller.arm import ArmFacts, AxisFacts
+from controller.describe import schemas
 from controller.hmi.counters import Counters
 from controller.hmi.faultlist import FaultList
-from controller.hmi.payload import DataMessage, empty_state
-from controller.hmi.state import Holder, StateBuilder
+from controller.hmi.payload import DataMessage
+from controller.hmi.state import Holder, StateBuilder, blocker_words, empty_state
 from controller.hmi.transport import text_frame
-from controller.hmi.web import schemas
 from controller.link import LinkReport
 from controller.spec import faults, hmi, record
 from controller.spec.modes import Blocker, MasterMode, MasterState
@@ -61,7 +61,8 @@ class Bench:
 
         self.faults.follow(record)
         built = self.states.build(record, running=True, holder=Holder(3, "client 3"), counts={"clients": 1},
-                                  link=LinkReport(), store_problem="")
+                                  blockers=blocker_words(record.blockers), sequence=None, link=LinkReport(),
+                                  store_problem="")
         return json.loads(  # type: ignore[no-any-return]
             msgspec.json.encode(built), parse_constant=lambda word: pytest.fail(f"{word} in JSON"))
 
@@ -224,6 +225,31 @@ def test_the_message_stays_below_its_limit_with_everything_wrong() -> None:
         assert len(bench.typed(faulty(*map(word, codes)))["faults"]) >= len(codes)
 
 
+WORST = {"number": lambda row: row.low if len(str(row.low)) > len(str(row.high)) else row.high - 0.123456789012345,
+         "boolean": lambda row: False, "choice": lambda row: None, "text": lambda row: "\U0001f600" * int(row.high)}
+
+
+@pytest.mark.parametrize("axes", range(1, 9))
+def test_the_longest_values_of_every_field_fit_with_a_notice(axes: int) -> None:
+    bench = Bench(axes)
+    bench.data.address = "255.255.255.255"
+    bench.store.put({name: WORST[row.kind](row) for row in hmi.SETTINGS for name in row.names(8)})
+    shown = faulty(*(word(111 + i % 5, 1 + i % 5) for i in range(16)), **{
+        name: (value,) * axes for name, value in {
+            "status": 255, "driver_state": 4, "driver_mode": 9, "error_code": 65535, "warning_code": 15999,
+            "torque_counts": -32768, "frequency_microsteps_s": -1234567890.0, "position_counts": -32768,
+            "position_deg": -3599.9, "target_position_deg": -3599.9}.items()}, axes=axes, battery_percent=-100.1)
+    message = bench.message(shown)
+    assert message["errorTest"][0]["solution"]
+    for text in ("short", "\"\\\U0001f600" * 400, "why " * 300):
+        packet = bench.data.text(packed(shown), {"id": 67, "message": text})
+        assert len(text_frame(packet)) < hmi.DATA_BYTES
+        notice = json.loads(packet[2:])[1][hmi.NOTICE_FIELD]
+        assert notice["id"] == 67
+        assert notice["message"].startswith(text[:40])
+        assert len(notice["message"]) > 40 or notice["message"] == text
+
+
 def test_every_catalogue_row_fits() -> None:
     for row in faults.ERRORS:
         if row.source != "drive":
@@ -261,10 +287,11 @@ def test_real_records_have_what_the_messages_read() -> None:
 
 
 def test_schemas_describe_the_messages() -> None:
-    schema = schemas()
-    assert set(schema["properties"]) == {"command", "state", "data", "acknowledgement"}
-    assert set(schema["properties"]["data"]["required"]) == {row.name for row in hmi.DATA_FIELDS}
-    kinds = {item["$ref"].rsplit("/", 1)[1] for item in schema["properties"]["command"]["anyOf"]}
+    schema = json.loads(schemas.text())
+    assert set(schema["properties"]) == {"command", "response", "state", "data", "acknowledgement",
+                                         "commandAcknowledgement"}
+    assert set(schema["$defs"]["DataMessage"]["required"]) == {row.name for row in hmi.DATA_FIELDS}
+    kinds = {item["$ref"].rsplit("/", 1)[1] for item in schema["$defs"]["Command"]["anyOf"]}
     assert {schema["$defs"][kind]["properties"]["type"]["enum"][0] for kind in kinds} == set(hmi.COMMANDS)
     assert all(schema["$defs"][kind]["additionalProperties"] is False for kind in kinds)
     typed = Bench().typed(state())
