@@ -114,8 +114,6 @@ MUTANTS = [
            "copy(ring_->slots_[index(newest)], newest, record);", "plain"),
     Mutant("overwritten taken for not yet written", STATE, "else if (found == cursor_ + 1 - size_of_ring)", "else",
            "plain"),
-    Mutant("new slots look overwritten", STATE, "sequence.store(first + i + 1 - size_of_ring,",
-           "sequence.store(first + i,", "plain"),
     Mutant("one record too many given up", STATE, "written() - size_of_ring + 1;",
            "written() - size_of_ring + 2;", "plain"),
     Mutant("losses counted wrong", STATE, "lost_ += static_cast<Counter>(oldest - cursor_)",
