@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.build_py import build_py
 
 HERE = Path(__file__).resolve().parent
 DIRECTIVES = {  # tests/unit/test_generated_c.py looks at the C that Cython makes under these
@@ -58,6 +59,10 @@ def extensions() -> list[Extension]:
             extra_compile_args=flags, extra_objects=[archive], language="c++", depends=headers,
         ),
         Extension(
+            "controller.external._link", ["ext/external_program.pyx"], include_dirs=["ext"],
+            extra_compile_args=flags, language="c++", depends=headers,
+        ),
+        Extension(
             "controller.sim._board", ["ext/simboard.pyx"], include_dirs=["ext"],
             extra_compile_args=flags, language="c++",
         ),
@@ -66,8 +71,20 @@ def extensions() -> list[Extension]:
     return cythonize(modules, compiler_directives=DIRECTIVES, include_path=["ext"])
 
 
+class BuildWithDescriptions(build_py):
+    """A built package carries what the server serves: OpenAPI, AsyncAPI, JSON Schemas, TypeScript declarations."""
+
+    def run(self) -> None:
+        super().run()
+        if not self.editable_mode:
+            from controller.describe.__main__ import write_all
+
+            write_all(Path(self.build_lib) / "controller" / "describe")
+
+
 if __name__ == "__main__":      # also how setuptools runs it for a PEP 517 build
     os.chdir(HERE)
     sys.path.insert(0, str(HERE))  # PEP 517 builds do not put the project on the path
     building = {"build_ext", "build", "bdist_wheel", "editable_wheel", "develop", "install"} & set(sys.argv)
-    setup(ext_modules=extensions() if building else [], options={"build_ext": {"parallel": 2}})
+    setup(ext_modules=extensions() if building else [], cmdclass={"build_py": BuildWithDescriptions},
+          options={"build_ext": {"parallel": 2}})

@@ -16,10 +16,11 @@ from benchmarks import machine
 from benchmarks.table import AIM_HEADERS, Table, markdown, show, table_markdown
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
-NAMES = ("latency", "cycle", "telegram", "ring", "hmi", "start", "memory")     # benchmarks/bench_NAME.py
+# benchmarks/bench_NAME.py
+NAMES = ("latency", "cycle", "telegram", "ring", "hmi", "stop", "start", "memory", "soak")
 HEADINGS = {
     "latency": "Wake-up lateness", "cycle": "Control cycle", "telegram": "Motor bus telegrams", "ring": "Rings",
-    "hmi": "HMI server", "start": "Start-up", "memory": "Memory",
+    "hmi": "HMI server", "stop": "Stop", "soak": "Soak", "start": "Start-up", "memory": "Memory",
 }
 INTRODUCTION = """# Benchmarks
 

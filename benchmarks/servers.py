@@ -85,7 +85,8 @@ class Ours:
         self._arm.__enter__()
         self._folder = tempfile.mkdtemp(prefix="allyarm-bench-")
         config = Path(self._folder) / "bench.toml"
-        config.write_text(f"[hmi]\nrate_hz = {self._rate_hz}\n")
+        # a busy machine must not look like a broken cable: neither the arm's process nor the pty is real time
+        config.write_text(f"[hmi]\nrate_hz = {self._rate_hz}\n[bus]\nsilence_ms = 90\n")
         self.port = free_port()
         reading, writing = os.pipe()
         self.process = subprocess.Popen(
@@ -111,6 +112,11 @@ class Ours:
     def stamps(self) -> list[int]:
         """Times at which `data` was begun to be sent since the last call."""
         found: list[int] = self._ask("stamps")
+        return found
+
+    def stops(self) -> list[tuple[int, int]]:
+        """(arrival in the process, end of the cycle that acted on it) in ns of every stop since the first call."""
+        found: list[tuple[int, int]] = self._ask("stops")
         return found
 
     def lateness_ns(self, seconds: float) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ if TYPE_CHECKING:
     from controller._core import Core
     from controller.signals import StopSignals
 
-COMMANDS = ("run", "sim", "check", "doctor", "status")
+COMMANDS = ("run", "sim", "check", "doctor", "status", "settings", "history", "password")
 
 
 def _early_core(argv: list[str]) -> tuple[Core, StopSignals] | None:
@@ -54,7 +55,11 @@ def main(argv: list[str] | None = None) -> int:
         if early is not None:
             arguments.core, arguments.signals = early
         code: int = arguments.run(arguments)
+        sys.stdout.flush()
         return code
+    except BrokenPipeError:     # the reader of a listing has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     finally:
         if early is not None:
             early[0].request_quit()

@@ -21,6 +21,7 @@ from controller._core import FIRST_RATE_HZ, Core
 from controller.arm import ArmFacts
 from controller.cli.fail import say
 from controller.config import Config, notes
+from controller.folders import external_socket, state_folder
 from controller.link import LinkReport
 from controller.notify import Notifier
 from controller.signals import STOP_LIMIT_S, StopSignals
@@ -28,10 +29,13 @@ from controller.simulated import SimulatedArm
 from controller.supervisor import Supervisor
 
 if TYPE_CHECKING:
+    from controller.external.server import ExternalServer
+    from controller.history import History
     from controller.hmi.server import HmiServer
 
 log = logging.getLogger("allyarm")
-TICK_S = 0.02
+TICK_S = 0.02               # while the arm is being connected
+STEADY_TICK_S = 0.1         # once it is: every wake-up costs power and caches, and nothing here is urgent
 ANNOUNCE_AFTER_S = 5.0      # at the latest, with or without an arm
 NO_ARM: ArmFacts = ArmFacts(serial="", version="", axis=())
 
@@ -48,7 +52,9 @@ class App:
         self._announced = self._hmi_alive = False
         self._code: int | None = None       # of the end, once there is a reason to end
         self._hmi: HmiServer
+        self._history: History | None = None
         self._supervisor: Supervisor
+        self._external: ExternalServer | None = None
 
     def run(self) -> int:
         config = self._config
@@ -66,7 +72,10 @@ class App:
             return self._run(stack)
 
     def _run(self, stack: contextlib.ExitStack) -> int:
+        from controller.history import History, boot_id
         from controller.hmi.server import HmiOptions, HmiServer
+        from controller.settings import fault
+        from controller.spec.history import Kind
         from controller.store import Store
 
         config, core = self._config, self._core
@@ -79,9 +88,25 @@ class App:
             arm = SimulatedArm(config.sim.axes, config.sim.seed)
             stack.callback(arm.close)
             log.info("faults of the simulated arm: allyarm sim --send %s help", arm.control)
-        store = Store(state_folder(config.store.path))
+        folder = state_folder(config.store.path)
+        history = self._history = History(folder, config.store.history_rows)
+        stack.callback(self._end_history)
+        history.note(Kind.PROGRAM, f"allyarm {__version__} started", detail={
+            "boot_id": boot_id(), "pid": os.getpid(), "bus": "simulated arm" if config.simulated else config.bus.port})
+        store = Store(folder, fault)
         stack.callback(store.close)
-        self._hmi = hmi = HmiServer(core, HmiOptions.from_config(config), store, NO_ARM)
+        if config.external.enabled:
+            from controller.external.server import ExternalServer
+
+            try:
+                self._external = ExternalServer(core, external_socket(config.external.path, config.store.path))
+            except OSError as error:
+                say(str(error))
+                return 2
+            stack.callback(self._external.close)
+        if store.unaccepted:
+            history.note(Kind.ACCEPTANCE, store.unaccepted)
+        self._hmi = hmi = HmiServer(core, HmiOptions.from_config(config), store, NO_ARM, history)
         try:
             hmi.start()
         except OSError as error:
@@ -89,18 +114,20 @@ class App:
             return 2
         stack.callback(hmi.stop, 0.5)
         self._supervisor = Supervisor(core, config, find_port, hmi.set_arm, cancelled=self._round,
-                                      on_link=lambda: hmi.set_link(self._link(find_port())))
+                                      on_link=lambda: hmi.set_link(self._link(find_port())),
+                                      writes=hmi.board_writes)
+        hmi.set_link(self._link(""))
         stack.callback(self._supervisor.close)
         stack.callback(self._end_core, arm)
         self._signals.on_first = self._supervisor.interrupt
         while not self._round():
             self._supervisor.tick()
-            time.sleep(TICK_S)
+            self._signals.wait(STEADY_TICK_S if self._supervisor.connected else TICK_S)
         self._notifier.send("STOPPING=1")
         return self._code or 0
 
     def _round(self) -> bool:
-        """Everything but the bus, every 20 ms, also while a bring-up lasts. True when the program is to end."""
+        """Everything but the bus, also while a bring-up lasts. True when the program is to end."""
         now = time.monotonic()
         if self._signals.asked:
             return True
@@ -110,6 +137,8 @@ class App:
         supervisor, notifier = self._supervisor, self._notifier
         self._tell_events()
         self._watch_hmi()
+        if self._external is not None and self._external.tick():
+            supervisor.on_link()
         if not self._announced and (supervisor.attempts or now - self._started > ANNOUNCE_AFTER_S):
             self._announce()
         if self._alive(now) and notifier.interval_s and now - self._pinged > notifier.interval_s / 2:
@@ -125,7 +154,9 @@ class App:
 
     def _link(self, port: str) -> LinkReport:
         supervisor = self._supervisor
-        return LinkReport(supervisor.last_error, supervisor.malformed_lines, tuple(supervisor.notes), port)
+        external = self._external
+        return LinkReport(supervisor.last_error, supervisor.malformed_lines, tuple(supervisor.notes), port,
+                          external.path if external else "", external.program if external else 0)
 
     def _watch_hmi(self) -> None:
         """Without the HMI nobody can stop the arm by it: stop at once, and start anew when it will not come back."""
@@ -165,10 +196,21 @@ class App:
         return now - self._last_cycle[1] < 0.5 and self._hmi_alive
 
     def _tell_events(self) -> None:
-        from controller.history import describe
+        from controller.history_words import describe
 
         for event in self._core.events():
             log.log(*describe(event))
+            if self._history is not None:
+                self._history.core_event(event)
+
+    def _end_history(self) -> None:
+        from controller.spec.history import Kind
+
+        why = "a signal" if self._signals.asked else {0: "its time is over", 1: "a fault", 3: "no arm"}.get(
+            self._code or 0, "a fault")
+        if self._history is not None:
+            self._history.note(Kind.PROGRAM, f"allyarm ends: {why}")
+            self._history.close()
 
     def _real_time(self) -> dict[str, str]:
         """Ask for the configured real-time settings; returns what was refused."""
@@ -190,15 +232,8 @@ class App:
         self._core.request_quit()
         if not self._core.join(STOP_LIMIT_S):
             say("the control thread did not end in time; the base board's watchdog takes motor power within 50 ms")
+            self._end_history()
             if arm is not None:
                 arm.close()     # nothing else can be ended in order: the control thread may still use all of it
             os._exit(1)
         self._tell_events()
-
-
-def state_folder(path: str) -> str:
-    """Folder for settings: the configured one, systemd's $STATE_DIRECTORY, or ~/.local/state/allyarm."""
-    systemd = os.environ.get("STATE_DIRECTORY", "").split(":")[0]
-    return os.path.expanduser(path) or systemd or os.path.expanduser("~/.local/state/allyarm")
-
-

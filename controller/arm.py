@@ -54,6 +54,16 @@ class AxisFacts:
         """Upper hard limit in degrees."""
         return max(self.degrees(self.hard_minimum_counts), self.degrees(self.hard_maximum_counts))
 
+    @property
+    def target_minimum_deg(self) -> float:
+        """Lowest target: the hard limit and its margin."""
+        return self.minimum_deg + self.limit_margin_deg
+
+    @property
+    def target_maximum_deg(self) -> float:
+        """Highest target."""
+        return self.maximum_deg - self.limit_margin_deg
+
     def _deg_per_count(self) -> float:
         return (-1.0 if self.inverted else 1.0) * self.stroke_deg / self.resolution_counts
 

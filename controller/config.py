@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
 from controller.config_reader import ConfigError, Problem, Reader, Section, keys, read, shown
 from controller.hmi.options import is_loopback
+from controller.spec import external as spec_external
+from controller.spec import history, telegram
 from controller.spec import hmi as spec_hmi
-from controller.spec import telegram
 
 __all__ = ["Config", "ConfigError", "Limits", "Problem", "check_axes", "check_line_budget", "load", "notes"]
 
@@ -127,6 +128,8 @@ class Hmi(Section, frozen=True):
              "any port and loopback are always allowed")] = ()
     token: Annotated[str, Meta(pattern=r"^([\x21-\x7e]{16,256})?\Z", description="secret that clients must send: 16 to "
                                "256 printable characters without spaces; empty for no login")] = ""
+    language: Annotated[Literal["en", "it"], Meta(description="language in which all clients get errors and warnings")
+                        ] = "en"
     insecure: Annotated[bool, Meta(description="listen beyond loopback without a login: whoever reaches the port can "
                                    "move the arm")] = False
 
@@ -136,6 +139,20 @@ class Store(Section, frozen=True):
 
     path: Annotated[str, Meta(max_length=4096, description="folder; empty takes $STATE_DIRECTORY, else "
                               "~/.local/state/allyarm")] = ""
+    history_rows: Annotated[int, Meta(ge=history.ROWS_MINIMUM, le=history.ROWS_MAXIMUM, description="entries of the "
+                                      "history; older ones are dropped, but for the latest errors")
+                            ] = history.ROWS_DEFAULT
+
+
+class External(Section, frozen=True):
+    """External development: a program of your own moves the arm (docs/external.md)."""
+
+    enabled: Annotated[bool, Meta(description="let programs of the controller's user connect; an operator admits "
+                                  "them")] = False
+    heartbeat_ms: Annotated[float, Meta(ge=5, le=200, description="an admitted program that sends no valid target for "
+                                        "so long loses control, and the arm stops softly; at least 3 periods")] = 20.0
+    path: Annotated[str, Meta(max_length=4096, description="socket that programs connect to; empty takes `external` in "
+                              "$RUNTIME_DIRECTORY, else in the folder of [store]")] = ""
 
 
 class Sim(Section, frozen=True):
@@ -158,6 +175,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     battery: Battery = Battery()
     hmi: Hmi = Hmi()
     store: Store = Store()
+    external: External = External()
     sim: Sim = Sim()
 
     @property
@@ -261,6 +279,10 @@ def _cross_check(config: Config, reader: Reader) -> None:
                        f"{QUICK_STOP_S:g} s")
     reader.require(battery.minimum_v < battery.maximum_v, ["battery.minimum_v", "battery.maximum_v"],
                    f"found {battery.minimum_v:g}", f"below maximum_v ({battery.maximum_v:g})")
+    beat = spec_external.PERIODS_OF_SILENCE * 1000 / loop.rate_hz
+    reader.require(not config.external.enabled or config.external.heartbeat_ms >= beat,
+                   ["external.heartbeat_ms", "loop.rate_hz"], f"found {config.external.heartbeat_ms:g}",
+                   f"at least {beat:g} ({spec_external.PERIODS_OF_SILENCE} periods at loop.rate_hz = {loop.rate_hz})")
     reader.require(is_loopback(hmi.host) or bool(hmi.token) or hmi.insecure, ["hmi.host", "hmi.token", "hmi.insecure"],
                    f"found {hmi.host!r}, which others can reach, without a login",
                    "a loopback address, or set hmi.token (or hmi.insecure = true)")

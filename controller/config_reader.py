@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
@@ -52,6 +52,8 @@ def keys(section: type[Section]) -> dict[str, tuple[Any, Meta]]:
 def allowed(hint: Any) -> str:
     """What a key accepts, in words, from its annotated type."""
     kind, meta = get_args(hint)[:2]
+    if get_origin(kind) is Literal:
+        return " or ".join(written(value) for value in get_args(kind))
     if kind is bool:
         return "true or false"
     if kind in (int, float):

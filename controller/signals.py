@@ -9,6 +9,7 @@ Thread contract: handlers run in the main thread, between two of its instruction
 from __future__ import annotations
 
 import os
+import select
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -30,6 +31,15 @@ class StopSignals:
         self.asked = False
         self.on_first: Callable[[], None] | None = None
         self._first = 0.0
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    def __del__(self) -> None:
+        os.close(self._wake)
+
+    def wait(self, timeout_s: float) -> None:
+        """Sleep, but not longer than to the next signal (an ordinary sleep goes on after its handler)."""
+        if not self.asked:
+            select.select([self._wake], [], [], timeout_s)
 
     def install(self) -> None:
         """Take over the signals; SIGHUP stays ignored when whoever started us ignores it (nohup)."""
@@ -47,5 +57,6 @@ class StopSignals:
                 os._exit(128 + number)      # the board's watchdog takes motor power
             return
         self.asked, self._first = True, now
+        os.eventfd_write(self._wake, 1)
         if self.on_first is not None:
             self.on_first()

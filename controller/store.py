@@ -1,10 +1,11 @@
-"""Settings that survive power loss: a key/value table in SQLite (write-ahead log, full synchronisation).
+"""Settings that survive power loss: a key/value table in SQLite, opened by controller/database.py.
 
-Thread contract: `get`, `items` and `put` belong to one thread (HMI), `close` to the one that made the store (main); the
-database is only touched by the store's own writer thread, so that a slow disk never delays a stop. A lock that is never
-held during disk access guards what the two sides hand over.
+Thread contract: `get`, `items`, `put` and `accept` belong to one thread (HMI), `close` to the one that made the store
+(main); the database is only touched by the store's own writer thread, so that a slow disk never delays a stop. A lock
+that is never held during disk access guards what the two sides hand over.
 A file that cannot be used never ends the program: values then live in memory, and `problem` says why. What could not be
-saved is tried again with the next write and every RETRY_S.
+saved is tried again with the next write and every RETRY_S. Whenever defaults stand in for values that may have been
+set, `unaccepted` says so until an operator accepts them: nobody's limits may get lost without somebody knowing.
 """
 
 from __future__ import annotations
@@ -12,20 +13,28 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping
+import zlib
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from controller.database import FolderLock, Schema, Unusable, open_database, set_aside_files
+
 Value = float | bool | str | None
+Check = Callable[[str, Value], str]     # (name, value) -> "" or what is wrong with it
 FILE = "settings.sqlite"
-SCHEMA_VERSION = 1
-SCHEMA = "CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL, changed_at REAL NOT NULL) WITHOUT ROWID"
+SCHEMA = Schema(1, (
+    "CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL, changed_at REAL NOT NULL, "
+    "checksum INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE acceptance (id INTEGER PRIMARY KEY, asked_at REAL NOT NULL, why TEXT NOT NULL, accepted_at REAL, "
+    "accepted_by TEXT)"))
 RETRY_S = 5.0
 CLOSE_LIMIT_S = 1.0
+HOW_TO_ACCEPT = "check the settings, then accept them (button Reset, or `allyarm settings accept`)"
 log = logging.getLogger(__name__)
 
 
@@ -33,20 +42,46 @@ class StoreError(Exception):
     """A value is in force but not on disk; the text says why and what to do."""
 
 
-class Store:
-    """Key/value settings in FILE of `folder`; None keeps them in memory only (`problem` stays empty)."""
+@dataclass(slots=True)
+class _Change:
+    """What is to be written: new values, names to forget, and who accepted the settings."""
 
-    def __init__(self, folder: Path | str | None = None) -> None:
+    values: dict[str, Value] = field(default_factory=dict)
+    removed: set[str] = field(default_factory=set)
+    accepted_by: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.values or self.removed or self.accepted_by)
+
+    def add(self, later: _Change) -> None:
+        """Put a later change on top."""
+        self.removed -= later.values.keys()
+        self.removed |= later.removed
+        self.values = {key: value for key, value in {**self.values, **later.values}.items() if key not in self.removed}
+        self.accepted_by = later.accepted_by or self.accepted_by
+
+
+class Store:
+    """Key/value settings in FILE of `folder`; None keeps them in memory only (`problem` stays empty).
+
+    `check` finds values that are no longer allowed; like unreadable ones they are left out. `problem` says what is
+    wrong with the file now, `unaccepted` why the settings in force are not what was stored; "" when all is well.
+    """
+
+    def __init__(self, folder: Path | str | None = None, check: Check | None = None) -> None:
         self.path = Path(folder) / FILE if folder is not None else None
         self.problem = ""
+        self.unaccepted = ""
         self.writes = 0
         self.failures = 0
-        self._damage = ""
+        self._check = check
         self._values: dict[str, Value] = {}
+        self._lock: FolderLock | None = None        # writer thread only, like the next three
         self._database: sqlite3.Connection | None = None
-        self._unsaved: dict[str, Value] = {}  # writer thread only
+        self._unsaved = _Change()
+        self._bad_rows: list[str] = []
         self._work = threading.Condition()
-        self._asked: list[tuple[dict[str, Value], Future[None]]] = []
+        self._asked: list[tuple[_Change, Future[None]]] = []
         self._ending = False
         self._writer: threading.Thread | None = None
         if self.path is not None:
@@ -64,20 +99,19 @@ class Store:
         """A copy of all stored values."""
         return dict(self._values)
 
-    def put(self, values: Mapping[str, Value]) -> Future[None]:
-        """Values are in force at once; the future is done when they are on disk, or fails with StoreError."""
+    def put(self, values: Mapping[str, Value], remove: Iterable[str] = ()) -> Future[None]:
+        """All of it at once, or nothing. In force immediately; the future is done when it is on disk, or fails with
+        StoreError. Removed names have their defaults again."""
+        change = _Change(dict(values), set(remove) - values.keys())
         self._values.update(values)
-        future: Future[None] = Future()
-        if self._writer is None:
-            future.set_result(None)
-            return future
-        with self._work:
-            if self._ending:
-                future.set_exception(StoreError("the program is ending: it is not saved"))
-            else:
-                self._asked.append((dict(values), future))
-                self._work.notify()
-        return future
+        for name in change.removed:
+            self._values.pop(name, None)
+        return self._hand_over(change)
+
+    def accept(self, who: str) -> Future[None]:
+        """An operator accepts the settings in force; the future as for `put`."""
+        self.unaccepted = ""
+        return self._hand_over(_Change(accepted_by=who))
 
     def close(self) -> None:
         """Save what is waiting and close the file, within CLOSE_LIMIT_S. May be called twice."""
@@ -89,6 +123,19 @@ class Store:
         self._writer.join(CLOSE_LIMIT_S)
         if self._writer.is_alive():
             log.error("the disk of %s does not answer: what was changed last may not be saved", self.path)
+
+    def _hand_over(self, change: _Change) -> Future[None]:
+        future: Future[None] = Future()
+        if self._writer is None:
+            future.set_result(None)
+            return future
+        with self._work:
+            if self._ending:
+                future.set_exception(StoreError("the program is ending: it is not saved"))
+            else:
+                self._asked.append((change, future))
+                self._work.notify()
+        return future
 
     # -- writer thread
 
@@ -103,8 +150,8 @@ class Store:
             with self._work:
                 self._work.wait_for(lambda: self._asked or self._ending, RETRY_S if self._unsaved else None)
                 asked, self._asked, ending = self._asked, [], self._ending
-            for values, _ in asked:
-                self._unsaved.update(values)
+            for change, _ in asked:
+                self._unsaved.add(change)
             failure = self._save() if self._unsaved else None
             for _, future in asked:
                 if failure is None:
@@ -115,99 +162,136 @@ class Store:
 
     def _open(self, path: Path) -> dict[str, Value]:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                return self._load(path)
-            except sqlite3.DatabaseError as error:
-                if isinstance(error, sqlite3.OperationalError):  # not corrupt: no access, disk full, locked
-                    raise
-                aside = self._set_aside(path)
-                self._report(f"settings file {path} is damaged ({error}); it was kept as {aside.name}, "
-                             "settings start from their defaults")
-                self._damage = self.problem  # stays visible for this run
-                return self._load(path)
-        except (sqlite3.Error, OSError) as error:
+            self._lock = FolderLock(path)
+            opened = open_database(path, SCHEMA, _ask_for_acceptance)
+        except Unusable as error:
             self._close()
-            self._report(f"settings file {path} cannot be used ({error}): settings are not saved; "
-                         "check the folder's rights and free space")
+            self._report(f"settings file cannot be used ({error}): settings are not saved; check the folder's rights "
+                         "and free space")
+            if _may_exist(path):
+                self.unaccepted = f"the settings could not be read, defaults are in force: {HOW_TO_ACCEPT}"
             return {}
-
-    def _load(self, path: Path) -> dict[str, Value]:
-        database = sqlite3.connect(path, isolation_level=None, timeout=2.0, check_same_thread=False)
+        self._database = opened.connection
+        if opened.why:
+            log.error("the stored settings in %s could not be used (%s)", path, opened.why)
         try:
-            database.execute("PRAGMA journal_mode = WAL")
-            database.execute("PRAGMA synchronous = FULL")
-            if (found := database.execute("PRAGMA quick_check").fetchone()[0]) != "ok":
-                raise sqlite3.DatabaseError(found)
-            version = database.execute("PRAGMA user_version").fetchone()[0]
-            if version > SCHEMA_VERSION:
-                raise OSError(f"it was written by a newer version: schema {version}, this program knows "
-                              f"{SCHEMA_VERSION}")
-            if version == 0:
-                database.execute("BEGIN IMMEDIATE")
-                database.execute(SCHEMA)
-                database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-                database.execute("COMMIT")
-            values = self._read(database)
-        except BaseException:
-            database.close()
-            raise
-        self._database = database
+            values = self._read(opened.connection)
+            asked = opened.connection.execute("SELECT why FROM acceptance WHERE accepted_at IS NULL").fetchall()
+        except sqlite3.Error as error:
+            self._close()
+            self._report(f"settings file {path} cannot be read ({error}): settings are not saved")
+            self.unaccepted = f"the settings could not be read, defaults are in force: {HOW_TO_ACCEPT}"
+            return {}
+        reasons = [why for why, in asked]
+        if self._bad_rows:
+            names = ", ".join(map(ascii, self._bad_rows[:5])) + (" and more" if len(self._bad_rows) > 5 else "")
+            reasons.append(f"stored values that are unreadable or not allowed were left out: {names}")
+            log.error("settings in %s: %s", path, reasons[-1])
+        if reasons:
+            self.unaccepted = f"{'; '.join(reasons)}. Defaults are in force instead: {HOW_TO_ACCEPT}"
         return values
 
     def _read(self, database: sqlite3.Connection) -> dict[str, Value]:
         values: dict[str, Value] = {}
-        for key, text in database.execute("SELECT key, value FROM setting"):
-            try:
-                value = json.loads(text)
-            except ValueError:
-                value = ...
-            if isinstance(value, bool | int | float | str | None):
+        database.text_factory = _lenient
+        for key, text, checksum in database.execute("SELECT key, value, checksum FROM setting"):
+            value = _decoded(key, text, checksum)
+            if isinstance(value, bool | int | float | str | None) and not (self._check and self._check(key, value)):
                 values[key] = value
             else:
-                self._report(f"setting {key} in {self.path} is unreadable; its default is used")
+                self._bad_rows.append(key)
         return values
-
-    def _set_aside(self, path: Path) -> Path:
-        aside = path.with_name(f"{path.name}.damaged-{time.time_ns()}")
-        os.replace(path, aside)
-        for suffix in ("-wal", "-shm"):
-            with contextlib.suppress(FileNotFoundError):
-                os.replace(f"{path}{suffix}", f"{aside}{suffix}")
-        return aside
 
     def _save(self) -> StoreError | None:
         """Write all that is not on disk yet; what could not be written stays unsaved, and the error says why."""
         if self._database is None:
             self.failures += 1
-            self._unsaved.clear()  # it will not open in this run: `problem` says so until the end
+            self._unsaved = _Change()  # it will not open in this run: `problem` says so until the end
             return StoreError(self.problem)
-        now = time.time()
         try:
             self._database.execute("BEGIN IMMEDIATE")
-            self._database.executemany(
-                "INSERT INTO setting VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value, "
-                "changed_at = excluded.changed_at",
-                [(key, json.dumps(value), now) for key, value in self._unsaved.items()])
+            _apply(self._database, self._unsaved, self._bad_rows)
             self._database.execute("COMMIT")
         except Exception as error:
             with contextlib.suppress(sqlite3.Error):
                 self._database.execute("ROLLBACK")
             self.failures += 1
-            self._report(f"{len(self._unsaved)} settings not saved ({error}): they are in force until the next restart "
+            count = len(self._unsaved.values) + len(self._unsaved.removed) + bool(self._unsaved.accepted_by)
+            self._report(f"{count} changes of settings not saved ({error}): they are in force until the next restart "
                          f"and tried again every {RETRY_S:g} s; check the free space of {self.path}")
             return StoreError(self.problem)
-        self._unsaved.clear()
+        done, self._unsaved = self._unsaved, _Change()
+        self._bad_rows = [] if done.accepted_by else [
+            key for key in self._bad_rows if key not in done.values and key not in done.removed]
         self.writes += 1
-        self.problem = self._damage
+        self.problem = ""
         return None
 
     def _close(self) -> None:
         if self._database is not None:
             self._database.close()
             self._database = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     def _report(self, text: str) -> None:
         if text != self.problem:  # once per cause, not once per try
             log.error(text)
         self.problem = text
+
+
+def _may_exist(path: Path) -> bool:
+    """Whether there may be settings that nobody could read. Where nothing can be, nothing was set."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return bool(set_aside_files(path))
+    except OSError:
+        pass
+    return True
+
+
+def _ask_for_acceptance(database: sqlite3.Connection, why: str) -> None:
+    """In the transaction that makes a fresh file: it takes the place of another one, and says so until accepted."""
+    if why:
+        database.execute("INSERT INTO acceptance (asked_at, why) VALUES (?, ?)", (
+            time.time(), f"the stored settings could not be used ({why})"))
+
+
+def _apply(database: sqlite3.Connection, change: _Change, bad_rows: Iterable[str]) -> None:
+    now = time.time()
+    texts = [(key, json.dumps(value)) for key, value in change.values.items()]
+    database.executemany("INSERT OR REPLACE INTO setting VALUES (?, ?, ?, ?)",
+                         [(key, text, now, _checksum(key, text)) for key, text in texts])
+    database.executemany("DELETE FROM setting WHERE key = ?", [(key,) for key in change.removed])
+    if change.accepted_by:
+        kept = change.values.keys()
+        for key in bad_rows:
+            if key not in kept:
+                raw = key.encode(errors="surrogateescape")
+                database.execute("INSERT INTO acceptance (asked_at, why) SELECT ?, 'left out: ' || quote(key) || ' = ' "
+                                 "|| quote(value) FROM setting WHERE key = CAST(? AS TEXT)", (now, raw))
+                database.execute("DELETE FROM setting WHERE key = CAST(? AS TEXT)", (raw,))
+        database.execute("UPDATE acceptance SET accepted_at = ?, accepted_by = ? WHERE accepted_at IS NULL",
+                         (now, change.accepted_by))
+
+
+def _checksum(key: str, text: str) -> int:
+    """SQLite finds damage of its own structure only; a changed digit of a limit must not pass."""
+    return zlib.crc32(f"{key}={text}".encode(errors="surrogateescape"))
+
+
+def _lenient(raw: bytes) -> str:
+    """Damaged text must not hide the rows beside it."""
+    return raw.decode(errors="surrogateescape")
+
+
+def _decoded(key: str, text: object, checksum: object) -> object:
+    """The value of a row, or ... when it is not what was written."""
+    if not isinstance(text, str) or checksum != _checksum(key, text):
+        return ...
+    try:
+        return json.loads(text)
+    except ValueError:
+        return ...

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from controller._core import Core
 from controller.arm import ArmFacts
 from controller.bus.base import BusError, Cancelled, MotorBus, make_bus, never
+from controller.bus.board_registers import BoardWrites
 from controller.config import Config, ConfigError, check_axes
 
 log = logging.getLogger("allyarm.bus")
@@ -30,6 +31,7 @@ def core_settings(config: Config) -> dict[str, float]:
         "standstill_drift_deg": motion.standstill_drift_deg, "in_position_counts": motion.in_position_counts,
         "battery_minimum_v": config.battery.minimum_v, "battery_maximum_v": config.battery.maximum_v,
         "battery_averaging_s": config.battery.averaging_s,
+        "external_heartbeat_ms": config.external.heartbeat_ms if config.external.enabled else 0.0,
     }
 
 
@@ -62,9 +64,11 @@ class Supervisor:
     """
 
     def __init__(self, core: Core, config: Config, port: Callable[[], str], on_arm: Callable[[ArmFacts], None],
-                 *, cancelled: Callable[[], bool] = never, on_link: Callable[[], None] = nothing) -> None:
+                 *, cancelled: Callable[[], bool] = never, on_link: Callable[[], None] = nothing,
+                 writes: BoardWrites | None = None) -> None:
         self._core, self._config, self._port, self._on_arm = core, config, port, on_arm
-        self._cancelled, self._on_link = cancelled, on_link
+        self._cancelled, self.on_link = cancelled, on_link
+        self._writes = writes or BoardWrites()
         self._bus: MotorBus | None = None
         self._next_try = 0.0
         self._since = time.monotonic()
@@ -105,7 +109,7 @@ class Supervisor:
         if port:
             self._connect(port)
             self.attempts += 1
-            self._on_link()
+            self.on_link()
         self._next_try = time.monotonic() + (self._config.bus.connect_retry_s if self.attempts else 0.0)
 
     def _connect(self, port: str) -> None:
@@ -114,6 +118,7 @@ class Supervisor:
             facts = self._bring_up(bus)
         except (BusError, ConfigError, ValueError, OSError) as error:
             bus.close()
+            self._writes.fail(BusError(f"nothing was written: {error}"))
             if isinstance(error, Cancelled) or self._cancelled():
                 self.last_error = self.last_error or f"bring-up on {port} was not finished"
             else:
@@ -135,6 +140,7 @@ class Supervisor:
             bus.open()
         finally:
             self._opening = False
+        self._write_texts(bus)
         facts = bus.read_facts([config.limits(i).max_speed_deg_s for i in range(8)], self._cancelled)
         facts = facts.with_margin(config.motion.limit_margin_deg)
         check_axes(config, facts.axes)
@@ -144,6 +150,21 @@ class Supervisor:
         bus.enter_cyclic(self._cancelled)
         self._core.attach(bus.fileno())
         return facts
+
+    def _write_texts(self, bus: MotorBus) -> None:
+        """What an administrator left for the board's text registers. Names are logged, values never."""
+        write = self._writes.take()
+        if write is None:
+            return
+        try:
+            for address, text in write.texts.items():
+                bus.write_text(address, text, self._cancelled)
+        except BusError as error:
+            log.warning("registers of the board not written (%s): %s", write.names, error)
+            write.done.set_exception(error)
+            raise
+        log.info("registers of the board written: %s", write.names)
+        write.done.set_result(None)
 
     def _tell(self, port: str, error: str) -> None:
         """Once per cause, not once per attempt, until an arm is connected."""
@@ -160,7 +181,7 @@ class Supervisor:
         self.last_error = why
         self._since = time.monotonic()
         self._next_try = time.monotonic() + min(0.1, self._config.bus.connect_retry_s)
-        self._on_link()
+        self.on_link()
 
     def close(self) -> None:
         """Take the line back from the core and close it."""

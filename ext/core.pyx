@@ -6,7 +6,7 @@ read its state. Everything behind it (the included files, in the order of the da
 cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.math cimport cbrt, fabs, fmax, fmin, isfinite, sqrt
+from libc.math cimport cbrt, fabs, fmax, fmin, isfinite, llrint, sqrt
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memmove, memset
@@ -15,27 +15,34 @@ from posix.unistd cimport read, write
 
 from ring cimport CommandRing64, CommandRing1024, StateReader1024, StateRing1024
 
+import fcntl
 import os
 import resource
 import time
 
 include "system.pxi"
 include "generated/spec.pxi"
+include "generated/external.pxi"
+include "external_link.pxi"
 include "types.pxi"
 include "telegram.pxi"
 include "axis.pxi"
 include "ranges.pxi"
 include "safety.pxi"
 include "motion.pxi"
+include "external.pxi"
 include "modes.pxi"
 include "cycle.pxi"
 include "thread.pxi"
 include "generated/state.pxi"
+include "external_region.pxi"
+include "live.pxi"
 
 FIRST_RATE_HZ = 1000     # of the loop until it is configured
 SETTINGS = ("rate_hz", "silence_ms", "relay_switch_ms", "jog_timeout_ms", "max_overruns_in_a_row", "position_gain_1_s",
             "limit_margin_deg", "following_error_deg", "standstill_speed_deg_s", "standstill_drift_deg",
-            "in_position_counts", "battery_minimum_v", "battery_maximum_v", "battery_averaging_s")
+            "in_position_counts", "battery_minimum_v", "battery_maximum_v", "battery_averaging_s",
+            "external_heartbeat_ms")
 AXIS_SETTINGS = ("resolution_counts", "stroke_deg", "zero_counts", "inverted", "hard_minimum_counts", "hard_maximum_counts",
                  "deg_per_microstep", "max_speed_deg_s", "max_acceleration_deg_s2", "max_jerk_deg_s3",
                  "quick_stop_deceleration_deg_s2")
@@ -65,7 +72,6 @@ cdef class StateReader:
     """One reader of the state ring, for one thread. `lost` counts the records it was too slow for."""
     cdef StateReader1024[StateRecord]* reader
     cdef StateRecord told   # last record that `changes` has read
-    cdef bint newest        # it is newer than what was handed out
     cdef object core    # keeps the ring alive
 
     def __init__(self):
@@ -89,25 +95,24 @@ cdef class StateReader:
         return state if self.reader.next(state.record) else None
 
     def changes(self):
-        """All records not read yet, less those that tell of nothing new: kept are the newest, and every one whose state,
-        mode, faults, drive codes or last command differ from the record before it."""
+        """(news, newest) of all records not read yet: `news` are those whose state, mode, faults, drive codes, counts or
+        last command differ from the record before them, `newest` is the last one, None where there was none."""
         cdef StateRecord record
-        cdef State state = None
-        cdef list found = []
+        cdef State state
+        cdef list news = []
+        cdef bint any = False
         while self.reader.next(record):
-            state = None
+            any = True
             if tells_more(&record, &self.told):
                 state = State.__new__(State)
                 state.record = record
-                found.append(state)
+                news.append(state)
             self.told = record
-            self.newest = True
-        if state is None and self.newest:
-            state = State.__new__(State)
-            state.record = self.told
-            found.append(state)
-        self.newest = False
-        return found
+        if not any:
+            return news, None
+        state = State.__new__(State)
+        state.record = self.told
+        return news, state
 
 
 @cython.final
@@ -118,6 +123,7 @@ cdef class Core:
     cdef bint virtual, joined
     cdef int dma_latency_fd
     cdef dict asked
+    cdef list regions       # memory of external programs that may be in use, kept mapped
 
     def __cinit__(self):
         cdef Machine* m
@@ -131,6 +137,7 @@ cdef class Core:
         m.events = new CommandRing1024[Event]()
         m.handshake = new Handshake()
         self.loop.states = new StateRing1024[StateRecord]()
+        self.loop.external = new ExternalSwap()
         self.loop.lateness = new Histogram()
         self.loop.run_time = new Histogram()
         self.loop.answer_age = new Histogram()
@@ -144,6 +151,7 @@ cdef class Core:
             m.axis[i].advanced_percent = m.axis[i].user_percent = m.axis[i].movement_percent = 100.0
         self.joined = True
         self.asked = {}
+        self.regions = []
 
     def __dealloc__(self):
         if self.loop == NULL:
@@ -159,6 +167,7 @@ cdef class Core:
         del self.loop.machine.events
         del self.loop.machine.handshake
         del self.loop.states
+        del self.loop.external
         del self.loop.lateness
         del self.loop.run_time
         del self.loop.answer_age
@@ -302,7 +311,8 @@ cdef class Core:
         s.battery_minimum_v = _number(settings, "battery_minimum_v")
         s.battery_maximum_v = _number(settings, "battery_maximum_v")
         s.battery_averaging_s = _number(settings, "battery_averaging_s")
-        for key in ("silence_ms", "relay_switch_ms", "jog_timeout_ms", "battery_averaging_s"):
+        s.external_heartbeat_ns = <int64_t>(_number(settings, "external_heartbeat_ms") * 1e6)
+        for key in ("silence_ms", "relay_switch_ms", "jog_timeout_ms", "battery_averaging_s", "external_heartbeat_ms"):
             if not 0.0 <= _number(settings, key) <= 1e6:
                 raise ValueError(f"{key}: {settings[key]} given, 0..1e6 allowed")
         memset(p, 0, sizeof(p))
@@ -389,6 +399,23 @@ cdef class Core:
         """errno of the read or write that lost the line, 0 when it hung up or fell silent."""
         return self.loop.machine.handshake.bus_errno.load()
 
+    def lend_region(self, region, double timeout_s=1.0):
+        """Give the control thread the ExternalRegion of a program, or None; returns once it uses no other any more.
+        TimeoutError when it does not answer: the region before then stays mapped. One thread only."""
+        cdef ExternalLink* link = NULL
+        if region is not None:
+            link = (<ExternalRegion?>region).link
+        self.regions.append(region)
+        until = time.monotonic() + timeout_s
+        self.loop.external.want(link)
+        while self.loop.machine.handshake.is_running() and not self.loop.external.settled():
+            if time.monotonic() > until:
+                raise TimeoutError("lend_region: the control thread does not answer")
+            time.sleep(0.0005)
+        if not self.loop.machine.handshake.is_running():
+            use_link(&self.loop.machine, self.loop.external.follow())
+        self.regions = [region]
+
     # -- commands ---------------------------------------------------------------------------------------------------
 
     def push(self, int kind, *, int client=0, unsigned int mask=0, values=(), double value=0.0, int64_t asked_ns=0):
@@ -466,6 +493,7 @@ cdef class Core:
         cdef int size
         if not self.virtual:
             raise RuntimeError("step: attach a core that has no control thread")
+        use_link(&self.loop.machine, self.loop.external.follow())
         size = run_cycle(&self.loop.machine, now_ns, <const uint8_t*><const char*>received, len(received), transmit)
         publish(self.loop)
         return PyBytes_FromStringAndSize(<const char*>transmit, size)

@@ -59,6 +59,13 @@ cdef void lose_bus(Machine* m, flag line_works) noexcept nogil:
         m.handshake.set_released(True)
 
 
+cdef void leave_line(Machine* m) noexcept nogil:
+    """Power off, then telegrams with the leave flag, then the line is released for a new bring-up."""
+    m.motor_power = False
+    m.bus.leaving = leave_telegrams(m)
+    enter_bus_state(m, BUS_STATE_LOST)
+
+
 cdef void watch_bus(Machine* m) noexcept nogil:
     """Silence, and drives that only a new bring-up can cure."""
     cdef int i
@@ -81,9 +88,7 @@ cdef void watch_bus(Machine* m) noexcept nogil:
                 m.setup_tried = True
                 if m.reset_until_ns:
                     m.reset_until_ns = m.now_ns + 3 * <int64_t>1000000000
-                m.motor_power = False
-                m.bus.leaving = leave_telegrams(m)
-                enter_bus_state(m, BUS_STATE_LOST)
+                leave_line(m)
                 return
 
 
@@ -220,6 +225,7 @@ cdef int run_cycle(Machine* m, int64_t now_ns, const uint8_t* received, int size
         begin_shutdown(m)
     watch_bus(m)
     act_on_stop(m)
+    listen_to_program(m)
     if m.bus.first_valid_ns >= 0 and (m.bus.state == BUS_STATE_STARTING or m.bus.state == BUS_STATE_CYCLIC):
         monitor_emergency_stop(m)
         check_start(m)
@@ -304,4 +310,7 @@ cdef void fill_record(Machine* m, StateRecord* r) noexcept nogil:
     r.last_reason = m.reason
     r.last_command_result = m.last_result
     r.last_command_kind = m.last_kind
+    r.external_taken = m.external.taken
+    r.external_rejected = m.external.rejected
+    r.external_phase = external_phase(m)
     r.sequence = m.bus.sequence

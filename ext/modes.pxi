@@ -31,7 +31,10 @@ cdef void set_mode(Machine* m, int mode) noexcept nogil:
 
 cdef void set_idle_mode(Machine* m) noexcept nogil:
     """Nothing moves and nothing waits."""
-    set_mode(m, MASTER_MODE_STAND_STILL if m.motor_power else MASTER_MODE_OFF)
+    if external_failed(m):
+        set_mode(m, MASTER_MODE_EXTERNAL_DEVELOPER_ERROR)
+    else:
+        set_mode(m, MASTER_MODE_STAND_STILL if m.motor_power else MASTER_MODE_OFF)
 
 
 cdef inline void forget_prepared(Machine* m) noexcept nogil:
@@ -234,6 +237,8 @@ cdef int dispatch_motion(Machine* m, const Command* command) noexcept nogil:
         return begin_move(m, command)
     if command.kind == COMMAND_KIND_JOG:
         return begin_jog(m, command)
+    if command.kind == COMMAND_KIND_EXTERNAL:
+        return begin_external(m)
     return begin_start(m, command)
 
 
@@ -273,6 +278,8 @@ cdef int take_motion(Machine* m, const Command* command) noexcept nogil:
             return COMMAND_RESULT_OUT_OF_RANGE
         if not targets_inside(m, command):
             return COMMAND_RESULT_OUT_OF_RANGE
+    if command.kind == COMMAND_KIND_EXTERNAL and may_admit(m) != COMMAND_RESULT_OK:
+        return may_admit(m)
     if too_old(m, command):
         return COMMAND_RESULT_EXPIRED
     if m.blockers:
@@ -347,11 +354,25 @@ cdef int take_reset(Machine* m) noexcept nogil:
     return COMMAND_RESULT_OK
 
 
+cdef int release_line(Machine* m) noexcept nogil:
+    """Leave the cyclic phase on purpose: no error, no motor power, and a new bring-up when the main thread has done."""
+    if m.motor_power or m.motion != MOTION_STANDING:
+        return COMMAND_RESULT_MOTOR_POWER
+    if m.bus.state != BUS_STATE_CYCLIC or m.shutdown:
+        return COMMAND_RESULT_NOT_READY
+    if refused(m, COMMAND_KIND_RELEASE_LINE):
+        return COMMAND_RESULT_WRONG_STATE
+    leave_line(m)
+    return transition(m, COMMAND_KIND_RELEASE_LINE)
+
+
 cdef int dispatch(Machine* m, const Command* command) noexcept nogil:
-    if command.kind == COMMAND_KIND_START and m.mode == MASTER_MODE_POSITION_TARGET_WAIT_FOR_START:
+    if (command.kind == COMMAND_KIND_START and command.mask == 0
+            and m.mode == MASTER_MODE_POSITION_TARGET_WAIT_FOR_START):
         m.prepared.asked_ns = command.asked_ns
         return take_motion(m, &m.prepared)
-    if command.kind in (COMMAND_KIND_START, COMMAND_KIND_JOG, COMMAND_KIND_MOVE, COMMAND_KIND_PREPARE):
+    if command.kind in (COMMAND_KIND_START, COMMAND_KIND_JOG, COMMAND_KIND_MOVE, COMMAND_KIND_PREPARE,
+                        COMMAND_KIND_EXTERNAL):
         return take_motion(m, command)
     if command.kind in (COMMAND_KIND_ROM_MINIMUM, COMMAND_KIND_ROM_MAXIMUM):
         return take_range(m, command)
@@ -370,6 +391,8 @@ cdef int dispatch(Machine* m, const Command* command) noexcept nogil:
     if command.kind == COMMAND_KIND_OFF:
         power_down(m, COMMAND_KIND_OFF)
         return COMMAND_RESULT_OK
+    if command.kind == COMMAND_KIND_RELEASE_LINE:
+        return release_line(m)
     return COMMAND_RESULT_UNKNOWN
 
 

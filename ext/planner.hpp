@@ -1,6 +1,6 @@
 // Jerk-limited trajectories by Ruckig, as the cycle needs them: no exception, no allocation, no clock of its own.
 //
-// One Planner holds the running trajectory of all axes. `plan_position` and `plan_velocity` replace it from a given
+// One Planner holds the running trajectory of all axes. `plan_position`, `plan_stream` and `plan_velocity` replace it from a given
 // kinematic state; `at` samples it. Ruckig is used below its `update`, which reads the system clock.
 #pragma once
 
@@ -15,6 +15,7 @@ namespace allyarm {
 class Planner {
 public:
     static constexpr std::size_t N = 8;
+    static constexpr double least_speed = 1e-3;  // a limit of 0 would leave a planner nothing to plan with
 
     // Units: degrees and seconds. Arrays have N elements; axes >= `axes` are left out.
     // True when a trajectory was found; else the running one is unchanged.
@@ -35,6 +36,32 @@ public:
         return calculate();
     }
 
+    // Every axis by its own fastest way to meet a moving target: its position at the present time, and its speed (at most
+    // v_max). For targets that come anew every cycle.
+    // Planned in a frame that moves with the target's speed, or the axis would chase where the target has been.
+    bool plan_stream(int axes, const double* p, const double* v, const double* a, const double* target,
+                     const double* target_v, const double* v_max, const double* a_max, const double* j_max) noexcept {
+        fill(axes, p, v, a, a_max, j_max);
+        input_.control_interface = ruckig::ControlInterface::Position;
+        input_.synchronization = ruckig::Synchronization::None;
+        Vector lowest, frame_p{}, frame_v{};
+        lowest.fill(-1.0);
+        for (std::size_t i = 0; i < static_cast<std::size_t>(axes); ++i) {
+            frame_p[i] = target[i];
+            frame_v[i] = target_v[i];
+            input_.current_position[i] = p[i] - target[i];
+            input_.current_velocity[i] = v[i] - target_v[i];
+            input_.target_position[i] = 0.0;
+            input_.max_velocity[i] = std::fmax(v_max[i] - target_v[i], least_speed);
+            lowest[i] = -std::fmax(v_max[i] + target_v[i], least_speed);
+        }
+        input_.min_velocity = lowest;
+        if (!calculate()) return false;
+        frame_p_ = frame_p;
+        frame_v_ = frame_v;
+        return true;
+    }
+
     bool plan_velocity(int axes, const double* p, const double* v, const double* a, const double* target,
                        const double* a_max, const double* j_max) noexcept {
         fill(axes, p, v, a, a_max, j_max);
@@ -49,8 +76,8 @@ public:
     void at(double time_s, double* p, double* v, double* a) noexcept {
         trajectory_.at_time(time_s, p_, v_, a_);
         for (std::size_t i = 0; i < N; ++i) {
-            p[i] = p_[i];
-            v[i] = v_[i];
+            p[i] = p_[i] + frame_p_[i] + frame_v_[i] * time_s;
+            v[i] = v_[i] + frame_v_[i];
             a[i] = a_[i];
         }
     }
@@ -60,6 +87,7 @@ private:
 
     void fill(int axes, const double* p, const double* v, const double* a, const double* a_max,
               const double* j_max) noexcept {
+        input_.min_velocity.reset();
         for (std::size_t i = 0; i < N; ++i) {
             const bool on = static_cast<int>(i) < axes;
             input_.enabled[i] = on;
@@ -81,6 +109,8 @@ private:
         const ruckig::Result result = calculator_.calculate<false>(input_, scratch_, 0.0, interrupted);
         if (result != ruckig::Result::Working) return false;
         trajectory_ = scratch_;
+        frame_p_.fill(0.0);
+        frame_v_.fill(0.0);
         return true;
     }
 
@@ -88,6 +118,7 @@ private:
     ruckig::TargetCalculator<N> calculator_;
     ruckig::Trajectory<N> scratch_, trajectory_;
     Vector p_{}, v_{}, a_{};
+    Vector frame_p_{}, frame_v_{};  // of the running trajectory: where its frame is at its beginning, and its speed
 };
 
 // Distance covered by the time-optimal jerk-limited stop from speed v and acceleration a: jerk to a peak deceleration,

@@ -69,6 +69,8 @@ cdef extern from "planner.hpp" namespace "allyarm" nogil:
         Planner() except +
         bint plan_position(int, const double*, const double*, const double*, const double*, const double*,
                            const double*, const double*) noexcept
+        bint plan_stream(int, const double*, const double*, const double*, const double*, const double*,
+                         const double*, const double*, const double*) noexcept
         bint plan_velocity(int, const double*, const double*, const double*, const double*, const double*,
                            const double*) noexcept
         double duration_s() noexcept

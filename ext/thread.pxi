@@ -12,6 +12,7 @@ cdef struct Loop:
     Settings offered_settings           # written by the main thread before it offers a line
     AxisParameters offered_parameters[MAX_AXES]
     StateRing1024[StateRecord]* states
+    ExternalSwap* external
     Histogram* lateness
     Histogram* run_time
     Histogram* answer_age
@@ -62,6 +63,7 @@ cdef void detach_line(Loop* loop) noexcept nogil:
 
 cdef void lend_and_reclaim(Loop* loop) noexcept nogil:
     cdef int fd
+    use_link(&loop.machine, loop.external.follow())
     if loop.machine.handshake.take_reclaim():
         detach_line(loop)
     fd = loop.machine.handshake.take_offer()
@@ -109,6 +111,7 @@ cdef void publish(Loop* loop) noexcept nogil:
     memset(&record, 0, sizeof(record))
     fill_record(&loop.machine, &record)
     loop.states.write(record)
+    tell_program(&loop.machine)
 
 
 cdef void* control_thread(void* argument) noexcept nogil:

@@ -23,6 +23,7 @@ cdef enum Motion:
     MOTION_POSITION
     MOTION_JOG
     MOTION_BRAKING       # a position motion was braked before a limit; planned anew once it stands
+    MOTION_EXTERNAL      # set-points follow the targets of an external program
     MOTION_STOPPING      # soft or quick stop
 
 cdef enum Power:         # steps of TRANSITION_TO_AUTO
@@ -49,6 +50,7 @@ cdef struct Settings:    # constant while a line is attached; written by the mai
     double battery_minimum_v
     double battery_maximum_v
     double battery_averaging_s
+    int64_t external_heartbeat_ns   # 0: external development is switched off
 
 cdef struct AxisParameters:
     double deg_per_count            # signed: dir x stroke / resolution
@@ -127,6 +129,17 @@ cdef struct Bus:
     uint32_t faults[16]
     uint64_t valid
 
+cdef struct External:    # a program of the user's; what it writes is only ever looked at as a copy
+    ExternalLink* link              # the memory shared with it, NULL no program
+    ExternalTargetRecord target     # newest valid record; its sequence and time
+    int64_t heard_ns                # when that was taken, -1 none since the program connected
+    flag follow                     # `target` was made in the knowledge of the admission
+    int64_t admitted_ns
+    uint64_t admitted_cycle
+    uint32_t taken, rejected
+    int last_refusal
+    uint8_t limited[MAX_AXES]       # bits of ExternalLimit
+
 cdef struct Machine:
     Settings settings
     AxisParameters parameters[MAX_AXES]
@@ -139,6 +152,7 @@ cdef struct Machine:
     double acceleration_deg_s2[MAX_AXES]
     double motion_time_s
     double move_percent
+    External external
     int motion
     int64_t settle_ns               # time in MOTION_SETTLING without coming nearer
     double settle_error_deg         # smallest distance of all axes together so far

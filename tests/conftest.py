@@ -6,9 +6,20 @@ from pathlib import Path
 
 import pytest
 
+from tests.traceability import Traceability
+
+pytest.register_assert_rewrite("tests.hmi.cases", "tests.hmi.data_cases", "tests.hmi.page", "tests.virtual_hmi")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--port", help="serial port of a real arm: runs tests/hardware (motor power stays off)")
+    parser.addoption("--traceability", type=Path, metavar="FILE", help="of a run of every test: write requirement, "
+                     "tests and results to FILE and fail when a requirement is not proven")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if path := config.getoption("--traceability"):
+        config.pluginmanager.register(Traceability(path))
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

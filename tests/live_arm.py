@@ -23,23 +23,24 @@ from controller.spec.modes import MasterMode, MasterState
 from controller.supervisor import core_axes, core_settings
 
 
-def config(rate_hz: int = 1000, silence_ms: float = 200.0, overruns: int = 1000) -> Config:
-    """Patient settings: a busy test machine shall not lose the bus."""
+def config(rate_hz: int = 1000, silence_ms: float = 200.0, overruns: int = 1000, heartbeat_ms: float = 0.0) -> Config:
+    """Patient settings: a busy test machine shall not lose the bus. `heartbeat_ms` switches external development on."""
     base = Config()
     return msgspec.structs.replace(
         base, loop=msgspec.structs.replace(base.loop, rate_hz=rate_hz, max_overruns_in_a_row=overruns),
-        bus=msgspec.structs.replace(base.bus, silence_ms=max(silence_ms, 3000.0 / rate_hz)))
+        bus=msgspec.structs.replace(base.bus, silence_ms=max(silence_ms, 3000.0 / rate_hz)),
+        external=msgspec.structs.replace(base.external, enabled=heartbeat_ms > 0, heartbeat_ms=heartbeat_ms))
 
 
 class LiveArm:
     """`with LiveArm() as arm:` thread running, line attached. `far` is the board's end, `near` the core's."""
 
     def __init__(self, axes: int = 2, *, rate_hz: int = 1000, terminal: bool = False, overruns: int = 1000,
-                 silence_ms: float = 200.0) -> None:
+                 silence_ms: float = 200.0, heartbeat_ms: float = 0.0) -> None:
         self.axes, self.rate_hz = axes, rate_hz
         self.core = Core()
         self.reader = self.core.reader()
-        self.config = config(rate_hz, silence_ms, overruns)
+        self.config = config(rate_hz, silence_ms, overruns, heartbeat_ms)
         if terminal:
             self.far, self.near = pty.openpty()
             tty.setraw(self.near)

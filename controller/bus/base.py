@@ -38,6 +38,9 @@ class MotorBus(Protocol):
         """Read the arm's registers; BusError names the register that was wrong. The board stays in its register phase:
         whether this arm fits is the caller's to decide."""
 
+    def write_text(self, address: int, text: str, cancelled: Callable[[], bool] = never) -> None:
+        """Write a text register and wait for the board to confirm it; BusError, without the text, when it does not."""
+
     def enter_cyclic(self, cancelled: Callable[[], bool] = never) -> None:
         """Put the board into its cyclic phase; BusError when it does not answer. From now on it expects telegrams."""
 

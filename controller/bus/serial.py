@@ -164,6 +164,15 @@ class SerialBus:
             found.update({address: self.request(address, cancelled) for address in reg.BRING_UP_SPRING})
         return arm_facts(found, axes, max_speed_deg_s)
 
+    def write_text(self, address: int, text: str, cancelled: Callable[[], bool] = never) -> None:
+        with self._line_faults():
+            for _ in range(REQUEST_TRIES):
+                if self._ask(address, encode_write(address, text), cancelled) == text:
+                    return
+                self.malformed_lines += 1
+        raise BusError(f"{named(address)}: the board confirms another text than was written: bytes are changed on the "
+                       "way, check cable, ground and baud rate")
+
     def enter_cyclic(self, cancelled: Callable[[], bool] = never) -> None:
         with self._line_faults():
             self._ask(reg.MASTER_MODE, encode_write(reg.MASTER_MODE, MasterMode.EXTERNAL_DEVELOPER_AUTO), cancelled)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from controller.cli.reach import NoAnswer, Usage, add_arguments, get_json, target
+from controller.cli.reach import shown as printable
 from controller.spec.hmi import DEFAULT_PORT
 
 if TYPE_CHECKING:
@@ -23,15 +25,9 @@ examples:
 A token is taken from the configuration or from $ALLYARM_TOKEN. Ctrl-C ends the live table.
 Exit code 0: shown. 1: no controller answers there. 2: usage or configuration.
 """
-DEFAULT_URL = f"http://127.0.0.1:{DEFAULT_PORT}"
 TIMEOUT_S = 2.0
 RATE_WINDOW_S = 0.3  # between the two readings of a rate when only shown once
-MAX_BYTES = 1_000_000
 State = dict[str, Any]
-
-
-class NoAnswer(Exception):
-    """Nothing that speaks like a controller answers; says why and what to do."""
 
 
 def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -39,8 +35,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "status", help="live table of a running controller",
         description="Show a running controller: states, axes, rates, lateness percentiles, faults. Only looks.",
         epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--url", metavar="URL", help=f"address of its HMI server (default {DEFAULT_URL})")
-    parser.add_argument("--config", metavar="FILE", help="take address and token from a configuration file")
+    add_arguments(parser)
     parser.add_argument("--interval", metavar="S", type=float, default=0.5, help="seconds between readings, 0.1..60 "
                         "(default 0.5)")
     parser.add_argument("--once", action="store_true", help="print once and leave")
@@ -51,28 +46,19 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def main(args: argparse.Namespace) -> int:
     """Show the status; 0 shown, 1 nothing answers, 2 usage."""
     import json
-    import os
     import time
-    from pathlib import Path
 
     from controller.cli.fail import say
 
-    url, token = args.url or DEFAULT_URL, os.environ.get("ALLYARM_TOKEN", "")
     if not 0.1 <= args.interval <= 60:
         say(f"--interval: found {args.interval:g}; allowed: 0.1..60")
         return 2
-    if args.config:
-        from controller import config
-
-        try:
-            hmi = config.load(Path(args.config)).hmi
-        except config.ConfigError as error:
-            say(str(error))
-            return 2
-        url, token = args.url or address(hmi.host, hmi.port), token or hmi.token
-    if not url.startswith(("http://", "https://")):
-        say(f"--url: found {url!r}; allowed: http://host:port or https://host:port")
+    try:
+        found = target(args)
+    except Usage as error:
+        say(str(error))
         return 2
+    url, token = found.url, found.token
     try:
         state = fetch(url, token)
         if args.json:
@@ -97,37 +83,11 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def address(host: str, port: int) -> str:
-    """URL of a configured HMI address; one that listens everywhere is asked on loopback."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
 def fetch(url: str, token: str = "") -> State:
     """The typed state of the controller at `url`; NoAnswer says what is wrong there."""
-    import http.client
-    import json
-    import urllib.error
-    import urllib.request
-
-    where = f"{url.rstrip('/')}/status.json"
-    try:
-        request = urllib.request.Request(where, headers={"Authorization": f"Bearer {token}"} if token else {})
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy never knows the way to an arm
-        with opener.open(request, timeout=TIMEOUT_S) as answer:
-            state = json.loads(answer.read(MAX_BYTES))
-    except urllib.error.HTTPError as error:
-        hint = {401: ": it asks for a token, give it in $ALLYARM_TOKEN or --config", 403: ": access is refused",
-                404: ": something else than a controller listens there"}.get(error.code, "")
-        raise NoAnswer(f"{where} answered {error.code}{hint}") from None
-    except (OSError, http.client.HTTPException) as error:
-        raise NoAnswer(f"no controller answers at {url} ({getattr(error, 'reason', None) or error}). "
-                       "Start it with `allyarm run`, or name its address with --url.") from None
-    except (ValueError, RecursionError):  # not JSON, not text, or no URL
-        raise NoAnswer(f"{where} does not answer like a controller: something else listens there, or the address is "
-                       "wrong") from None
+    state = get_json(url, "/status.json", token, TIMEOUT_S)
     if not isinstance(state, dict) or not isinstance(state.get("axis"), list):
-        raise NoAnswer(f"{where} does not answer like a controller: something else listens there")
+        raise NoAnswer(f"{url}/status.json does not answer like a controller: something else listens there")
     return state
 
 
@@ -174,7 +134,7 @@ def shown(value: object, digits: int = 2) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.{digits}f}"
-    return "".join(letter if letter.isprintable() else "?" for letter in str(value))  # nothing steers the terminal
+    return printable(value)
 
 
 def render(state: State, before: State | None) -> Group:

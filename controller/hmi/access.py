@@ -13,8 +13,6 @@ from collections.abc import Mapping
 
 from controller.hmi.options import HmiOptions, is_loopback, origin_host
 
-LONGEST_TOKEN = 512
-
 
 def _is_address(host: str) -> bool:
     try:
@@ -51,13 +49,20 @@ class Access:
         same = host == origin_host(f"http://{host_header}") and self.host_allowed(host_header)
         return same or is_loopback(host)
 
-    def token_good(self, headers: Mapping[str, str], auth: object = None) -> bool:
-        """Whether a bearer header or Socket.IO `auth: {token}` carries the token; True when none is configured."""
-        if not self._token:
-            return True
+    @property
+    def closed(self) -> bool:
+        """Whether clients have to show who they are."""
+        return bool(self._token)
+
+    def given(self, headers: Mapping[str, str], auth: object = None) -> str | None:
+        """The token that Socket.IO `auth: {token}` or a bearer header carries, None when neither does."""
         given = auth.get("token") if isinstance(auth, dict) else None
         if not isinstance(given, str):
             kind, _, given = headers.get("Authorization", "").partition(" ")
             if kind.lower() != "bearer":
-                return False
-        return len(given) <= LONGEST_TOKEN and hmac.compare_digest(given.encode(), self._token.encode())
+                return None
+        return given or None
+
+    def is_token(self, given: str) -> bool:
+        """Whether it is the configured token."""
+        return self.closed and hmac.compare_digest(given.encode(errors="replace"), self._token.encode())

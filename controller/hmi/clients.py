@@ -9,8 +9,11 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from controller.history_words import Note, unheard
 from controller.hmi.counters import logger
+from controller.hmi.jogging import Hold
 from controller.spec import hmi
+from controller.spec.history import Kind
 from controller.spec.hmi import Notice, Role
 
 FLOOD_GRACE_S = 1.0  # a client over its rate is still listened to for a stop, then cut
@@ -27,18 +30,17 @@ class Client:
     sid: str
     address: str
     connected_s: float
-    role: Role = Role.ADMINISTRATOR
+    role: Role = Role.BASE
     version: str = ""  # what its version check said
     compatible: bool = True
     data_hz: float = hmi.RATE_DEFAULT_HZ
     state_hz: float = 0.0
-    data_due_s: float = 0.0
-    state_due_s: float = 0.0
     stalled_since_s: float | None = None
     flooding_since_s: float | None = None
     allowance: float = float(hmi.MESSAGES_PER_S)
     allowance_s: float = 0.0
     last_sequence: int = 0  # of its latest command in the ring
+    hold: Hold = field(default_factory=Hold)
     notices: deque[dict[str, object]] = field(default_factory=lambda: deque(maxlen=NOTICES_KEPT))
 
     @property
@@ -78,8 +80,9 @@ class Refused(Exception):
 class ControlToken:
     """At most one client has control. `lost` is called with the holder when its motion must end."""
 
-    def __init__(self, lost: Callable[[Client], None]) -> None:
+    def __init__(self, lost: Callable[[Client], None], note: Note = unheard) -> None:
         self.holder: Client | None = None
+        self._note = note
         self._last_s = 0.0
         self._lost = lost
 
@@ -93,6 +96,7 @@ class ControlToken:
         self.may(client)
         if self.holder is None:
             log.info("%s took control", client.name)
+            self._note(Kind.CONTROL, "took control", who=client.name)
         self.holder, self._last_s = client, now_s
 
     def used(self, client: Client, now_s: float) -> None:
@@ -104,6 +108,7 @@ class ControlToken:
         """The holder gives up or is gone: its motion ends softly."""
         if client is self.holder:
             log.info("%s no longer has control", client.name)
+            self._note(Kind.CONTROL, "no longer has control", who=client.name)
             self.holder = None
             self._lost(client)
 

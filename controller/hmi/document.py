@@ -79,21 +79,23 @@ def _data() -> str:
         (f"`{row.name}`", shapes[row.shape], row.unit, row.doc) for row in hmi.DATA_FIELDS))
 
 
-def _settings() -> str:
-    def allowed(row: hmi.Setting) -> str:
-        if row.kind == "boolean":
-            return "true, false"
-        if row.kind == "choice":
-            return ", ".join("null" if item is None else item for item in row.choices)
-        return f"text of 1..{row.high:g} characters" if row.kind == "text" else f"{row.low:g}..{row.high:g}"
+def allowed_values(row: hmi.Setting) -> str:
+    """What a setting may be, in words."""
+    if row.kind == "boolean":
+        return "true, false"
+    if row.kind == "choice":
+        return ", ".join("null" if item is None else item for item in row.choices)
+    return f"text of 1..{row.high:g} characters" if row.kind == "text" else f"{row.low:g}..{row.high:g}"
 
+
+def _settings() -> str:
     def default(row: hmi.Setting) -> str:
         return "never saved" if row.default is None else str(row.default).lower() if row.kind == "boolean" else str(
             row.default)
 
     return markdown(("name", "HMI keys", "allowed", "unit", "default", "role"), (
-        (f"`{row.names(1)[0]}`{'..' if row.span != 'one' else ''}", _keys(row), allowed(row), row.unit, default(row),
-         row.role.name.lower()) for row in hmi.SETTINGS))
+        (f"`{row.names(1)[0]}`{'..' if row.span != 'one' else ''}", _keys(row), allowed_values(row), row.unit,
+         default(row), row.role.name.lower()) for row in hmi.SETTINGS))
 
 
 def _actions() -> str:

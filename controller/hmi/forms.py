@@ -15,6 +15,7 @@ from functools import cache
 from controller.hmi.clients import Refused
 from controller.spec import hmi
 from controller.spec.hmi import Form, Notice, Setting
+from controller.spec.telegram import MAX_AXES
 
 Value = float | bool | str | None
 NUMBER_TEXT = re.compile(r"[+-]?\d{1,9}(\.\d{1,12})?", re.ASCII)
@@ -49,10 +50,10 @@ def compiled(axes: int) -> tuple[_Compiled, ...]:
     result = []
     for form in hmi.FORMS:
         meaning = {key: (row, name) for row in (hmi.SETTING[name] for name in form.settings)
-                   for key, name in zip(row.keys(axes), row.names(axes), strict=True)}
+                   for key, name in zip(row.keys(axes), row.names(axes), strict=False)}
         free = set(meaning)
         if form.axes:
-            free |= {str(int(form.axes) + i) for i in range(min(axes, hmi.MAP_AXES))}
+            free |= {str(int(form.axes) + i) for i in range(axes)}
         required = set(form.required) | (set(meaning) if form.whole else set())
         result.append(_Compiled(form, frozenset(required), frozenset(required | free), meaning))
     return tuple(result)
@@ -65,6 +66,11 @@ def recognise(message: dict[str, object], axes: int) -> Recognised:
         for row in compiled(axes):
             if row.fits(keys):
                 return Recognised(row.form, message, row.meaning)
+        others = [n for n in range(1, MAX_AXES + 1) if any(row.fits(keys) for row in compiled(n))]
+        if others and not axes:
+            raise Refused(Notice.BLOCKED, "", "the arm is not connected: what these keys mean depends on its axes")
+        if others:
+            raise Refused(Notice.UNKNOWN, "", f"these keys belong to an arm with {others[0]} axes, this one has {axes}")
     names = ", ".join(repr(key[:12]) for key in list(message)[:4])
     more = f" and {len(message) - 4} more" if len(message) > 4 else ""
     raise Refused(Notice.UNKNOWN, "", f"no form has the keys {names}{more}" if keys else "an empty object is no form")

@@ -8,39 +8,47 @@ Thread contract: HMI thread only; it alone pushes commands into the core.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from controller.arm import ArmFacts
-from controller.hmi import forms, messages
+from controller.bus.board_registers import BoardWrites
+from controller.history_words import Note, unheard
+from controller.hmi import forms, messages, positions
+from controller.hmi.board import write_board
 from controller.hmi.clients import Client, ControlToken, Refused
 from controller.hmi.counters import Counters, logger
-from controller.hmi.state import blocker_words
+from controller.hmi.gate import Gate
+from controller.hmi.in_force import Follow, InForce
+from controller.hmi.sequence import Sequencer, Step, Told, standard_movements
+from controller.hmi.settings import StoredSettings
 from controller.spec import hmi
-from controller.spec.hmi import ACTION, Action, Notice, Setting
-from controller.spec.modes import CommandKind, MasterState
-from controller.spec.telegram import MAX_AXES
-from controller.store import Store, Value
+from controller.spec.history import Kind
+from controller.spec.hmi import ACTION, Notice
+from controller.spec.modes import Blocker, BusState, CommandKind, CommandResult, MasterState
+from controller.store import Store
 
 if TYPE_CHECKING:
     from controller._core import Core, State
 
 VERSION_TEXT = re.compile(r"(\d{1,4}\.\d{1,4})(\.[0-9A-Za-z.+-]{1,16})?", re.ASCII)
+POSITION_OF_BUTTON = {button: name for name, (button, _) in hmi.POSITIONS.items()}
 log = logger("controller.hmi")
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A command is in the ring under this number."""
+    """A command is in the ring under this number. `refused` is called when the control loop refuses it."""
 
     sequence: int
     kind: CommandKind
+    refused: Callable[[], None] | None = None
 
 
 Outcome = dict[str, object] | Sent | tuple[Future[None], ...] | None
-Follow = Callable[[int, Callable[[Refused | None], None]], None]
 
 
 def is_stop(event: object, message: object) -> bool:
@@ -62,24 +70,36 @@ def _is_stop_mode(value: object) -> bool:
     return code in hmi.MODES and hmi.MODES[int(code)] == "stop"
 
 
-def _percent(value: Value, row: Setting) -> float:
-    """A stored speed limit; what a damaged file may hold instead of one becomes the default."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
-        value = row.default
-    assert isinstance(value, int | float)
-    return float(value)
-
-
 class Handlers:
     """`latest` gives the newest state record, `changed` is called after a stored setting changed, `follow` is asked for
-    the control loop's verdict on a command of the server itself."""
+    the control loop's verdict on a command of the server itself, `ended` is told when a sequence of motions ended
+    before its last step."""
 
     def __init__(self, core: Core, store: Store, control: ControlToken, counters: Counters, *,
-                 latest: Callable[[], State | None], changed: Callable[[], None], follow: Follow) -> None:
-        self.facts = ArmFacts("", "", ())
+                 latest: Callable[[], State | None], changed: Callable[[], None], follow: Follow,
+                 ended: Callable[[Client, str], None], clock: Callable[[], float] = time.monotonic,
+                 note: Note = unheard, board_writes: BoardWrites | None = None) -> None:
         self._core, self._store, self._control, self._counters = core, store, control, counters
-        self._latest, self._changed, self._follow = latest, changed, follow
-        self._limits_late = False
+        self._latest, self._follow, self._clock = latest, follow, clock
+        self.in_force = InForce(core, store, follow, latest)
+        self.gate = Gate(control, latest, self._own_blockers)
+        self.sequencer = Sequencer(self._push_step, self.stop_core, ended)
+        self._settings = StoredSettings(store, self.gate, self.in_force, changed=changed, clock=clock, note=note)
+        self._note = note
+        self._board_writes = board_writes or BoardWrites()
+        self._waiting_for_start = False  # mode 5: targets are stored
+        self._actions = self._make_actions()
+
+    @property
+    def facts(self) -> ArmFacts:
+        """The arm of the latest bring-up."""
+        return self.in_force.facts
+
+    def set_facts(self, facts: ArmFacts) -> None:
+        """A bring-up is done: the control loop needs everything anew."""
+        self.sequencer.end("the arm was connected anew", tell=True)
+        self.in_force.facts = facts
+        self.in_force.apply(self._clock())
 
     # -- entries
 
@@ -89,12 +109,14 @@ class Handlers:
             if len(message) != 1 or not isinstance(message[0], str) or message[0] not in hmi.BUTTONS:
                 raise Refused(Notice.UNKNOWN, "", f"{forms.shown(message[0]) if len(message) == 1 else 'this array'} "
                               "is no button; a button is an array of one known name")
+            if message[0] in POSITION_OF_BUTTON:
+                return self._go_to(client, POSITION_OF_BUTTON[message[0]], 100.0, now_s)
             return self._simple(client, hmi.BUTTONS[message[0]], now_s)
         if not isinstance(message, dict):
             raise Refused(Notice.UNKNOWN, "", f"{forms.shown(message)} is neither an array with a button nor an object")
         found = forms.recognise(message, self.facts.axes)
         if found.form.name == "version_check":
-            return self._version_check(client, found.values["1"])
+            return self._version_check(client, "1", found.values["1"])
         if found.form.name == "test_cycle":
             forms.exactly("10", found.values["10"], 2)
             return self._coded(client, "11", found.values["11"], hmi.TEST_CYCLES, now_s)
@@ -103,110 +125,124 @@ class Handlers:
         if found.form.name == "go_to_position":
             return self._go_to_position(client, found, now_s)
         values = {key: (found.meaning[key][0], found.meaning[key][1], value) for key, value in found.values.items()}
-        return self._write(client, values, ACTION[found.form.action], now_s)
+        return self._settings.write(client, values, ACTION[found.form.action], now_s)
 
     def command(self, client: Client, message: object, now_s: float) -> Outcome:
         """A typed `command` that is not a stop."""
         command = messages.parse(message)
         if isinstance(command, messages.Mode):
             return self._coded(client, "mode", command.mode, hmi.MODES, now_s)
+        if isinstance(command, messages.TestCycle):
+            return self._coded(client, "cycle", command.cycle, hmi.TEST_CYCLES, now_s)
         if isinstance(command, messages.Jog):
             return self._jog(client, command, now_s)
         if isinstance(command, messages.Move):
             return self._move_command(client, command, now_s)
+        if isinstance(command, messages.GoTo):
+            return self._go_to(client, command.position, command.speed_percent, now_s, wait=command.wait_for_start)
+        if isinstance(command, messages.RangeOfMotion):
+            return self._simple(client, "range_on" if command.on else "range_off", now_s)
         if isinstance(command, messages.Subscribe):
             return self._subscribe(client, command, now_s)
+        if isinstance(command, messages.BoardRegisters):
+            return self._write_board(client, command, now_s)
         if isinstance(command, messages.Settings):
-            return self._settings(client, command, now_s)
+            return self._settings.command(client, command, now_s)
+        if isinstance(command, messages.Version):
+            return self._version_check(client, "version", command.version)
         return self._simple(client, hmi.COMMANDS[str(command.__struct_config__.tag)], now_s)
 
     def stop(self) -> None:
         """Stop in the next control cycle. Needs no room anywhere and cannot be refused."""
-        self._core.request_stop()
+        self.stop_core()
+        self._waiting_for_start = False
+        self.sequencer.end("stopped", tell=True)
+        if self._control.holder is not None:
+            self._control.holder.hold.end()
         self._counters.add("stops")
+
+    def stop_core(self) -> None:
+        """The core's latched stop word."""
+        self._core.request_stop()
 
     def end_motion(self, client: Client) -> None:
         """The client in control is gone: its motion ends softly, by a stop if the ring is full."""
+        self._waiting_for_start = False
+        self.sequencer.end("its client no longer has control", tell=True)
         state = self._latest()
         if state is not None and state.state in {MasterState.WAITING, MasterState.ERROR, MasterState.STARTUP} and (
                 state.last_command >= client.last_sequence):
             return
         if not self._core.push(CommandKind.STAND_STILL, client=client.number):
-            self.stop()
+            self.stop_core()
 
-    def tick(self) -> None:
-        """Speed limits that the loop did not take go out again: they are stored, so they must come into force."""
-        if self._limits_late:
-            self.apply_settings()
+    def tick(self, now_s: float) -> None:
+        """Whatever is due: settings that the loop did not take, the next step of a sequence."""
+        self.in_force.tick(now_s)
+        if self.sequencer.running:
+            state = self._latest()
+            if state is None:
+                self.sequencer.end("the control loop does not run", tell=True)
+            else:
+                self.sequencer.follow(state, now_s)
 
-    def apply_settings(self) -> None:
-        """Give the control loop the stored speed limits; it starts with 100 %."""
-        self._limits_late = False
-        for row in hmi.SETTINGS:
-            if row.register:
-                self._push_limits(row, 0)
+    def _own_blockers(self) -> list[str]:
+        """What keeps every client from moving the arm and the core does not know."""
+        return [problem for problem in (self.in_force.problem, self._store.unaccepted) if problem]
 
-    # -- gates
-
-    def _gate(self, client: Client, action: Action, now_s: float) -> None:
-        """Everything that is asked of a client before an action; takes control where the action does."""
-        if not client.compatible and not action.incompatible:
-            raise Refused(Notice.VERSION, "", f"this page speaks contract {client.version}, the controller "
-                          f"{hmi.CONTRACT_VERSION}: it may observe and stop; load the page again or update it")
-        if client.role < action.role:
-            raise Refused(Notice.ROLE, "", f"{action.doc}: needs role {action.role.name.lower()}, this client has "
-                          f"{client.role.name.lower()}")
-        if not action.available:
-            raise Refused(Notice.NOT_AVAILABLE, "", f"not available yet: {action.doc}")
-        if action.guarded and now_s - client.connected_s < hmi.REPLAY_WINDOW_S:
-            raise Refused(Notice.REPLAY, "", "refused because the connection is younger than one second: it may have "
-                          "been clicked while the link was down; press again")
-        if action.control != "anyone":
-            self._control.may(client)
-        if action.guarded and action.control == "takes":
-            self._may_move()
-        if action.control == "takes":
-            self._control.take(client, now_s)
-        self._control.used(client, now_s)
-
-    def _may_move(self) -> None:
-        state = self._latest()
-        if state is None:
-            raise Refused(Notice.NO_LOOP, "", Notice.NO_LOOP.doc)
-        if state.blockers:
-            raise Refused(Notice.BLOCKED, "", "; ".join(blocker_words(state.blockers)))
+    # -- to the ring
 
     def _push(self, client: Client, kind: CommandKind, *, mask: int = 0, values: tuple[float, ...] = (),
-              value: float = 0.0) -> Sent:
-        sequence = self._core.push(kind, client=client.number, mask=mask, values=values, value=value)
+              value: float = 0.0, asked_s: float = 0.0) -> Sent:
+        sequence = self._core.push(kind, client=client.number, mask=mask, values=values, value=value,
+                                   asked_ns=int(asked_s * 1e9))
         if not sequence:
             raise Refused(Notice.BUSY, "", Notice.BUSY.doc)
         client.last_sequence = sequence
         return Sent(sequence, kind)
 
+    def _push_step(self, client: Client, step: Step, told: Told) -> None:
+        """One step of a sequence."""
+        values = tuple(step.targets.get(axis, 0.0) for axis in range(self.facts.axes))
+        sent = self._push(client, CommandKind.MOVE, mask=sum(1 << axis for axis in step.targets), values=values,
+                          value=step.speed_percent)
+        self._follow(sent.sequence, told)
+
+    def _begin(self, client: Client, action: str, now_s: float) -> None:
+        """The gate; what moves the arm, or ends its motion, ends a sequence too."""
+        row = ACTION[action]
+        self.gate.check(client, row, now_s)
+        if row.motion or action in {"off", "test_drives_off", "stand_still"}:
+            self.sequencer.end("another command")
+            self._waiting_for_start &= action in {"start", "move", "saved_position", "target_wait"}
+
     # -- actions
+
+    def _make_actions(self) -> dict[str, Callable[[Client, float], Outcome]]:
+        """What an action without values does, once the gate has let it pass."""
+        def push(kind: CommandKind, mask: int = 0) -> Callable[[Client, float], Outcome]:
+            return lambda client, now_s: self._push(client, kind, mask=mask)
+
+        return {
+            "start": push(CommandKind.START), "test_jog": push(CommandKind.START, 1),
+            "ready": push(CommandKind.START, 2), "external": push(CommandKind.EXTERNAL),
+            "off": push(CommandKind.OFF), "test_drives_off": push(CommandKind.OFF),
+            "stand_still": push(CommandKind.STAND_STILL), "reset": self._reset,
+            "acquire": lambda client, now_s: {"client": client.number},
+            "release": lambda client, now_s: self._control.release(client),
+            "diagnostics_section": self._visit, "why": self._why, "target_wait": self._target_wait,
+            "range_on": lambda client, now_s: (self._settings.switch_range(client, True),),
+            "range_off": lambda client, now_s: (self._settings.switch_range(client, False),),
+            "test_axes": self._test_axes,
+        }
 
     def _simple(self, client: Client, name: str, now_s: float) -> Outcome:
         """An action without values."""
         if name == "stop":
             self.stop()
             return None
-        self._gate(client, ACTION[name], now_s)
-        if name in {"start", "test_jog"}:
-            return self._push(client, CommandKind.START, mask=int(name == "test_jog"))
-        if name in {"off", "test_drives_off"}:
-            return self._push(client, CommandKind.OFF)
-        if name == "stand_still":
-            return self._push(client, CommandKind.STAND_STILL)
-        if name == "reset":
-            return self._push(client, CommandKind.RESET)
-        if name == "release":
-            self._control.release(client)
-        elif name == "diagnostics_section":
-            self._counters.add("diagnostics_visits")
-        elif name != "acquire":
-            raise AssertionError(f"action {name} has no function")
-        return {"client": client.number} if name == "acquire" else None
+        self._begin(client, name, now_s)
+        return self._actions[name](client, now_s)
 
     def _coded(self, client: Client, key: str, value: object, table: Mapping[int, str], now_s: float) -> Outcome:
         """An action by its number in `table`."""
@@ -215,10 +251,37 @@ class Handlers:
             raise Refused(Notice.VALUE, key, f"{code}: allowed are {', '.join(map(str, sorted(table)))}")
         return self._simple(client, table[code], now_s)
 
-    def _version_check(self, client: Client, value: object) -> Outcome:
+    def _reset(self, client: Client, now_s: float) -> Outcome:
+        """RESET_ERROR. Without an error to reset it accepts settings that wait for it: pages have no other button."""
+        state = self._latest()
+        if self._store.unaccepted and state is not None and state.state != MasterState.ERROR:
+            return (self._settings.accept(client),)
+        return self._push(client, CommandKind.RESET)
+
+    def _visit(self, client: Client, now_s: float) -> None:
+        self._counters.add("diagnostics_visits")
+        self._note(Kind.VISIT, "the diagnostics section was opened", who=client.name)
+        log.info("%s opened the diagnostics section", client.name)
+
+    def _why(self, client: Client, now_s: float) -> Outcome:
+        """What stands against a motion of this client."""
+        return {"blockers": [{"code": found.notice.name.lower(), "message": found.message}
+                             for found in self.gate.against(client, ACTION["move"], now_s)]}
+
+    def _target_wait(self, client: Client, now_s: float) -> None:
+        self._waiting_for_start = True
+
+    def _test_axes(self, client: Client, now_s: float) -> Outcome:
+        """Test cycle 1. Inside the range of motion, whether it is on or not."""
+        state = self._latest()
+        assert state is not None  # the gate has asked
+        steps = standard_movements(self.facts, self.in_force.target_ranges_deg(), state.position_deg)
+        return (self.sequencer.start(client, "test cycle 1", steps, state, now_s),)
+
+    def _version_check(self, client: Client, key: str, value: object) -> Outcome:
         found = VERSION_TEXT.fullmatch(value) if isinstance(value, str) else None
         if found is None:
-            raise Refused(Notice.VALUE, "1", f"{forms.shown(value)}: allowed is a version text like "
+            raise Refused(Notice.VALUE, key, f"{forms.shown(value)}: allowed is a version text like "
                           f"\"{hmi.CONTRACT_VERSION}.0\"")
         client.version, client.compatible = found.group(0), found.group(1) == hmi.CONTRACT_VERSION
         if not client.compatible:
@@ -229,9 +292,18 @@ class Handlers:
 
     def _jog(self, client: Client, command: messages.Jog, now_s: float) -> Outcome:
         self._axes_given("speed_percent", len(command.speed_percent))
-        self._gate(client, ACTION["jog"], now_s)
-        return self._push(client, CommandKind.JOG, mask=(1 << self.facts.axes) - 1,
-                          values=tuple(command.speed_percent))
+        stale = client.hold.take(now_s, released=not any(command.speed_percent), sequence=command.sequence,
+                                 sent_ms=command.sent_ms, age_ms=command.age_ms)
+        if stale is not None:
+            raise Refused(Notice.STALE, *stale)
+        try:
+            self._begin(client, "jog", now_s)
+        except Refused:
+            client.hold.end()
+            raise
+        sent = self._push(client, CommandKind.JOG, mask=(1 << self.facts.axes) - 1,
+                          values=tuple(command.speed_percent), asked_s=now_s - client.hold.late_s)
+        return replace(sent, refused=client.hold.end)
 
     def _move_command(self, client: Client, command: messages.Move, now_s: float) -> Outcome:
         if isinstance(command.position_deg, dict):
@@ -239,31 +311,49 @@ class Handlers:
         else:
             self._axes_given("position_deg", len(command.position_deg))
             targets = {f"position_deg[{i}]": (i, deg) for i, deg in enumerate(command.position_deg) if deg is not None}
-        return self._move(client, targets, command.speed_percent, now_s)
+        return self._move(client, "move", targets, command.speed_percent, now_s,
+                          wait=command.wait_for_start)
 
     def _go_to_position(self, client: Client, found: forms.Recognised, now_s: float) -> Outcome:
         forms.exactly("4", found.values["4"], 0)
         first = int(found.form.axes)
         targets = {key: (int(key) - first, forms.number(key, value, -3600, 3600))
                    for key, value in found.values.items() if key != "4" and value != ""}
-        return self._move(client, targets, 100.0, now_s)
+        return self._move(client, "move", targets, 100.0, now_s)
 
-    def _move(self, client: Client, targets: dict[str, tuple[int, float]], percent: float, now_s: float) -> Outcome:
-        """Joint targets {field: (0-based axis, degrees)}, each checked against its hard limits."""
+    def _go_to(self, client: Client, name: str, percent: float, now_s: float, *, wait: bool = False) -> Outcome:
+        """A saved position by its name in hmi.POSITIONS."""
+        found = positions.targets(self._store, self.facts, name)
+        return self._move(client, "saved_position", {f"{name}, axis {i + 1}": (i, deg) for i, deg in enumerate(found)},
+                          percent, now_s, wait=wait)
+
+    def _move(self, client: Client, action: str, targets: dict[str, tuple[int, float]], percent: float, now_s: float, *,
+              wait: bool = False) -> Outcome:
+        """Joint targets {field: (0-based axis, degrees)}, each checked against its limits; stored for the next start
+        when asked to, and in mode 5."""
         if not targets:
             raise Refused(Notice.VALUE, "", "no target was given for any axis")
         values = [0.0] * self.facts.axes
         mask = 0
         for key, (axis, position_deg) in targets.items():
             self._axis_exists(key, axis)
-            try:
-                self.facts.check_target(axis, position_deg)
-            except ValueError as error:
-                raise Refused(Notice.VALUE, key, str(error)) from None
+            self._check_target(key, axis, position_deg)
             values[axis] = position_deg
             mask |= 1 << axis
-        self._gate(client, ACTION["move"], now_s)
-        return self._push(client, CommandKind.MOVE, mask=mask, values=tuple(values), value=percent)
+        self._begin(client, action, now_s)
+        kind = CommandKind.PREPARE if wait or self._waiting_for_start else CommandKind.MOVE
+        return self._push(client, kind, mask=mask, values=tuple(values), value=percent)
+
+    def _check_target(self, key: str, axis: int, position_deg: float) -> None:
+        try:
+            self.facts.check_target(axis, position_deg)
+        except ValueError as error:
+            raise Refused(Notice.VALUE, key, str(error)) from None
+        if self.in_force.range_on:
+            low, high = self.in_force.ranges_deg()[axis]
+            if not low <= position_deg <= high:
+                raise Refused(Notice.VALUE, key, f"axis {axis + 1}: {position_deg:g} deg is outside the range of "
+                              f"motion, allowed {low:.2f}..{high:.2f} deg")
 
     def _axes_given(self, key: str, count: int) -> None:
         if not self.facts.axes:
@@ -278,96 +368,29 @@ class Handlers:
             raise Refused(Notice.VALUE, key, f"axis {axis + 1} does not exist, the arm has {self.facts.axes} axes")
 
     def _subscribe(self, client: Client, command: messages.Subscribe, now_s: float) -> Outcome:
-        self._gate(client, ACTION["subscribe"], now_s)
+        self.gate.check(client, ACTION["subscribe"], now_s)
         if 0 < command.rate_hz < hmi.RATE_MINIMUM_HZ:
             raise Refused(Notice.VALUE, "rate_hz", f"allowed are 0 and {hmi.RATE_MINIMUM_HZ:g}.."
                           f"{hmi.RATE_MAXIMUM_HZ:g}")
         if command.event == hmi.DATA:
-            client.data_hz, client.data_due_s = command.rate_hz, now_s
+            client.data_hz = command.rate_hz
         else:
-            client.state_hz, client.state_due_s = command.rate_hz, now_s
+            client.state_hz = command.rate_hz
         return None
 
-    # -- settings
-
-    def _settings(self, client: Client, command: messages.Settings, now_s: float) -> Outcome:
-        if command.write is None and command.read is None:
-            raise Refused(Notice.VALUE, "", "neither `write` nor `read` was given")
-        known = {name: row for row in hmi.SETTINGS for name in row.names(hmi.MAP_AXES)}
-        for name in (*(command.write or ()), *(command.read or ())):
-            if name not in known:
-                raise Refused(Notice.VALUE, name, "no such setting; an empty `read` lists them all")
-        if command.write is not None:
-            if command.read is not None:
-                raise Refused(Notice.VALUE, "read", "write and read are two messages")
-            if not command.write:
-                raise Refused(Notice.VALUE, "write", "no setting was given")
-            limits = any(known[name].register for name in command.write)
-            action = ACTION["speed_limit" if limits else "settings_write"]
-            return self._write(client, {name: (known[name], name, value) for name, value in command.write.items()},
-                               action, now_s)
-        self._gate(client, ACTION["settings_read"], now_s)
-        return {"settings": {name: self._store.get(name, known[name].default) for name in command.read or known}}
-
-    def _write(self, client: Client, values: Mapping[str, tuple[Setting, str, object]], action: Action,
-               now_s: float) -> Outcome:
-        """Check all, then store all: {field of the message: (setting, stored name, value)}."""
-        self._gate(client, action, now_s)
-        new: dict[str, Value] = {}
-        for key, (row, name, value) in values.items():
-            if client.role < row.role:
-                raise Refused(Notice.ROLE, key, f"needs role {row.role.name.lower()}, this client has "
-                              f"{client.role.name.lower()}")
-            new[name] = forms.setting_value(key, row, value)
-        self._check_range({name: key for key, (_, name, _) in values.items()}, new)
-        saved = self._store.put(new)
-        self._changed()
-        if any(name.startswith("range_") for name in new):      # whoever sets it must not rely on it
-            client.notices.append(Refused(Notice.NOT_AVAILABLE, "", "the range of motion is stored, but this version "
-                                          "does not enforce it yet: only the hard limits hold").as_notice())
-        limits = {row.name: row for row, _, _ in values.values() if row.register}.values()
-        return (*(self._push_limits(row, client.number) for row in limits), saved)
-
-    def _check_range(self, keys: dict[str, str], new: dict[str, Value]) -> None:
-        """Range of motion: pairs, minimum below maximum, inside the hard limits."""
-        for i in range(hmi.MAP_AXES):
-            low_name, high_name = f"range_minimum_deg.{i + 1}", f"range_maximum_deg.{i + 1}"
-            if low_name not in new and high_name not in new:
-                continue
-            given = keys.get(low_name) or keys[high_name]
-            if low_name not in new or high_name not in new:
-                raise Refused(Notice.VALUE, given, f"minimum and maximum of axis {i + 1} belong together")
-            self._axis_exists(given, i)
-            low, high = new[low_name], new[high_name]
-            assert isinstance(low, float)
-            assert isinstance(high, float)
-            if not low < high:
-                raise Refused(Notice.VALUE, given, f"axis {i + 1}: minimum {low:g} is not below maximum {high:g}")
-            for name, value in ((low_name, low), (high_name, high)):
-                try:
-                    self.facts.check_limit(i, value)
-                except ValueError as error:
-                    raise Refused(Notice.VALUE, keys[name], str(error)) from None
-
-    def _push_limits(self, row: Setting, client: int) -> Future[None]:
-        """Give the loop one kind of speed limit; done when it took it, Refused when not (then it goes out again)."""
-        taken: Future[None] = Future()
-
-        def verdict(refused: Refused | None) -> None:
-            if refused is not None and refused.notice is not Notice.NO_LOOP:  # that one still waits in the ring
-                self._limits_late = True
-            if not taken.done():
-                if refused is None:
-                    taken.set_result(None)
-                else:
-                    taken.set_exception(refused)
-
-        values = [_percent(self._store.get(name), row) for name in row.names(hmi.MAP_AXES)]
-        values += [min(values)] * (MAX_AXES - len(values))      # axes beyond the map have no keys of their own
-        sequence = self._core.push(CommandKind.SPEED_LIMITS, client=client, mask=(1 << len(values)) - 1, values=values,
-                                   value=float(row.register))
-        if sequence:
-            self._follow(sequence, verdict)
-        else:
-            verdict(Refused(Notice.BUSY, "", "not in force yet: the command ring is full; it is given again by itself"))
-        return taken
+    def _write_board(self, client: Client, command: messages.BoardRegisters, now_s: float) -> Outcome:
+        """Texts for the board: the loop gives the line back, the main thread writes them and brings the arm up again.
+        No text of this function holds a value."""
+        self._begin(client, "board_registers", now_s)
+        texts = command.given()
+        if not texts:
+            raise Refused(Notice.VALUE, "", "no register was given")
+        if "board_update" in texts and int(texts["board_update"][0]) > self.facts.axes:
+            raise Refused(Notice.VALUE, "board_update", f"the index is not that of a drive: allowed are 0, the base "
+                          f"board, and 1..{self.facts.axes}")
+        state = self._latest()
+        if state is None or state.bus_state != BusState.CYCLIC:
+            raise Refused(Notice.BLOCKED, "", Blocker.BUS.doc)
+        if state.motor_power:
+            raise Refused(Notice.BLOCKED, "", CommandResult.MOTOR_POWER.doc)
+        return (write_board(self._core, self._board_writes, self._follow, texts, client.number),)

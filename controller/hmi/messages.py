@@ -10,6 +10,7 @@ from msgspec import Meta
 
 from controller.hmi.clients import Refused
 from controller.spec import hmi, telegram
+from controller.spec.board import BOARD_TEXTS
 from controller.spec.hmi import Notice
 
 SpeedPercent = Annotated[float, Meta(gt=0.0, le=100.0)]
@@ -30,7 +31,7 @@ class Stop(_Base, tag="stop"):
 
 
 class Start(_Base, tag="start"):
-    """Power up and stand ready for jog."""
+    """Run targets that wait for it; without any, power up and stand ready for jog."""
 
 
 class Reset(_Base, tag="reset"):
@@ -44,9 +45,13 @@ class Mode(_Base, tag="mode"):
 
 
 class Jog(_Base, tag="jog"):
-    """Joint speeds in percent of the present limit, one per axis; repeat at least every 200 ms while held."""
+    """Joint speeds in percent of the present limit, one per axis; repeat at least every 200 ms while held, and release
+    with zeros. With `sequence` and `sent_ms`, one that comes late, twice or out of order is dropped."""
 
     speed_percent: Annotated[list[SignedPercent], Meta(min_length=1, max_length=telegram.MAX_AXES)]
+    sequence: Annotated[int, Meta(ge=0, le=2**53)] | None = None
+    sent_ms: Annotated[float, Meta(ge=-1e15, le=1e15)] | None = None
+    age_ms: Annotated[float, Meta(ge=0.0, le=1e6)] = 0.0
 
 
 class Move(_Base, tag="move"):
@@ -55,6 +60,43 @@ class Move(_Base, tag="move"):
     position_deg: (Annotated[list[Degrees | None], Meta(min_length=1, max_length=telegram.MAX_AXES)]
                    | Annotated[dict[AxisKey, Degrees], Meta(min_length=1, max_length=telegram.MAX_AXES)])
     speed_percent: SpeedPercent = 100.0
+    wait_for_start: bool = False
+
+
+class GoTo(_Base, tag="go_to"):
+    """Go to a saved position by its name."""
+
+    position: Literal[tuple(hmi.POSITIONS)]  # type: ignore[valid-type]
+    speed_percent: SpeedPercent = 100.0
+    wait_for_start: bool = False
+
+
+class RangeOfMotion(_Base, tag="range_of_motion"):
+    """Limits of the range of motion on (the arm is worn) or off (relax). Refused while an axis stands outside."""
+
+    on: bool
+
+
+class TestCycle(_Base, tag="test_cycle"):
+    """Test cycle by its number, register 11."""
+
+    __test__ = False  # no test case of pytest
+
+    cycle: Annotated[int, Meta(ge=0, le=255)]
+
+
+class Version(_Base, tag="version"):
+    """Compare contract versions, as a page does once after it was loaded."""
+
+    version: Annotated[str, Meta(max_length=64)]
+
+
+class Visit(_Base, tag="visit"):
+    """The diagnostics section was opened: it is noted."""
+
+
+class Why(_Base, tag="why"):
+    """What keeps this client from moving the arm: all of it, an empty list when nothing does."""
 
 
 class Subscribe(_Base, tag="subscribe"):
@@ -73,29 +115,66 @@ class Release(_Base, tag="release"):
 
 
 class Settings(_Base, tag="settings"):
-    """Write stored settings, then read some (by name, or all with an empty list)."""
+    """One of: read stored settings (by name, or all with an empty list), write some, reset some to their defaults (or
+    all with an empty list), accept those in force in place of a file that could not be used. All or nothing; with
+    `dry_run` it is only checked."""
 
-    write: Annotated[dict[SettingName, SettingValue], Meta(max_length=64)] | None = None
-    read: Annotated[list[SettingName], Meta(max_length=128)] | None = None
+    write: Annotated[dict[SettingName, SettingValue], Meta(max_length=256)] | None = None
+    read: Annotated[list[SettingName], Meta(max_length=256)] | None = None
+    reset: Annotated[list[SettingName], Meta(max_length=256)] | None = None
+    accept: bool = False
+    dry_run: bool = False
 
 
-Command = Stop | Start | Reset | Mode | Jog | Move | Subscribe | Acquire | Release | Settings
+class BoardRegisters(_Base, tag="board_registers"):
+    """Write text registers of the base board: without motor power only; the arm is connected anew afterwards."""
+
+    wifi_ssid: Annotated[str, Meta(pattern=BOARD_TEXTS["wifi_ssid"].pattern)] | None = None
+    wifi_password: Annotated[str, Meta(pattern=BOARD_TEXTS["wifi_password"].pattern)] | None = None
+    board_update: Annotated[str, Meta(pattern=BOARD_TEXTS["board_update"].pattern)] | None = None
+
+    def given(self) -> dict[str, str]:
+        """The texts by register name."""
+        return {name: text for name in BOARD_TEXTS if (text := getattr(self, name)) is not None}
+
+    def __repr__(self) -> str:
+        return f"BoardRegisters({', '.join(self.given())})"     # secrets are never shown
+
+
+Command = (Stop | Start | Reset | Mode | Jog | Move | GoTo | RangeOfMotion | TestCycle | Version | Visit | Why
+           | Subscribe | Acquire | Release | Settings | BoardRegisters)
 _FIELD = re.compile(r" - at `\$?\.?(.*)`$")
 _UNKNOWN = re.compile(r"unknown field `(.*)`$")
 _MISSING = re.compile(r"missing required field `(.*)`$")
 BY_TYPE: dict[str, type[_Base]] = {
-    "stop": Stop, "start": Start, "reset": Reset, "mode": Mode, "jog": Jog, "move": Move, "subscribe": Subscribe,
-    "acquire": Acquire, "release": Release, "settings": Settings,
+    "stop": Stop, "start": Start, "reset": Reset, "mode": Mode, "jog": Jog, "move": Move, "go_to": GoTo,
+    "range_of_motion": RangeOfMotion, "test_cycle": TestCycle, "version": Version, "visit": Visit, "why": Why,
+    "subscribe": Subscribe, "acquire": Acquire, "release": Release, "settings": Settings,
+    "board_registers": BoardRegisters,
 }
 ALLOWED = {
     ("mode", "mode"): "a whole number 0..9",
     ("jog", "speed_percent"): "an array of numbers -100..100, one per axis",
     ("move", "position_deg"): "an array of degrees or null per axis, or an object of axis number and degrees",
+    ("jog", "sequence"): "a whole number that grows while the jog is held (may be left out)",
+    ("jog", "sent_ms"): "the client's own steady clock in milliseconds, such as performance.now() (may be left out)",
+    ("jog", "age_ms"): "how many milliseconds old the input was when it was sent (0 when left out)",
     ("move", "speed_percent"): "a number above 0, up to 100",
+    ("move", "wait_for_start"): "true: the next start runs it; false",
+    ("go_to", "position"): ", ".join(hmi.POSITIONS),
+    ("go_to", "speed_percent"): "a number above 0, up to 100",
+    ("go_to", "wait_for_start"): "true: the next start runs it; false",
+    ("range_of_motion", "on"): "true or false",
+    ("test_cycle", "cycle"): f"one of {', '.join(map(str, hmi.TEST_CYCLES))}",
+    ("version", "version"): "a version text like \"1.7.8\"",
     ("subscribe", "event"): "data or state",
     ("subscribe", "rate_hz"): f"a number 0..{hmi.RATE_MAXIMUM_HZ:g}",
     ("settings", "write"): "an object of setting names and values",
     ("settings", "read"): "an array of setting names",
+    ("settings", "reset"): "an array of setting names",
+    ("settings", "accept"): "true or false",
+    ("settings", "dry_run"): "true or false",
+    **{("board_registers", name): row.allowed for name, row in BOARD_TEXTS.items()},
 }
 
 

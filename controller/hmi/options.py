@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from controller.spec import hmi
+from controller.spec.faults import Language
 
 if TYPE_CHECKING:
     from controller.config import Config
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class HmiOptions:
     """`host` and `port` (0: any free one), `rate_hz` of `data` (1..100), `allowed_origins` beyond the same host and
-    loopback ("https://name:port"), `token` that clients of other machines pass, `insecure` to do without one.
+    loopback ("https://name:port"), `token` that clients of other machines pass, `insecure` to do without one,
+    `language` of errors and warnings.
     """
 
     host: str = "127.0.0.1"
@@ -27,13 +29,14 @@ class HmiOptions:
     insecure: bool = False
     max_clients: int = 200
     stalled_s: float = hmi.STALLED_S
+    language: Language = "en"
 
     @classmethod
     def from_config(cls, config: Config) -> HmiOptions:
         """Options of the [hmi] section of the configuration."""
         section = config.hmi
         return cls(section.host, section.port, section.rate_hz, section.allowed_origins, section.token,
-                   section.insecure)
+                   section.insecure, language=section.language)
 
 
 def is_loopback(host: str) -> bool:

@@ -12,12 +12,15 @@ import errno
 import logging
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from controller.arm import ArmFacts
+from controller.bus.board_registers import BoardWrites
+from controller.history import History
 from controller.hmi.options import HmiOptions, check_options
 from controller.link import LinkReport
 from controller.store import Store
@@ -33,14 +36,22 @@ log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def _no_trust_store() -> Iterator[None]:
-    """aiohttp makes a TLS client context on import and reads every certificate of the machine for it: 40 ms and 2 MB
-    for something that this server, which opens no connection, never uses."""
+def _servers_only() -> Iterator[None]:
+    """Keeps the libraries from loading what only their clients use; this server opens no connection.
+
+    aiohttp makes a TLS client context on import and reads every certificate of the machine for it (40 ms, 2 MB);
+    engineio imports `requests` where it is installed (30 ms, 6 MB).
+    """
     kept = {name: os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")}
     os.environ.update(dict.fromkeys(kept, os.devnull))
+    hidden = "requests" not in sys.modules
+    if hidden:
+        sys.modules["requests"] = None  # type: ignore[assignment]
     try:
         yield
     finally:
+        if hidden:
+            del sys.modules["requests"]
         for name, value in kept.items():
             if value is None:
                 del os.environ[name]
@@ -49,12 +60,16 @@ def _no_trust_store() -> Iterator[None]:
 
 
 class HmiServer:
-    """The Socket.IO server in a thread of its own. ValueError when the options are not safe together."""
+    """The Socket.IO server in a thread of its own; without a history it keeps one in memory. ValueError when the
+    options are not safe together."""
 
-    def __init__(self, core: Core, options: HmiOptions, store: Store, facts: ArmFacts) -> None:
+    def __init__(self, core: Core, options: HmiOptions, store: Store, facts: ArmFacts,
+                 history: History | None = None) -> None:
         check_options(options)
+        self._history = history or History()
         self._core, self._options, self._store, self._facts = core, options, store, facts
         self._link = LinkReport()
+        self.board_writes = BoardWrites()
         self._thread: threading.Thread | None = None
         self._service: Service | None = None
         self._listening = threading.Event()
@@ -138,7 +153,7 @@ class HmiServer:
 
             import uvloop
 
-            with _no_trust_store():
+            with _servers_only():
                 from controller.hmi.service import Service
 
             runner = asyncio.Runner(loop_factory=uvloop.new_event_loop)
@@ -149,7 +164,8 @@ class HmiServer:
             self._listening.set()
             return
         try:
-            service = Service(self._core, self._options, self._store, self._facts, loop)
+            service = Service(self._core, self._options, self._store, self._facts, history=self._history,
+                              loop=loop, board_writes=self.board_writes)
             runner.run(service.serve(listener, lambda: self._opened(service)))
         except BaseException as error:
             if self._listening.is_set():

@@ -18,20 +18,30 @@ import msgspec
 from aiohttp import web
 
 from controller.arm import ArmFacts
+from controller.bus.board_registers import BoardWrites
+from controller.exercises import Exercises
+from controller.history import History
+from controller.history_words import fault_text
 from controller.hmi.access import Access
 from controller.hmi.broadcast import Broadcast, own_ipv4
 from controller.hmi.clients import FLOOD_GRACE_S, Client, ControlToken, Refused
 from controller.hmi.counters import Counters, HttpLog, logger
-from controller.hmi.faultlist import FaultList
+from controller.hmi.faultlist import Active, FaultList
 from controller.hmi.handlers import Handlers, Outcome, Sent, is_stop
-from controller.hmi.options import HmiOptions
+from controller.hmi.login import Login
+from controller.hmi.options import HmiOptions, is_loopback
 from controller.hmi.payload import DataMessage
+from controller.hmi.positions import saved_deg
+from controller.hmi.rest import Rest
+from controller.hmi.rest_messages import Refusal
 from controller.hmi.results import Results
 from controller.hmi.state import Holder, StateBuilder
 from controller.hmi.transport import BROKEN_REQUEST, TOO_LARGE, SocketServer
 from controller.hmi.web import Pages
 from controller.link import LinkReport
 from controller.spec import hmi
+from controller.spec.external import ExternalPhase
+from controller.spec.history import Kind
 from controller.spec.hmi import Notice
 from controller.spec.modes import CommandKind
 from controller.store import Store, StoreError
@@ -40,6 +50,7 @@ if TYPE_CHECKING:
     from controller._core import Core, State
 
 ROUND_S = 0.1  # longest time between two rounds
+SHORTEST_ROUND_S = 0.002
 RESULT_POLL_S = 0.002
 STALE_S = 0.5
 SLOW_ROUND_S = 1.0
@@ -70,11 +81,14 @@ log = logger("controller.hmi")
 class Service:
     """The whole server on one event loop."""
 
-    def __init__(self, core: Core, options: HmiOptions, store: Store, facts: ArmFacts,
-                 loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, core: Core, options: HmiOptions, store: Store, facts: ArmFacts, *, history: History,
+                 loop: asyncio.AbstractEventLoop, board_writes: BoardWrites) -> None:
         self._core, self._options, self._store, self._loop = core, options, store, loop
+        self._history = history
         self._counters = Counters()
-        self._faults = FaultList()
+        self._faults = FaultList(options.language, self._fault_changed)
+        self._was_late = False
+        self._address_fault = ""
         self._results = Results()
         self._reader = core.reader()
         self._state: State | None = None
@@ -86,24 +100,29 @@ class Service:
         self.link = LinkReport()
         self._ended = asyncio.Event()
         self.last_round_s = time.monotonic()
-        self._next_round_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
         self._next_slow_s = 0.0
         self._polling = False
         access = Access(options)
-        self._access = access
+        folder = store.path.parent if store.path is not None else None
+        self._login = Login(access, folder, self._counters)
+        self._exercises = Exercises(folder)
         self._server = SocketServer(self, access, self._counters)
-        self._control = ControlToken(self._control_lost)
+        self._control = ControlToken(self._control_lost, history.note)
         self._handlers = Handlers(core, store, self._control, self._counters,
-                                  latest=self._latest, changed=self._settings_changed, follow=self._follow)
+                                  latest=self._latest, changed=self._settings_changed, follow=self._follow,
+                                  ended=self._sequence_ended, note=history.note,
+                                  board_writes=board_writes)
         self._payload = DataMessage(store, self._faults, self._counters)
         self._builder = StateBuilder(self._faults, self._counters)
         self._broadcast = Broadcast(
             self._server, self._counters, options.stalled_s,
-            data=lambda: self._payload.encode(self._payload.build(self._state)),
+            data=lambda: self._payload.text(self._state),
             state=lambda: b'42["state",' + msgspec.json.encode(self.state_message()) + b"]",
             notice=self._notice_message)
-        self._pages = Pages(access, self._counters, state=self.state_message, running=self._running,
-                            stop=self._handlers.stop)
+        self._rest = Rest(self._login, self._exercises, self._counters, saved_deg=self._saved_deg)
+        self._pages = Pages(access, self._login, self._counters, state=self.state_message, running=self._running,
+                            stop=self._stop, history=history)
         self._set_facts(facts)
 
     # -- from the main thread
@@ -127,12 +146,12 @@ class Service:
         app = web.Application(middlewares=[self._pages.guard], logger=log)
         self._server.attach(app, socketio_path=hmi.PATH)
         self._pages.add_to(app)
+        self._rest.add_to(app)
         http_log = HttpLog(self._counters, BROKEN_REQUEST)
         runner = web.AppRunner(app, access_log=None, logger=http_log, shutdown_timeout=0.2, handle_signals=False)
         await runner.setup()
         try:
             await web.SockSite(runner, listener).start()
-            self._next_round_s = self._loop.time()
             self._round()
             opened()
             await self._ended.wait()
@@ -141,6 +160,8 @@ class Service:
                 self._server.cut(key)
             await self._server.shutdown()
             await runner.cleanup()
+            self._login.close()
+            self._exercises.close()
 
     def _round(self) -> None:
         """One round: read the core, look after clients, send what is due, plan the next."""
@@ -151,33 +172,42 @@ class Service:
         except Exception:
             self._counters.add("internal_errors")
             log.exception("fault in the HMI's round")
-        fastest = max((max(client.data_hz, client.state_hz) for client in self._clients.values()), default=0.0)
-        period_s = min(ROUND_S, 1.0 / fastest) if fastest else ROUND_S
-        now_s = self._loop.time()
-        self._next_round_s = max(self._next_round_s + period_s, now_s + 0.2 * period_s)
-        self._loop.call_at(self._next_round_s, self._round)
+        now_s = time.monotonic()
+        wait_s = max(self._broadcast.next_due_s(now_s + ROUND_S) - now_s, SHORTEST_ROUND_S)
+        self._timer = self._loop.call_later(wait_s, self._round)
+
+    def _regroup(self, now_s: float) -> None:
+        """The clients or their rates changed: the next round may be due sooner."""
+        self._broadcast.regroup(self._clients.values(), now_s)
+        if self._timer is not None and not self._ended.is_set():
+            self._timer.cancel()
+            self._timer = self._loop.call_later(0.0, self._round)
 
     def _do_round(self, now_s: float) -> None:
         self.last_round_s = now_s
         self._core.beat()
         self._read_core(now_s)
         self._results.tick(now_s)
-        self._handlers.tick()
+        self._handlers.tick(now_s)
         state = self._state
-        self._control.tick(now_s, state is not None and any(state.moving))
-        for client in list(self._clients.values()):
+        moving = state is not None and (any(state.moving)
+                                        or state.external_phase == ExternalPhase.ADMITTED)
+        self._control.tick(now_s, moving or self._handlers.sequencer.running)
+        clients = list(self._clients.values())
+        for client in clients:
             if client.flooding_since_s is not None and now_s - client.flooding_since_s > FLOOD_GRACE_S:
                 self._counters.add("dropped")
                 self._server.cut(client.key)
-        self._broadcast.send_due(list(self._clients.values()), now_s)
+        self._broadcast.send_due(now_s)
         if now_s >= self._next_slow_s:
             self._next_slow_s = now_s + SLOW_ROUND_S
             self._slow_round(now_s)
 
     def _slow_round(self, now_s: float) -> None:
-        self._payload.address = own_ipv4()
+        self._payload.address, self._address_fault = own_ipv4()
         self._builder.statistics = self._core.statistics()
         self._builder.realtime = self._core.realtime()
+        self._watch_own_faults()
         sessions = self._server.eio.sockets
         self._strangers = {key: seen for key, seen in self._strangers.items() if key in sessions}
         for key in list(sessions):
@@ -187,12 +217,37 @@ class Service:
                     self._counters.refuse("no_connect")
                     self._server.cut(key)
 
+    def _watch_own_faults(self) -> None:
+        """Errors of the back-end are there as long as their cause is."""
+        history, late = self._history, self._handlers.in_force.late
+        for name, present in (("REGISTER_WRITE", bool(self._store.problem)), ("FILE_UNREADABLE", bool(
+                self._store.unaccepted)), ("LOG_READ", history.read_failed), ("LOG_DELETE", history.prune_failed),
+                ("REGISTER_SEND", late and self._was_late)):
+            self._faults.own(name, present)
+        for name in ("ADDRESS_UNKNOWN", "ADDRESS_FAILED"):      # only loopback is asked for: no network is missing
+            self._faults.own(name, name == self._address_fault and not is_loopback(self._options.host))
+        if self._state is not None:
+            connected = min(self.facts.axes, hmi.MAP_AXES)
+            for axis, limit_deg_s in enumerate(self._state.speed_limit_deg_s[:connected], 1):
+                self._faults.own("SPEED_ZERO", limit_deg_s == 0.0, axis)
+        self._was_late = late       # once is no fault: it has just been given again
+
+    def _fault_changed(self, fault: Active, raised: bool) -> None:
+        """What the core has no event for."""
+        kind = (Kind.WARNING if raised else Kind.WARNING_CLEARED) if fault.warning else (
+            Kind.ERROR if raised else Kind.ERROR_CLEARED)
+        text = fault_text(fault.code, fault.axis, fault.warning, fault.source)
+        self._history.note(kind, f"{'raised' if raised else 'cleared'} {text}", code=fault.code, axis=fault.axis,
+                           detail={"source": fault.source})
+
     def _read_core(self, now_s: float) -> None:
         """Every record since the last time that tells something new: results and drive codes may show in one only."""
-        for state in self._reader.changes():
+        news, newest = self._reader.changes()
+        for state in news:
             self._faults.follow(state)
             self._results.follow(state)
-            self._state, self._advanced_s = state, now_s
+        if newest is not None:
+            self._state, self._advanced_s = newest, now_s
 
     # -- what others ask
 
@@ -210,25 +265,41 @@ class Service:
         """The `state` message of this moment."""
         running = self._running()  # reads the newest record
         holder = self._control.holder
-        counts = {"clients": len(self._clients), "records_lost": self._reader.lost, **self._counters.as_dict()}
+        history = self._history
+        counts = {"clients": len(self._clients), "records_lost": self._reader.lost,
+                  "history_written": history.written, "history_dropped": history.dropped, **self._counters.as_dict()}
         return self._builder.build(
-            self._state, running=running, counts=counts, link=self.link, store_problem=self._store.problem,
+            self._state, running=running, counts=counts, link=self.link,
+            store_problem="; ".join(filter(None, (self._store.problem, self._exercises.problem, history.problem))),
+            blockers=[found.message for found in self._handlers.gate.general()],
+            sequence=self._handlers.sequencer.progress,
             holder=Holder(holder.number if holder else None, holder.name if holder else ""))
 
+    def _saved_deg(self, name: str) -> list[float]:
+        """A saved position, "rest" or "wearing", in degrees, one per axis of the arm."""
+        try:
+            return [round(found, 2) for found in saved_deg(self._store, self.facts, name)]
+        except Refused as refused:
+            raise Refusal(404, refused.message) from None
+
     def _notice_message(self, notice: dict[str, object]) -> bytes:
-        return self._payload.encode({**self._payload.build(self._state), hmi.NOTICE_FIELD: notice})
+        return self._payload.text(self._state, notice)
 
     @property
     def facts(self) -> ArmFacts:
         return self._handlers.facts
 
     def _set_facts(self, facts: ArmFacts) -> None:
-        self._handlers.facts = self._payload.facts = self._builder.facts = facts
+        self._payload.facts = self._builder.facts = facts
         self._payload.settings_changed()
-        self._handlers.apply_settings()
+        self._handlers.set_facts(facts)
 
     def _settings_changed(self) -> None:
         self._payload.settings_changed()
+
+    def _sequence_ended(self, client: Client, why: str) -> None:
+        log.info("%s of %s", why, client.name)
+        client.notices.append(Refused(Notice.ENDED, "", why).as_notice())
 
     def _control_lost(self, client: Client) -> None:
         self._handlers.end_motion(client)
@@ -263,21 +334,29 @@ class Service:
 
     async def connected(self, key: str, sid: str, request: web.Request, auth: object) -> str:
         """A client joins the namespace; the text says why not."""
-        if not self._access.token_good(request.headers, auth):
+        try:
+            role = await self._login.role(request.headers, auth)
+        except Refusal as refused:
             self._counters.refuse("token")
             self._loop.call_later(0.5, self._server.cut, key)
-            return "a token is needed: pass auth {token} or a bearer header"
+            return refused.message
+        session = self._server.eio.sockets.get(key)
+        if session is None or session.closed:  # it left while its token was looked at
+            return "the connection has ended"
         if len(self._clients) >= self._options.max_clients:
             self._counters.refuse("clients")
             self._loop.call_later(0.5, self._server.cut, key)
             return f"already {self._options.max_clients} clients are connected"
         now_s = time.monotonic()
         self._last_number += 1
-        client = Client(self._last_number, key, sid, request.remote or "?", now_s, data_hz=self._options.rate_hz,
-                        data_due_s=now_s, allowance_s=now_s)
+        client = Client(self._last_number, key, sid, request.remote or "?", now_s, role, data_hz=self._options.rate_hz,
+                        allowance_s=now_s)
         self._clients[sid] = self._by_key[key] = client
+        self._regroup(now_s)
         self._strangers.pop(key, None)
         self._counters.add("connections")
+        self._history.client(client.number, client.name)
+        self._history.note(Kind.CLIENT, "connected", who=client.name)
         return ""
 
     def disconnected(self, sid: str) -> None:
@@ -286,8 +365,10 @@ class Service:
         if client is None:
             return
         self._by_key.pop(client.key, None)
+        self._regroup(time.monotonic())
         self._results.forget(client)
         self._control.release(client)
+        self._history.note(Kind.CLIENT, "left", who=client.name)
 
     def event(self, key: str, sid: str, name: object, args: list[object], answer: Answer | None) -> None:
         """One event of a client. Never raises; a stop is acted on before anything else."""
@@ -299,15 +380,18 @@ class Service:
         message = args[0] if args else None
         now_s = time.monotonic()
         if is_stop(name, message):
-            self._handlers.stop()
+            self._stop(client.name)
             self._control.used(client, now_s)
             reply.give({"ok": True})
             return
         if client.flooding_since_s is not None:
             self._counters.refuse(Notice.RATE.name.lower())
             return
+        rates_hz = (client.data_hz, client.state_hz)
         try:
             self._finish(client, self._dispatch(client, name, message, now_s), reply)
+            if rates_hz != (client.data_hz, client.state_hz):
+                self._regroup(now_s)
         except Refused as refused:
             self._refuse(client, refused, reply)
         except Exception:
@@ -322,12 +406,20 @@ class Service:
             return self._handlers.command(client, message, now_s)
         raise Refused(Notice.UNKNOWN, "", f"no such event; clients send `{hmi.RESPONSE}` or `{hmi.COMMAND}`")
 
+    def _stop(self, who: str) -> None:
+        self._handlers.stop()
+        self._history.note(Kind.STOP, "stop asked for", who=who)
+
     # -- answers
 
     def _finish(self, client: Client, outcome: Outcome, reply: Reply) -> None:
         if isinstance(outcome, Sent):
-            self._results.expect(outcome.sequence, client, time.monotonic(),
-                                 lambda refused: self._settle(client, refused, reply),
+            def settle(refused: Refused | None) -> None:
+                if refused is not None and outcome.refused is not None:
+                    outcome.refused()
+                self._settle(client, refused, reply)
+
+            self._results.expect(outcome.sequence, client, time.monotonic(), settle,
                                  reset=outcome.kind is CommandKind.RESET)
             self._poll_soon()
         elif isinstance(outcome, tuple):
@@ -375,6 +467,6 @@ class Service:
         """Count it, and tell the client: by its acknowledgement, by a notice for the page, or both."""
         self._counters.refuse(refused.notice.name.lower())
         answered = reply.give({"ok": False, "error": refused.as_error()})
-        if reply.visible or not answered:
+        if refused.notice is not Notice.STALE and (reply.visible or not answered):  # a held jog is no cause to shout
             client.notices.append(refused.as_notice())
             self._broadcast.send_notice(client, time.monotonic())

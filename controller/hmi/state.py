@@ -17,9 +17,11 @@ from controller.arm import ArmFacts
 from controller.hmi.counters import Counters
 from controller.hmi.faultlist import Active, FaultList
 from controller.hmi.payload import empty_state
+from controller.hmi.sequence import Progress
 from controller.link import LinkReport
 from controller.spec import hmi, modes, record, telegram
 from controller.spec.coded import Coded
+from controller.spec.external import ExternalPhase
 
 if TYPE_CHECKING:
     from controller._core import State
@@ -28,10 +30,10 @@ CODES: dict[str, type[Coded]] = {
     "driver_state": modes.DriverState, "driver_mode": modes.DriverMode, "state": modes.MasterState,
     "mode": modes.MasterMode, "bus_state": modes.BusState, "stop_category": modes.StopCategory,
     "last_reason": modes.Reason, "last_command_result": modes.CommandResult, "last_command_kind": modes.CommandKind,
-    "self_test": modes.SelfTest,
+    "self_test": modes.SelfTest, "external_phase": ExternalPhase,
 }
 FLAGS = {"on_target", "moving", "motor_power", "rom_enforced"}
-LEFT_OUT = {"faults", "fault_cycle", "fault_count"}  # they are the list `faults`
+LEFT_OUT = {"faults", "fault_cycle", "fault_count", "blockers"}  # `faults` and `blockers` are lists of their own
 
 
 class FaultEntry(msgspec.Struct, frozen=True):
@@ -74,8 +76,6 @@ def _type(row: record.Field) -> Any:
         return bool
     if row.name == "bus_faults":
         return dict[str, int]
-    if row.name == "blockers":
-        return list[str]
     if row.name == "inputs":
         return Inputs
     return _number_type(row) if row.count in {0, record.PER_AXIS} else list[_number_type(row)]  # type: ignore[misc]
@@ -91,7 +91,8 @@ StateMessage: Any = msgspec.defstruct(
     "StateMessage", [
         ("contract_version", str), ("running", bool), ("serial", str), ("board_version", str),
         *((row.name, _type(row)) for row in TOP_ROWS), ("axis", list[AxisState]), ("faults", list[FaultEntry]),
-        ("control", Holder), ("realtime", dict[str, Any]), ("statistics", dict[str, Any]), ("hmi", dict[str, Any]),
+        ("blockers", list[str]), ("motion_sequence", Progress | None), ("control", Holder),
+        ("realtime", dict[str, Any]), ("statistics", dict[str, Any]), ("hmi", dict[str, Any]),
         ("link", LinkReport), ("store_problem", str)],
     frozen=True, namespace={"__doc__": "The whole state of the controller. Units are in the names."})
 
@@ -117,8 +118,8 @@ class StateBuilder:
         self._top = [(row.name, self._converter(row)) for row in TOP_ROWS]
         self._axis = [(row.name, self._converter(row)) for row in AXIS_ROWS]
 
-    def build(self, state: State | None, *, running: bool, holder: Holder, counts: dict[str, Any],
-              link: LinkReport, store_problem: str) -> Any:
+    def build(self, state: State | None, *, running: bool, blockers: list[str], sequence: Progress | None,
+              holder: Holder, counts: dict[str, Any], link: LinkReport, store_problem: str) -> Any:
         """The message; with no record yet every number is 0 and `running` false."""
         if state is None:
             state = empty_state(max(1, self.facts.axes))
@@ -130,7 +131,8 @@ class StateBuilder:
         return StateMessage(
             contract_version=hmi.CONTRACT_VERSION, running=running, serial=self.facts.serial,
             board_version=self.facts.version, axis=axes,
-            faults=[_entry(item) for item in (*self._faults.errors, *self._faults.warnings)], control=holder,
+            faults=[_entry(item) for item in (*self._faults.errors, *self._faults.warnings)], blockers=blockers,
+            motion_sequence=sequence, control=holder,
             realtime=self.realtime, statistics=self.statistics, hmi=counts, link=link, store_problem=store_problem,
             **{name: convert(getattr(state, name)) for name, convert in self._top})
 
@@ -145,8 +147,6 @@ class StateBuilder:
         if row.name == "bus_faults":
             names = [fault.name.lower() for fault in modes.BusFault]
             return lambda counts: dict(zip(names, counts, strict=False))
-        if row.name == "blockers":
-            return blocker_words
         if row.name == "inputs":
             return lambda bits: Inputs(bool(bits & telegram.INPUT_BUTTON), bool(bits & telegram.INPUT_CONTACTS),
                                        bool(bits & telegram.INPUT_ENABLE))
@@ -162,8 +162,4 @@ class StateBuilder:
 
 
 def _entry(item: Active) -> FaultEntry:
-    row = item.row()
-    kind = "warning" if item.warning else "error"
-    return FaultEntry(item.code, item.axis or None, item.warning, item.category, item.since,
-                      row.message if row else f"Unknown {kind} {item.code}", row.description if row else "",
-                      row.cause if row else "", row.solution if row else "")
+    return FaultEntry(item.code, item.axis or None, item.warning, item.category, item.since, *item.texts)

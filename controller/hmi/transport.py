@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -127,12 +128,15 @@ class Link:
         self._opened = self._upgrade
         self._socket = WebSocket(compress=False, max_msg_size=WEBSOCKET_BYTES, timeout=2.0)
         self._transport: asyncio.Transport | None = None
+        self._fd = -1  # of the transport, valid until it closes
+        self._through = False  # frames may pass it now: was `ready` once, and nobody has begun to close it
 
     async def __call__(self, environ: dict[str, Any]) -> web.WebSocketResponse:
         request: web.Request = environ["aiohttp.request"]
         await self._socket.prepare(request)
         self.environ = environ
         self._transport = request.transport
+        self._fd = request.transport.get_extra_info("socket").fileno() if request.transport else -1
         self._server.links[self._engine_socket.sid] = self
         try:
             await self._handler(self)
@@ -141,6 +145,7 @@ class Link:
         return self._socket
 
     async def close(self, why: str = "") -> None:
+        self._through = False
         self._socket.why = self._socket.why or why
         await self._socket.close()
 
@@ -153,6 +158,7 @@ class Link:
         """The next packet; OSError makes the library end the connection in good order."""
         message = await self._socket.receive()
         key = self._engine_socket.sid
+        self._through = self._through and message.type is WSMsgType.TEXT
         if message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
             self._server.receiver.packet_came(key, len(message.data))
             if len(message.data) > hmi.MESSAGE_BYTES:
@@ -169,7 +175,8 @@ class Link:
     @property
     def ready(self) -> bool:
         """Whether frames may be written now: upgraded, told so, and nothing of the library waiting."""
-        return bool(self._opened and self._engine_socket.upgraded and self._engine_socket.queue.empty()
+        session = self._engine_socket
+        return bool(self._opened and session.upgraded and not session.closed and session.queue.empty()
                     and not self._socket.closed)
 
     def unsent(self) -> int:
@@ -180,6 +187,24 @@ class Link:
         """Write one prebuilt frame. Ask `ready` and `unsent` first."""
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(frame)
+            self._through = True
+
+    def take(self, frame: bytes) -> bool:
+        """Write one prebuilt frame straight to the socket, past the transport's queue, which costs twice as much.
+
+        False: not now, because it was never `ready` yet or something waits before it; `ready` and `write` then decide.
+        """
+        if not self._through or (transport := self._transport) is None:
+            return False
+        if transport.is_closing() or transport.get_write_buffer_size():
+            return False
+        try:
+            sent = os.write(self._fd, frame)
+        except OSError:  # full, or broken: the transport finds out which
+            return False
+        if sent < len(frame):
+            transport.write(frame[sent:])
+        return True
 
     def abort(self) -> None:
         """Cut the connection without waiting for the client."""

@@ -13,10 +13,14 @@ HELP = "; ".join((
     "unplug",
     "plug",
     "button press|release",
+    "register ADDRESS",
     "state",
     "help",
 ))
-VERBS = ("fault", "clear", "unplug", "plug", "button", "state", "help")
+VERBS = ("fault", "clear", "unplug", "plug", "button", "register", "state", "help")
+
+
+LAST_REGISTER = 599
 
 
 class Action(NamedTuple):
@@ -81,6 +85,10 @@ def parse(line: str, axes: int, arms: int = 1) -> Action:
         if not words or words[0] not in {"press", "release"}:
             raise ValueError(f"button takes press or release, not {' '.join(words)!r}")
         name = words.pop(0)
+    elif verb == "register":
+        if not words or not words[0].isdecimal() or not 1 <= int(words[0]) <= LAST_REGISTER:
+            raise ValueError(f"register takes an address 1..{LAST_REGISTER}, not {' '.join(words)!r}")
+        name = words.pop(0)
     if words:
         raise ValueError(f"{verb}: {' '.join(words)!r} is too much; the commands are: {HELP}")
     return Action(verb, arm, name, {})
@@ -102,6 +110,8 @@ def apply(action: Action, port: Plugged) -> str:
         board.clear_faults("hang_up")
     elif action.verb == "button":
         board.set_fault("button", on=action.name == "press")
+    elif action.verb == "register":
+        return f"register {action.name} {board.register(int(action.name))}"
     elif action.verb == "state":
         return port.state()
     elif action.verb == "help":

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from controller.spec import emit, faults, layout, modes, record, registers, telegram
+from controller.spec import board, emit, external, faults, layout, modes, record, registers, telegram
 from controller.spec.faults import Fault
 from controller.spec.layout import Part
 
@@ -22,13 +22,18 @@ MARKED = re.compile(r"<!-- generated: ([^\n]*?) -->\n(.*?)<!-- end -->", re.DOTA
 BLOCKS: dict[str, str] = {
     "registers": "controller.spec.docs:register_table",
     "faults": "controller.spec.docs:fault_table",
+    "unraised": "controller.spec.docs:unraised_table",
+    "history": "controller.spec.docs:history_table",
     "telegram": "controller.spec.docs:telegram_table",
     "enumeration": "controller.spec.docs:enumeration_table",
     "transitions": "controller.spec.docs:transition_table",
     "record": "controller.spec.docs:record_table",
     "configuration": "controller.spec.docs:configuration_table",
     "rates": "controller.spec.docs:rate_table",
+    "board-texts": "controller.spec.docs:board_text_table",
+    "external": "controller.spec.docs:external_table",
     "hmi": "controller.hmi.document:table",
+    "requirements": "controller.spec.requirements:table",
 }
 
 
@@ -52,20 +57,43 @@ def register_table() -> str:
         for row in registers.REGISTERS))
 
 
-def fault_table(kind: str, source: str) -> str:
-    """`faults errors master`: the errors of one source; also `warnings`."""
+FAULT_HEADS: dict[faults.Language, tuple[str, ...]] = {
+    "en": ("code", "stop category", "message", "what it means", "cause", "what to do"),
+    "it": ("codice", "categoria di arresto", "messaggio", "che cosa significa", "causa", "che cosa fare"),
+}
+
+
+def fault_table(kind: str, source: str, language: faults.Language = "en") -> str:
+    """`faults errors master`: the errors of one source; also `warnings`, and `it` for Italian."""
     rows: tuple[Fault, ...] = {"errors": faults.ERRORS, "warnings": faults.WARNINGS}[kind]
-    head = ("code", "message", "what it means", "cause", "what to do")
+    head = FAULT_HEADS[language]
     table = []
     for row in rows:
         if row.source != source:
             continue
-        line = [f"{row.code}+i" if row.per_axis else str(row.code), row.message, row.description, row.cause,
-                row.solution]
+        line = [f"{row.code}+i" if row.per_axis else str(row.code), *faults.texts(row, language)]
         if not row.warning:
-            line.insert(1, f"{row.category}" if row.resettable else f"{row.category}, not resettable")
+            fixed = {"en": "not resettable", "it": "non azzerabile"}[language]
+            line.insert(1, f"{row.category}" if row.resettable else f"{row.category}, {fixed}")
         table.append(line)
-    return markdown(head if kind == "warnings" else (head[0], "stop category", *head[1:]), table)
+    return markdown((head[0], *head[2:]) if kind == "warnings" else head, table)
+
+
+def unraised_table() -> str:
+    """Codes that are never raised, or that nothing can provoke, and why."""
+    from controller.spec.faults_unraised import UNRAISED
+
+    rows = [(faults.BY_NAME[name], why) for name, why in UNRAISED.items()]
+    return markdown(("", "code", "message", "why"), (
+        ("warning" if row.warning else "error", f"{row.code}+i" if row.per_axis else row.code, row.message, why)
+        for row, why in rows))
+
+
+def history_table() -> str:
+    """What the history keeps."""
+    from controller.spec.history import Kind
+
+    return markdown(("kind", "when"), ((f"`{kind.word}`", kind.doc) for kind in Kind))
 
 
 def telegram_table(name: str) -> str:
@@ -128,6 +156,23 @@ def rate_table() -> str:
     rates = (115_200, 460_800, 921_600, 1_000_000, 2_000_000, 3_000_000)
     return markdown(("axes", *(f"{rate} baud" for rate in rates)), (
         (axes, *(telegram.highest_rate_hz(axes, rate) for rate in rates)) for axes in range(1, telegram.MAX_AXES + 1)))
+
+
+def board_text_table() -> str:
+    return markdown(("register", "name", "allowed"), (
+        (row.address, f"`{name}`", row.allowed) for name, row in board.BOARD_TEXTS.items()))
+
+
+def external_table(name: str) -> str:
+    """`external ExternalState`: a record of external development, or one of its codes."""
+    if name in external.RECORDS:
+        fields = external.RECORDS[name]
+        offsets = record.offsets(fields)
+        return markdown(("offset", "field", "type", "elements", "unit", "meaning"), (
+            (offsets[field.name], f"`{field.name}`", field.ctype, telegram.MAX_AXES if field.count else "", field.unit,
+             field.doc) for field in fields))
+    table = {item.__name__: item for item in external.enumerations()}[name]
+    return markdown(("code", "name", "meaning"), ((int(member), member.name, member.doc) for member in table))
 
 
 def block(text: str) -> str:

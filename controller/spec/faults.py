@@ -13,6 +13,8 @@ from typing import Literal
 from controller.spec.telegram import MAX_AXES
 
 Source = Literal["drive", "master", "back-end"]
+Language = Literal["en", "it"]
+Texts = tuple[str, str, str, str]   # message, description, cause, solution
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +60,12 @@ BACK_END_ERRORS: tuple[Fault, ...] = (
           "The operating system refused to tell the network address. The arm keeps working.",
           "The network service is not running.", "Restart the controller; if it stays, call a technician."),
     Fault(57, "REGISTER_WRITE", "back-end", 3, "Value could not be stored",
-          "A setting from the screen was not stored; the old value stays in force.",
-          "The storage is full or damaged, or the value was refused.",
-          "Enter the value again; if it stays, have a technician check the storage."),
+          "A setting is in force but not saved; after a restart the old value would be back. Saving is tried again.",
+          "The storage is full, damaged, or its access rights are wrong.",
+          "Wait a moment; if it stays, have a technician check the storage folder (store.path)."),
     Fault(58, "REGISTER_SEND", "back-end", 3, "Value could not be sent to the arm",
-          "A setting did not reach the arm; the old value stays in force.",
-          "The arm is not connected or is busy.", "Check the connection to the arm and enter the value again."),
+          "A setting did not reach the arm yet; until then the old value is in force. It is sent again by itself.",
+          "The arm is not connected or is busy.", "Check the connection to the arm; if it stays, call a technician."),
     Fault(70, "SHUTDOWN_FAILED", "back-end", 3, "Shutdown failed",
           "The controller could not be switched off from the screen.",
           "The operating system refused the shutdown.",
@@ -73,8 +75,9 @@ BACK_END_ERRORS: tuple[Fault, ...] = (
           "The operating system refused the restart.",
           "Take the arm off first, then switch it off and on with its main switch; tell a technician."),
     Fault(72, "FILE_UNREADABLE", "back-end", 3, "File missing or unreadable",
-          "A file with settings or an exercise could not be opened. Nothing was changed.",
-          "The file was removed, or the storage is damaged.", "Choose another file, or restore it from a backup."),
+          "The stored settings could not be used; defaults are in force instead, and the arm does not move.",
+          "The storage is damaged, or another version of the program wrote the file. The file was kept.",
+          "Check the settings, then accept them with the reset button, or have a technician restore the file."),
     Fault(73, "EXERCISE_DATA", "back-end", 3, "Exercise data malformed",
           "The exercise was not loaded because its content is not valid. Nothing moves.",
           "The file is damaged or comes from another version.", "Record the exercise again."),
@@ -191,6 +194,14 @@ MASTER_ERRORS: tuple[Fault, ...] = (
           "A drive of axis 6 or above has lost its configuration. The arm was stopped and motor power switched off.",
           "The drive restarted, for instance after a dip of its supply.",
           "Reset the error: the controller connects to the arm anew. If it returns, call a technician.", per_axis=True),
+    Fault(630, "EXTERNAL_SILENT", "master", 2, "External program silent",
+          "The external development program sent no valid target in time. The arm was stopped softly and is held.",
+          "The program ended, hangs, or is too slow for external.heartbeat_ms; or the computer is overloaded.",
+          "Correct or restart the program, reset the error, then admit the program again."),
+    Fault(631, "EXTERNAL_TARGET", "master", 2, "External target not valid",
+          "The external development program sent a target that is no number, of an unknown kind, or for a wrong "
+          "number of axes. It was not used; the arm was stopped softly and is held.",
+          "An error of that program.", "Correct the program, reset the error, then admit the program again."),
 )
 
 # The master answers all of them with DRIVE_ERROR of the axis, so they share its category.
@@ -321,6 +332,8 @@ WARNINGS: tuple[Fault, ...] = (
              "Lower the speed limit of the axis; have a technician compare the settings."),
 )
 
+BY_NAME: dict[str, Fault] = {row.name: row for row in (*ERRORS, *WARNINGS)}
+
 WITHDRAWN = 16_000  # a warning code of so much or more withdraws the warning (code - 16000)
 
 
@@ -334,3 +347,18 @@ def lookup(code: int, axis: int, warning: bool, source: Source | None = None) ->
     rows = [row for row in (WARNINGS if warning else ERRORS)
             if row.matches(code, axis) and (row.source == source if source else axis or row.source != "drive")]
     return min(rows, key=lambda row: (row.source != "drive", row.per_axis != bool(axis), -row.code), default=None)
+
+
+def texts(row: Fault, language: Language) -> Texts:
+    """Message, description, cause and solution of a row."""
+    if language == "it":
+        from controller.spec import faults_it
+
+        return (faults_it.WARNINGS if row.warning else faults_it.ERRORS)[row.name]
+    return row.message, row.description, row.cause, row.solution
+
+
+def unknown_texts(code: int, warning: bool, language: Language) -> Texts:
+    """For a code that the catalogue does not have."""
+    kind = {"en": ("Unknown error", "Unknown warning"), "it": ("Errore sconosciuto", "Avviso sconosciuto")}[language]
+    return f"{kind[warning]} {code}", "", "", ""

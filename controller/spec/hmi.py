@@ -25,10 +25,12 @@ REPLAY_WINDOW_S = 1.0  # clicks made while the link was down arrive in one burst
 CONTROL_IDLE_S = 30.0
 STALLED_S = 10.0  # a client that does not read is dropped after this
 JOG_REFRESH_S = 0.2
+JOG_FORGOTTEN_S = 1.0  # a hold that was not released: its sequence numbers count for so long
 LABEL_LENGTH = 24
 MAP_AXES = registers.AXES_IN_MAP
 NODES = MAP_AXES + 1  # axes 1..5 and the controller itself
 DEFAULT_POSITIONS = 6
+G2_SENSITIVITY = 10  # highest joystick sensitivity of a page that has checked its version
 
 
 class Role(Coded):
@@ -56,6 +58,10 @@ class Notice(Coded):
     NO_LOOP = 77, "the control loop does not run"
     MALFORMED = 78, "not a well-formed packet"
     INTERNAL = 79, "a fault of the controller itself; it is logged"
+    LOCKED = 80, "these settings are locked: unlock them first"
+    NEVER_SAVED = 81, "the position was never saved, or was saved for another arm"
+    STALE = 82, "a jog that came late, twice or out of order: dropped"
+    ENDED = 83, "a sequence of motions ended before its last step"
 
 
 Control = Literal["anyone", "waits", "takes"]  # waits: refused while another client has control
@@ -73,6 +79,11 @@ class Action:
     available: bool = True
     incompatible: bool = False  # also for a client of another contract version
 
+    @property
+    def motion(self) -> bool:
+        """Whether it moves the arm, so that blockers stand against it and it ends a sequence of motions."""
+        return self.guarded and self.control == "takes"
+
 
 ACTIONS: tuple[Action, ...] = (
     Action("version_check", "compare contract versions", incompatible=True),
@@ -80,40 +91,48 @@ ACTIONS: tuple[Action, ...] = (
     Action("subscribe", "choose the rate of `data` or `state` for this client", incompatible=True),
     Action("settings_read", "read stored settings", incompatible=True),
     Action("diagnostics_section", "note the visit", incompatible=True),
+    Action("why", "what keeps this client from moving the arm", incompatible=True),
     Action("release", "give up control", incompatible=True),
     Action("acquire", "take control when nobody has it", control="takes"),
-    Action("start", "power up and stand ready for jog", control="takes", guarded=True),
+    Action("start", "run stored targets, else power up and stand ready for jog", control="takes", guarded=True),
+    Action("ready", "power up and stand ready for jog; stored targets are forgotten", control="takes", guarded=True),
     Action("jog", "joint speeds while held", control="takes", guarded=True),
     Action("move", "go to joint positions", control="takes", guarded=True),
     Action("stand_still", "end the motion softly and stay ready", control="waits"),
     Action("off", "soft stop, then motor power off", control="waits", guarded=True),
     Action("reset", "RESET_ERROR", Role.ADVANCED),
     Action("settings_write", "store settings (role by setting)"),
+    Action("settings_accept", "accept the settings in force in place of a file that could not be used", Role.ADVANCED),
     Action("speed_limit", "store and apply speed limits (role by setting)", control="waits"),
     Action("test_jog", "test cycle 8: jog", Role.ADMINISTRATOR, "takes", True),
     Action("test_drives_off", "test cycle 4: drives off", Role.ADMINISTRATOR, "waits", True),
-    Action("test_motion", "test cycles 1, 3 and 7", Role.ADMINISTRATOR, "takes", True, available=False),
-    Action("default_position", "go to a saved position", control="takes", guarded=True, available=False),
-    Action("wearing_sequence", "wearing position, range of motion on or off, rest position", control="takes",
-           guarded=True, available=False),
-    Action("target_wait", "store targets, wait for start", control="takes", guarded=True, available=False),
-    Action("external", "external development modes", Role.ADMINISTRATOR, "takes", True, available=False),
+    Action("test_axes", "test cycle 1: standard movements on every axis", Role.ADMINISTRATOR, "takes", True),
+    Action("test_motion", "test cycles 3 and 7", Role.ADMINISTRATOR, "takes", True, available=False),
+    Action("saved_position", "go to a saved position", control="takes", guarded=True),
+    Action("range_on", "worn: limits of the range of motion on", control="waits", guarded=True),
+    Action("range_off", "relax: limits of the range of motion off", control="waits", guarded=True),
+    Action("target_wait", "store the next targets, wait for start", control="takes", guarded=True),
+    Action("external", "external development: admit the program that is connected", Role.ADMINISTRATOR, "takes", True),
+    Action("board_registers", "write Wi-Fi and update registers of the board", Role.ADMINISTRATOR, "waits", True),
 )
 ACTION: dict[str, Action] = {row.name: row for row in ACTIONS}
 
+# Saved positions: their name in `go_to` -> (button, setting that holds them).
+POSITIONS: dict[str, tuple[str, str]] = {
+    **{f"default_{n}": (f"default{n}", f"default_position_{n}_counts") for n in range(1, DEFAULT_POSITIONS + 1)},
+    "wearing": ("wearing_position", "wearing_position_counts"), "rest": ("rest_position", "rest_position_counts"),
+}
 BUTTONS: dict[str, str] = {
     "start": "start", "stop": "stop", "reset": "reset",
-    **{f"default{n}": "default_position" for n in range(1, DEFAULT_POSITIONS + 1)},
-    "wearing_position": "wearing_sequence", "wearing_ROM_position": "wearing_sequence",
-    "rest_ROM_position": "wearing_sequence", "rest_position": "wearing_sequence",
+    **{button: "saved_position" for button, _ in POSITIONS.values()},
+    "wearing_ROM_position": "range_on", "rest_ROM_position": "range_off",
     "diagnostics_section": "diagnostics_section",
 }
 MODES: dict[int, str] = {  # register 10
-    0: "off", 1: "stand_still", 3: "start", 4: "start", 5: "target_wait", 6: "stop", 7: "reset", 8: "external",
-    9: "external",
+    0: "off", 1: "stand_still", 3: "ready", 4: "ready", 5: "target_wait", 6: "stop", 7: "reset", 8: "external",
 }
 TEST_CYCLES: dict[int, str] = {  # register 11
-    1: "test_motion", 3: "test_motion", 4: "test_drives_off", 7: "test_motion", 8: "test_jog",
+    1: "test_axes", 3: "test_motion", 4: "test_drives_off", 7: "test_motion", 8: "test_jog",
 }
 
 Kind = Literal["number", "boolean", "text", "choice"]
@@ -125,7 +144,8 @@ class Setting:
     """A stored value. `key` is its HMI address (of axis 1); elements are stored under `name.1`, `name.2`, ...
 
     `step` is the distance between the addresses of two axes. `register` is the first register of a speed limit that
-    the control loop takes. A default of None is "never saved".
+    the control loop takes. A default of None is "never saved". `lock` names the boolean setting that locks this one.
+    A `set_by` names the action that alone changes it; `together`: all axes of the arm are saved at once.
     """
 
     name: str
@@ -141,34 +161,41 @@ class Setting:
     choices: tuple[str | None, ...] = ()
     step: int = 1
     whole: bool = False
+    together: bool = False
+    lock: str = ""
+    set_by: str = ""
 
     def keys(self, axes: int) -> tuple[str, ...]:
-        """HMI keys of its elements for an arm of `axes` axes (the map ends at five)."""
+        """HMI keys of its elements for an arm of `axes` axes. The map ends at five axes, but for positions: they are
+        saved whole, and whole sets of keys are told apart with more axes too."""
         if self.span == "one":
-            return (self.key,)
-        count = MAP_AXES if self.span == "five" else min(axes, MAP_AXES)
+            return (self.key,) if self.key else ()
+        count = axes if self.together else MAP_AXES if self.span == "five" else min(axes, MAP_AXES)
         return tuple(str(int(self.key) + i * self.step) for i in range(count))
 
     def names(self, axes: int) -> tuple[str, ...]:
-        """Names its elements are stored under, in the order of `keys`."""
+        """Names its elements are stored under; the first of them belong to `keys`, in their order."""
         if self.span == "one":
             return (self.name,)
-        return tuple(f"{self.name}.{i + 1}" for i in range(len(self.keys(axes))))
+        return tuple(f"{self.name}.{i + 1}" for i in range(MAP_AXES if self.span == "five" else axes))
 
 
-_COUNTS = {"kind": "number", "low": -32768, "high": 32767, "default": None, "unit": "counts", "whole": True}
+_COUNTS = {"kind": "number", "low": -32768, "high": 32767, "default": None, "unit": "counts", "whole": True,
+           "together": True}
 
 SETTINGS: tuple[Setting, ...] = (
     Setting("advanced_speed_percent", "60", "five", "number", 0, 100, 100, "%", Role.ADVANCED,
-            registers.ADVANCED_SPEED),
+            registers.ADVANCED_SPEED, lock="lock_advanced_speed"),
     Setting("lock_advanced_speed", "lockSpeedAd", "one", "boolean", default=False, role=Role.ADVANCED),
-    Setting("user_speed_percent", "70", "five", "number", 0, 100, 100, "%", register=registers.USER_SPEED),
+    Setting("user_speed_percent", "70", "five", "number", 0, 100, 100, "%", register=registers.USER_SPEED,
+            lock="lock_speed"),
     Setting("lock_speed", "lockSpeed", "one", "boolean", default=False),
     Setting("movement_speed_percent", "85", "five", "number", 0, 100, 100, "%", register=registers.MOVEMENT_SPEED),
-    Setting("joystick_sensitivity", "80", "five", "number", 0, 100, 10),
+    Setting("joystick_sensitivity", "80", "five", "number", 0, 100, 10, lock="lock_joystick"),
     Setting("lock_joystick", "lockJoySens", "one", "boolean", default=False),
     Setting("range_minimum_deg", "101", "arm", "number", -3600, 3600, None, "deg", Role.ADVANCED, step=2),
     Setting("range_maximum_deg", "102", "arm", "number", -3600, 3600, None, "deg", Role.ADVANCED, step=2),
+    Setting("range_of_motion_on", "", "one", "boolean", default=False, set_by="range_of_motion"),
     Setting("wearing_position_counts", "51", "arm", **_COUNTS),  # type: ignore[arg-type]
     Setting("rest_position_counts", "56", "arm", **_COUNTS),  # type: ignore[arg-type]
     *(Setting(f"default_position_{n}_counts", str(16 + 5 * n), "arm", **_COUNTS)  # type: ignore[arg-type]
@@ -229,10 +256,14 @@ FORMS: tuple[Form, ...] = (
     Form("voice", "settings_write", "stored", settings=("voice_1a", "voice_1b", "voice_verbosity")),
 )
 
-# `type` of the typed interface -> action. `mode` takes the row of MODES, `settings` that of what it asks for.
+# `type` of the typed interface -> action. `mode` takes the row of MODES, `test_cycle` that of TEST_CYCLES,
+# `range_of_motion` range_on or range_off, `settings` that of what it asks for.
 COMMANDS: dict[str, str] = {
     "stop": "stop", "start": "start", "reset": "reset", "mode": "start", "jog": "jog", "move": "move",
     "subscribe": "subscribe", "acquire": "acquire", "release": "release", "settings": "settings_write",
+    "go_to": "saved_position", "range_of_motion": "range_on", "test_cycle": "test_motion", "why": "why",
+    "version": "version_check", "visit": "diagnostics_section",
+    "board_registers": "board_registers",
 }
 
 Shape = Literal["node", "five", "axis", "number", "text", "object", "list"]
@@ -247,6 +278,8 @@ class DataField:
     doc: str
     unit: str = ""
     settings: tuple[str, ...] = ()  # an object field made of these settings, by HMI key
+    live: str = ""  # the record field it shows, for what is another number in nearly every message
+    decimals: int = 0  # of a live field
 
 
 DATA_FIELDS: tuple[DataField, ...] = (
@@ -261,15 +294,15 @@ DATA_FIELDS: tuple[DataField, ...] = (
     DataField("errorCode", "node", "0 none; master: its gravest active error"),
     DataField("warningCode", "node", "0 none; master: its first active warning"),
     DataField("targetPosition", "five", "where the motion ends", "counts"),
-    DataField("actualTorque", "five", "torque sensor", "counts"),
-    DataField("actualFrequency", "five", "speed", "microsteps/s"),
-    DataField("actualPosition", "axis", "position sensor", "counts"),
-    DataField("actualPositionDeg", "axis", "joint position, one decimal", "deg"),
+    DataField("actualTorque", "five", "torque sensor", "counts", live="torque_counts"),
+    DataField("actualFrequency", "five", "speed", "microsteps/s", live="frequency_microsteps_s"),
+    DataField("actualPosition", "axis", "position sensor", "counts", live="position_counts"),
+    DataField("actualPositionDeg", "axis", "joint position, one decimal", "deg", live="position_deg", decimals=1),
     DataField("axesX", "number", "hand position x; 0 until kinematics are available", "mm"),
     DataField("axesY", "number", "hand position y; 0 until kinematics are available", "mm"),
     DataField("axesZ", "number", "hand position z; 0 until kinematics are available", "mm"),
     DataField("axesG", "number", "elbow angle; 0 until kinematics are available", "deg"),
-    DataField("batteryStatus", "number", "battery charge", "%"),
+    DataField("batteryStatus", "number", "battery charge", "%", live="battery_percent", decimals=1),
     DataField("axisNumberTest", "number", "number of axes"),
     DataField("ipAddress", "text", "IPv4 of this board"),
     DataField("clientData", "object", "saved settings by HMI address", settings=(
@@ -301,6 +334,7 @@ def check() -> None:
         raise ValueError(f"no action row for {sorted(missing)}")
     stored = [name for form in FORMS for name in form.settings]
     stored += [name for field in DATA_FIELDS for name in field.settings]
+    stored += [row.lock for row in SETTINGS if row.lock] + [name for _, name in POSITIONS.values()]
     if missing := set(stored) - set(SETTING):
         raise ValueError(f"no setting row for {sorted(missing)}")
 

@@ -87,7 +87,7 @@ class SelfTest(Coded):
 class CommandKind(Coded):
     """What the command ring carries. `values`, `mask` and `value` of the command record are named per kind."""
 
-    START = 1, "power up and stand ready for jog; mask bit 0: report mode TEST instead of JOG"
+    START = 1, "stand ready for jog; mask 0: run prepared targets instead; bit 0: mode TEST, bit 1: mode JOG"
     JOG = 2, "values: joint speed in percent of the present limit, -100..100; mask: axes"
     MOVE = 3, "values: joint targets in degrees; mask: axes; value: speed percent 0..100"
     STAND_STILL = 4, "end the motion softly and stay in AUTO"
@@ -98,6 +98,8 @@ class CommandKind(Coded):
     ROM_MAXIMUM = 9, "values: range of motion maximum in degrees; mask: axes; in force with the next ROM_ENABLE"
     ROM_ENABLE = 10, "mask: axes held to their range of motion from now on, 0 none; all of it or nothing"
     PREPARE = 11, "as MOVE, but targets wait for the next START; any command but limits and ranges forgets them"
+    EXTERNAL = 16, "admit the program that is connected for external development; mode EXTERNAL_DEVELOPER_AUTO"
+    RELEASE_LINE = 17, "without motor power: leave the cyclic phase and give the line back for a new bring-up"
 
 
 class CommandResult(Coded):
@@ -110,6 +112,9 @@ class CommandResult(Coded):
     DROPPED_BY_STOP = 6, "a stop came after it"
     NO_TRAJECTORY = 7, "refused: no trajectory to that target within the limits"
     OUTSIDE_RANGE = 8, "refused: an axis is outside the range of motion or about to leave it: move it inside first"
+    NO_PROGRAM = 16, "refused: no program for external development is connected and sending targets"
+    EXTERNAL_OFF = 17, "refused: external development is switched off (external.enabled in the configuration)"
+    MOTOR_POWER = 18, "refused: motor power is on; switch it off first (mode OFF)"
 
     EXPIRED = 9, "refused: it was asked for too long ago"
 
@@ -162,6 +167,7 @@ class Trigger(Coded):
     STOPPED = 39, "a stop has come to its end"
     CAUSES_GONE = 40, "RESET_ERROR finds no cause of any error left"
     START_TEST = 41, "START with mask bit 0"
+    PROGRAM_ENDED = 42, "an admitted external program gives the arm back"
 
 
 class Outcome(Coded):
@@ -259,6 +265,12 @@ _ROWS: dict[CommandKind | Trigger, tuple[Cell, ...]] = {
     _K.ROM_MINIMUM: (_NOTED,) * 6,
     _K.ROM_MAXIMUM: (_NOTED,) * 6,
     _K.ROM_ENABLE: (_NOTED,) * 6,
+    _K.EXTERNAL: _motion(_M.EXTERNAL_DEVELOPER_AUTO, "set-points follow the targets of the external program"),
+    Trigger.PROGRAM_ENDED: (_NEVER, _NEVER, _NEVER, Cell(_STAYS, "a motion ends softly", _M.STAND_STILL), _NEVER,
+                            _NEVER),
+    _K.RELEASE_LINE: (_NO_ARM, Cell(_STAYS, "without motor power: the line is given back, a new bring-up follows"),
+                      Cell(_REFUSED, "motor power is on"), Cell(_REFUSED, "motor power is on"), _STOPPING,
+                      Cell(_STAYS, "without motor power: the line is given back, a new bring-up follows")),
     Trigger.STOP: (_RESTS, _RESTS, _SOFT, _SOFT, _ENDS, _ENDS),
     Trigger.ERROR: (_FAULT, _FAULT, _FAULT, _FAULT, _FAULT, Cell(_STAYS, "its stop may only get harder")),
     Trigger.HMI_SILENT: (_RESTS, _RESTS, Cell(_STAYS, "nothing moves yet"), _SOFT, _ENDS, _ENDS),
@@ -279,6 +291,7 @@ TRANSITIONS: dict[tuple[MasterState, CommandKind | Trigger], Cell] = {
 # What the history gives as the reason of a change of the master state.
 REASONS: dict[CommandKind | Trigger, Reason] = {
     _K.START: Reason.OPERATOR_START, _K.JOG: Reason.OPERATOR_START, _K.MOVE: Reason.OPERATOR_START,
+    _K.EXTERNAL: Reason.OPERATOR_START,
     Trigger.START_TEST: Reason.OPERATOR_START, _K.OFF: Reason.OFF_COMMAND, Trigger.STOP: Reason.STOP_COMMAND,
     Trigger.ERROR: Reason.FAULT, Trigger.HMI_SILENT: Reason.HMI_SILENT, Trigger.SHUTDOWN: Reason.SHUTDOWN,
     Trigger.BUS_DETACHED: Reason.BUS_DETACHED, Trigger.START_CHECKS_GOOD: Reason.START_CHECKS_GOOD,

@@ -6,8 +6,11 @@ list the same rows. Rows are ordered by falling size so that the struct has no h
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import Literal
+
+from controller.spec import telegram
 
 CType = Literal["uint64_t", "int64_t", "double", "float", "uint32_t", "int32_t", "uint16_t", "int16_t", "uint8_t"]
 SIZES: dict[str, int] = {
@@ -64,6 +67,8 @@ FIELDS: tuple[Field, ...] = (
     Field("events_dropped", "uint32_t", "events lost because nobody read them"),
     Field("motions_done", "uint32_t", "position motions that reached their target"),
     Field("blockers", "uint32_t", "bits of modes.Blocker"),
+    Field("external_taken", "uint32_t", "valid target records of the external program that is connected"),
+    Field("external_rejected", "uint32_t", "target records of that program that were refused"),
     Field("position_counts", "int16_t", "sensor counts", PER_AXIS, "counts"),
     Field("torque_counts", "int16_t", "torque sensor counts", PER_AXIS, "counts"),
     Field("drive_target", "int16_t", "target as the drive reports it", PER_AXIS),
@@ -88,5 +93,37 @@ FIELDS: tuple[Field, ...] = (
     Field("last_reason", "uint8_t", "modes.Reason of the last change of the master state"),
     Field("last_command_result", "uint8_t", "modes.CommandResult of the last command"),
     Field("last_command_kind", "uint8_t", "modes.CommandKind of the last command"),
+    Field("external_phase", "uint8_t", "external.ExternalPhase of the external program"),
     Field("sequence", "uint8_t", "sequence number of the last command telegram"),
 )
+FIELD: dict[str, Field] = {row.name: row for row in FIELDS}
+
+
+def elements(row: Field) -> int:
+    """Elements a field has in the record, 1 for a number."""
+    return {0: 1, PER_AXIS: telegram.MAX_AXES}.get(row.count, row.count)
+
+
+def offsets(fields: tuple[Field, ...] = FIELDS) -> dict[str, int]:
+    """Byte offset of every field; ValueError when a row would leave a hole."""
+    found, offset = {}, 0
+    for row in fields:
+        size = SIZES[row.ctype]
+        if offset % size:
+            raise ValueError(f"record field {row.name}: leaves a hole at byte {offset}; order rows by falling size")
+        found[row.name] = offset
+        offset += size * elements(row)
+    return found
+
+
+def pack(values: object) -> bytes:
+    """Bytes of a record from an object with an attribute per field (for `State.from_bytes`)."""
+    codes = {"uint64_t": "Q", "int64_t": "q", "double": "d", "float": "f", "uint32_t": "I", "int32_t": "i",
+             "uint16_t": "H", "int16_t": "h", "uint8_t": "B"}
+    data = b""
+    for row in FIELDS:
+        value = getattr(values, row.name)
+        given = tuple(value) if row.count else (value,)
+        padded = (*given, *(0,) * (elements(row) - len(given)))
+        data += struct.pack(f"={len(padded)}{codes[row.ctype]}", *padded)
+    return data + bytes(-len(data) % max(SIZES.values()))

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import queue
+import signal
 import subprocess
 import threading
 import time
@@ -17,12 +18,12 @@ FOLDER = Path(__file__).parent
 PACKAGES = ("socket.io-client-4.7", "socket.io-client")
 
 
-def install() -> None:
-    """`npm ci` once; the lock file pins what is installed."""
-    marker = FOLDER / "node_modules" / ".package-lock.json"
-    lock = FOLDER / "package-lock.json"
+def install(folder: Path = FOLDER) -> None:
+    """`npm ci` in `folder` once; the lock file pins what is installed."""
+    marker = folder / "node_modules" / ".package-lock.json"
+    lock = folder / "package-lock.json"
     if not marker.exists() or marker.stat().st_mtime < lock.stat().st_mtime:
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=FOLDER, check=True,
+        subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"], cwd=folder, check=True,
                        capture_output=True, timeout=240)
         marker.touch()
 
@@ -85,8 +86,13 @@ class NodeClient:
             assert time.monotonic() < until, f"not within {seconds} s: {self.notices} {self.counts}"
             time.sleep(0.01)
 
+    def signal(self, number: int) -> None:
+        """SIGKILL: gone without a word; SIGSTOP: the connection stays open and nobody answers."""
+        self._process.send_signal(number)
+
     def close(self) -> None:
         assert self._process.stdin is not None
+        self._process.send_signal(signal.SIGCONT)
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
         self._process.wait(10)

@@ -22,8 +22,10 @@ from controller._core import Core, State
 from controller.arm import ArmFacts
 from controller.bus.serial import arm_facts, encode_write
 from controller.config import Config
+from controller.history import History
 from controller.hmi.options import HmiOptions
 from controller.hmi.server import HmiServer
+from controller.settings import fault
 from controller.sim._board import Board
 from controller.spec import registers as reg
 from controller.spec.modes import MasterMode, MasterState
@@ -36,13 +38,15 @@ RATE_HZ = 250
 class Rig:
     """Core, board and server. `rest` seconds after its start the first connection may already move the arm."""
 
-    def __init__(self, axes: int = 4, folder: Path | None = None, *, attach: bool = True, **options: Any) -> None:
+    def __init__(self, axes: int = 4, folder: Path | None = None, *, attach: bool = True,
+                 history: History | None = None, **options: Any) -> None:
         self.board = Board(axes, 1, watchdog_ms=5000.0, fallback_ms=10000.0)
         self.core = Core()
         self.reader = self.core.reader()
         self._newest: State | None = None
-        self.store = Store(folder)
-        self.facts = self._facts(axes)
+        self.store = Store(folder, fault)
+        self.history = history or History(folder)
+        self.facts = self._facts(axes).with_margin(Config().motion.limit_margin_deg)
         settings = core_settings(Config())
         settings.update(rate_hz=RATE_HZ, silence_ms=400, max_overruns_in_a_row=1000)
         self.core.configure(settings, core_axes(Config(), self.facts))
@@ -50,7 +54,8 @@ class Rig:
         self._ours, self._theirs = socket.socketpair()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._serve_board, name="board", daemon=True)
-        self.server = HmiServer(self.core, HmiOptions(port=0, **options), self.store, ArmFacts("", "", ()))
+        self.server = HmiServer(self.core, HmiOptions(port=0, **options), self.store, ArmFacts("", "", ()),
+                                self.history)
         self.server.start()
         self.url = self.server.address
         if attach:
@@ -127,6 +132,7 @@ class Rig:
         self._ours.close()
         self._theirs.close()
         self.store.close()
+        self.history.close()
 
 
 @contextlib.contextmanager

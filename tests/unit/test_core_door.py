@@ -150,15 +150,20 @@ def test_changes_tell_everything_new_and_the_newest_record() -> None:
     """What may show in a single record only is kept: here a refused command among a thousand quiet cycles."""
     arm = VirtualArm(2)
     reader = arm.core.reader()
-    assert reader.changes() == []
+    assert reader.changes() == ([], None)
     arm.run(0.01)
     arm.waiting()
-    assert reader.changes()[-1].state == MasterState.WAITING
+    news, newest = reader.changes()
+    assert newest is not None
+    assert news[-1].state == newest.state == MasterState.WAITING
     arm.run(0.2)
-    assert len(reader.changes()) == 1       # nothing new: only the newest
+    news, newest = reader.changes()
+    assert news == []
+    assert newest is not None
     arm.push(CommandKind.MOVE, [1e9, 0.0], value=50.0)
     arm.run(0.3)
-    found = reader.changes()
-    assert [state.last_command_result for state in found] == [CommandResult.OUT_OF_RANGE] * 2
-    assert found[-1].cycle == arm.cycle().cycle - 1
+    news, newest = reader.changes()
+    assert [state.last_command_result for state in news] == [CommandResult.OUT_OF_RANGE]
+    assert newest is not None
+    assert newest.cycle == arm.cycle().cycle - 1
     assert reader.lost == 0

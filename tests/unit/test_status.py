@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from controller.cli import status
+from controller.cli import reach, status
 from controller.hmi.state import AxisState, StateMessage
 
 ROOT = Path(__file__).parents[2]
@@ -155,7 +155,7 @@ def test_nothing_listens(capsys: pytest.CaptureFixture[str]) -> None:
     (b"{}", "does not answer like a controller"),
     (b'{"axis": 3}', "does not answer like a controller"),
     (b"[" * 200_000, "does not answer like a controller"),
-    (b" " * (status.MAX_BYTES + 1), "does not answer like a controller"),
+    (b" " * (reach.MAX_BYTES + 1), "does not answer like a controller"),
 ])
 def test_something_else_answers(server: Server, answer: Any, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     server.answers = [answer]
@@ -214,7 +214,7 @@ def test_usage_errors(arguments: list[str], message: str, capsys: pytest.Capture
     ("::1", "http://[::1]:3001"), ("arm.local", "http://arm.local:3001"),
 ])
 def test_address(host: str, url: str) -> None:
-    assert status.address(host, 3001) == url
+    assert reach.address(host, 3001) == url
 
 
 def test_rate() -> None:

@@ -7,14 +7,14 @@ import resource
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from controller.store import FILE, SCHEMA_VERSION, Store, StoreError
+from controller.database import FolderLock, set_aside_files
+from controller.store import FILE, SCHEMA, Store, StoreError
+from tests.faulty_database import Faulty
 
 
 def test_values_survive_a_restart(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_written_durably(tmp_path: Path) -> None:
     assert store._database is not None
     found = [store._database.execute(f"PRAGMA {name}").fetchone()[0]
              for name in ("journal_mode", "synchronous", "user_version")]
-    assert found == ["wal", 2, SCHEMA_VERSION]
+    assert found == ["wal", 2, SCHEMA.version]
     store.close()
 
 
@@ -54,43 +54,121 @@ def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
 def test_a_damaged_file_is_kept_aside(tmp_path: Path, content: bytes) -> None:
     (tmp_path / FILE).write_bytes(content)
     store = Store(tmp_path)
-    assert "damaged" in store.problem
-    assert [path for path in tmp_path.iterdir() if ".damaged-" in path.name and path.read_bytes() == content]
+    aside, = set_aside_files(tmp_path / FILE)
+    assert aside.read_bytes() == content
+    assert aside.name in store.unaccepted
+    assert (store.items(), store.problem) == ({}, "")
     store.put({"a": 1}).result(5)
-    assert "damaged" in store.problem  # stays visible
+    assert aside.name in store.unaccepted   # a saved value is no acceptance
     store.close()
-    again = Store(tmp_path)
-    assert (again.items(), again.problem) == ({"a": 1}, "")
+    again = Store(tmp_path)                 # and a restart is none
+    assert aside.name in again.unaccepted
+    again.accept("client 1").result(5)
+    assert again.unaccepted == ""
     again.close()
+    accepted = Store(tmp_path)
+    assert (accepted.items(), accepted.problem, accepted.unaccepted) == ({"a": 1}, "", "")
+    accepted.close()
+    with sqlite3.connect(tmp_path / FILE) as database:
+        assert [who for who, in database.execute("SELECT accepted_by FROM acceptance")] == ["client 1"]
+    assert aside.read_bytes() == content
 
 
-def test_one_unreadable_value_costs_only_itself(tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", [
+    "value = '{'", "value = '[1]'", "value = '2.5'", "value = x'00ff'", "value = CAST(x'ff' AS TEXT)",
+    "key = CAST(x'62ff' AS TEXT)", "checksum = 'one'"])
+def test_one_unreadable_value_costs_only_itself(tmp_path: Path, change: str) -> None:
+    """Also one whose digits changed: SQLite's own check does not see that."""
     store = Store(tmp_path)
     store.put({"a": 1, "b": 2, "c": 3}).result(5)
     store.close()
     with sqlite3.connect(tmp_path / FILE) as database:
-        database.execute("UPDATE setting SET value = '{' WHERE key = 'a'")
-        database.execute("UPDATE setting SET value = '[1]' WHERE key = 'b'")
+        database.execute(f"UPDATE setting SET {change} WHERE key = 'b'")
     store = Store(tmp_path)
-    assert store.items() == {"c": 3}
-    assert "setting b" in store.problem or "setting a" in store.problem
+    assert store.items() == {"a": 1, "c": 3}
+    assert "left out: 'b" in store.unaccepted
+    store.close()
+    store = Store(tmp_path)
+    assert store.unaccepted
+    store.put({"a": 7}).result(5)
+    store.accept("somebody").result(5)
+    store.close()
+    again = Store(tmp_path)
+    assert (again.items(), again.unaccepted) == ({"a": 7, "c": 3}, "")
+    again.close()
+    with sqlite3.connect(tmp_path / FILE) as database:
+        database.text_factory = bytes
+        kept, = database.execute("SELECT why FROM acceptance").fetchone()
+    assert kept.startswith(b"left out: 'b")
+
+
+def test_a_value_entered_anew_outlives_the_acceptance(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.put({"a": 1, "b": 2}).result(5)
+    store.close()
+    with sqlite3.connect(tmp_path / FILE) as database:
+        database.execute("UPDATE setting SET value = '9'")
+    store = Store(tmp_path)
+    store.put({"b": 5}).result(5)
+    store.accept("somebody").result(5)
+    store.close()
+    again = Store(tmp_path)
+    assert (again.items(), again.unaccepted) == ({"b": 5}, "")
+    again.close()
+
+
+def test_a_value_that_is_no_longer_allowed_is_left_out(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.put({"percent": 150, "other": 1}).result(5)
+    store.close()
+    store = Store(tmp_path, lambda name, value: "too high" if name == "percent" and value == 150 else "")
+    assert store.items() == {"other": 1}
+    assert "percent" in store.unaccepted
     store.close()
 
 
-def test_a_newer_schema_is_left_alone(tmp_path: Path) -> None:
+def test_removed_names_have_their_defaults_again(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.put({"a": 1, "b": 2, "c": 3})
+    store.put({"c": 4, "d": 5}, remove=["a", "c", "never there"])   # what is given wins over its removal
+    store.put({"b": 6}, remove=["d"]).result(5)
+    assert store.items() == {"b": 6, "c": 4}
+    store.close()
+    again = Store(tmp_path)
+    assert again.items() == {"b": 6, "c": 4}
+    again.close()
+
+
+def test_a_newer_schema_is_set_aside(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.put({"a": 1}).result(5)
     store.close()
     with sqlite3.connect(tmp_path / FILE) as database:
-        database.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+        database.execute(f"PRAGMA user_version = {SCHEMA.version + 1}")
     newer = Store(tmp_path)
-    assert "newer version" in newer.problem
-    with pytest.raises(StoreError, match="newer version"):
-        newer.put({"a": 2}).result(5)
-    assert newer.get("a") == 2  # in force all the same
+    assert "newer version" in newer.unaccepted
+    assert newer.items() == {}
+    newer.put({"a": 2}).result(5)
     newer.close()
-    with sqlite3.connect(tmp_path / FILE) as database:
+    aside, = set_aside_files(tmp_path / FILE)
+    with sqlite3.connect(aside) as database:
         assert database.execute("SELECT value FROM setting").fetchall() == [("1",)]
+
+
+def test_one_writer_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = Store(tmp_path)
+    first.put({"a": 1}).result(5)
+    monkeypatch.setattr(FolderLock.__init__, "__defaults__", (0.05,))
+    second = Store(tmp_path)
+    assert "another controller or command uses it" in second.problem
+    assert second.unaccepted
+    with pytest.raises(StoreError, match="another controller"):
+        second.put({"a": 2}).result(5)
+    second.close()
+    first.close()
+    third = Store(tmp_path)
+    assert (third.items(), third.problem, third.unaccepted) == ({"a": 1}, "", "")
+    third.close()
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
@@ -101,7 +179,20 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
         store.put({"a": 1}).result(5)
     assert store.get("a") == 1
     assert store.failures == 1
+    assert store.unaccepted == ""   # where nothing can be, nothing was set
     store.close()
+
+
+def test_settings_that_cannot_be_read_have_to_be_accepted_at_each_start(tmp_path: Path) -> None:
+    (tmp_path / FILE).mkdir()       # there is something, whatever it is
+    for _ in range(2):
+        store = Store(tmp_path)
+        assert "cannot be used" in store.problem
+        assert "could not be read" in store.unaccepted
+        with pytest.raises(StoreError):     # it holds for this run, and is asked for again in the next
+            store.accept("somebody").result(5)
+        assert store.unaccepted == ""
+        store.close()
 
 
 def test_a_full_disk_is_told_and_later_writes_work(tmp_path: Path) -> None:
@@ -140,27 +231,9 @@ store.close()
     store.close()
 
 
-class Faulty:
-    """A database whose commits fail while `fault` is set, or wait for `hold`."""
-
-    def __init__(self, database: sqlite3.Connection) -> None:
-        self._database, self.fault, self.hold = database, True, threading.Event()
-        self.hold.set()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._database, name)
-
-    def execute(self, text: str) -> Any:
-        if text == "COMMIT":
-            self.hold.wait(30)
-            if self.fault:
-                raise sqlite3.OperationalError("disk I/O error")
-        return self._database.execute(text)
-
-
 def faulty(store: Store) -> Faulty:
     assert store._database is not None
-    store._database = found = Faulty(store._database)  # type: ignore[assignment]
+    store._database = found = Faulty(store._database, fault=True)  # type: ignore[assignment]
     return found  # type: ignore[return-value]
 
 
@@ -171,7 +244,7 @@ def test_what_was_not_saved_is_tried_again_by_itself(tmp_path: Path, monkeypatch
     database = faulty(store)
     with pytest.raises(StoreError, match="not saved"):
         store.put({"limit": 20}).result(5)
-    with pytest.raises(StoreError, match="2 settings not saved"):
+    with pytest.raises(StoreError, match="2 changes of settings not saved"):
         store.put({"other": 1}).result(5)
     failures = store.failures
     until = time.monotonic() + 5

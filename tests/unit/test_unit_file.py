@@ -26,6 +26,7 @@ def test_what_the_program_relies_on(settings: dict[str, list[str]]) -> None:
     assert settings["ExecStart"] == ["/opt/allyarm/bin/allyarm run --config /etc/allyarm/allyarm.toml"]
     assert (settings["LimitRTPRIO"], settings["LimitMEMLOCK"]) == (["99"], ["infinity"])
     assert settings["StateDirectory"] == ["allyarm"]
+    assert settings["RuntimeDirectory"] == ["allyarm"]
     assert int(settings["WatchdogSec"][0]) > 0
     assert settings["Restart"] == ["on-failure"]
     assert settings["RestartPreventExitStatus"] == ["2"]  # a wrong configuration does not become right

@@ -40,13 +40,32 @@ def test_known_forms(axes: int, keys: list[str], name: str) -> None:
     (4, []), (4, ["4"]), (4, ["11"]), (4, ["1", "10"]), (4, ["50"]), (4, ["4", "54"]), (4, ["60", "70"]),
     (4, ["51", "52", "53"]), (4, ["51", "52", "53", "54", "55"]), (4, ["56", "57", "58", "59", "60"]),
     (5, ["56", "57", "58", "59"]), (4, ["109", "110"]), (4, ["21"]), (4, ["21", "22", "23", "24", "25"]),
-    (4, ["__proto__"]), (4, ["default_7"]), (4, ["010"]), (4, ["10 "]), (0, ["4", "50"]),
-    (0, ["101", "102"]), (0, ["51"]), (0, []), (0, ["4"]),
+    (4, ["__proto__"]), (4, ["default_7"]), (4, ["010"]), (4, ["10 "]), (0, []), (0, ["4"]), (0, ["nothing"]),
 ])
 def test_everything_else_is_refused(axes: int, keys: list[str]) -> None:
     with pytest.raises(Refused) as refused:
         form_of(axes, *keys)
     assert refused.value.notice == Notice.UNKNOWN
+
+
+@pytest.mark.parametrize("keys", [["4", "50"], ["101", "102"], ["51"], ["56", "57", "58", "59"]])
+def test_without_an_arm_forms_per_axis_say_that_it_is_missing(keys: list[str]) -> None:
+    with pytest.raises(Refused, match="not connected") as refused:
+        form_of(0, *keys)
+    assert refused.value.notice == Notice.BLOCKED
+
+
+def test_a_form_of_another_arm_names_its_axes() -> None:
+    with pytest.raises(Refused, match="arm with 5 axes, this one has 4"):
+        form_of(4, "51", "52", "53", "54", "55")
+
+
+@pytest.mark.parametrize("axes", range(1, 9))
+def test_positions_are_saved_whole_for_arms_of_every_size(axes: int) -> None:
+    for first, name in ((51, "wearing_position"), (56, "rest_position"),
+                        *((16 + 5 * n, f"default_position_{n}") for n in range(1, 7))):
+        keys = [str(first + i) for i in range(axes)]
+        assert form_of(axes, *keys) == ("advanced_speed" if keys == ["60"] else name)
 
 
 def test_no_two_forms_share_a_key_set() -> None:

@@ -71,11 +71,17 @@ def test_origins(origin: str | None, host: str, allowed: bool) -> None:
 def test_tokens() -> None:
     token = "0123456789abcdef"
     access = Access(HmiOptions(token=token))
-    assert access.token_good({}, {"token": token})
-    assert access.token_good({"Authorization": f"Bearer {token}"})
+    assert access.closed
+
+    def good(headers: dict[str, str], auth: object = None) -> bool:
+        return (given := access.given(headers, auth)) is not None and access.is_token(given)
+
+    assert good({}, {"token": token})
+    assert good({"Authorization": f"Bearer {token}"})
     for headers, auth in (({}, None), ({}, {"token": token + "x"}), ({}, {"token": None}), ({}, [token]), ({},
             {"token": ""}),
                           ({"Authorization": f"Basic {token}"}, None), ({"Authorization": "Bearer "}, None),
-                          ({}, {"token": "é" * 16})):
-        assert not access.token_good(headers, auth)
-    assert Access(HmiOptions()).token_good({})
+                          ({}, {"token": "é" * 16}), ({}, {"token": "\ud800" * 16})):
+        assert not good(headers, auth)
+    assert not Access(HmiOptions()).closed
+    assert not Access(HmiOptions()).is_token("")

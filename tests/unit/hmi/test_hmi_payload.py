@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import math
+import random
 import re
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from controller._core import State
 from controller.arm import ArmFacts, AxisFacts
+from controller.describe import schemas
 from controller.hmi.counters import Counters
 from controller.hmi.faultlist import FaultList
 from controller.hmi.payload import DataMessage, empty_state
-from controller.hmi.state import Holder, StateBuilder
+from controller.hmi.state import Holder, StateBuilder, blocker_words
 from controller.hmi.transport import text_frame
-from controller.hmi.web import schemas
 from controller.link import LinkReport
 from controller.spec import faults, hmi, record
 from controller.spec.modes import Blocker, MasterMode, MasterState
@@ -35,6 +37,10 @@ def state(axes: int = 4, **changes: Any) -> Any:
     return made
 
 
+def packed(shown: Any) -> State:
+    return State.from_bytes(record.pack(shown))
+
+
 class Bench:
     def __init__(self, axes: int = 4) -> None:
         self.counters, self.faults, self.store = Counters(), FaultList(), Store()
@@ -42,9 +48,9 @@ class Bench:
         self.states = StateBuilder(self.faults, self.counters)
         self.data.facts = self.states.facts = ArmFacts("S-1", "1.0", (AXIS,) * axes)
 
-    def message(self, record: Any) -> dict[str, Any]:
-        self.faults.follow(record)
-        text = self.data.encode(self.data.build(record))
+    def message(self, shown: Any) -> dict[str, Any]:
+        self.faults.follow(shown)
+        text = self.data.text(packed(shown))
         assert len(text_frame(text)) < hmi.DATA_BYTES
         name, payload = json.loads(text[2:], parse_constant=lambda word: pytest.fail(f"{word} in JSON"))
         assert name == "data"
@@ -55,7 +61,8 @@ class Bench:
 
         self.faults.follow(record)
         built = self.states.build(record, running=True, holder=Holder(3, "client 3"), counts={"clients": 1},
-                                  link=LinkReport(), store_problem="")
+                                  blockers=blocker_words(record.blockers), sequence=None, link=LinkReport(),
+                                  store_problem="")
         return json.loads(  # type: ignore[no-any-return]
             msgspec.json.encode(built), parse_constant=lambda word: pytest.fail(f"{word} in JSON"))
 
@@ -63,7 +70,7 @@ class Bench:
 @pytest.mark.parametrize("axes", range(1, 9))
 def test_every_field_with_its_exact_shape(axes: int) -> None:
     message = Bench(axes).message(state(axes))
-    assert list(message) == [row.name for row in hmi.DATA_FIELDS]
+    assert sorted(message) == sorted(row.name for row in hmi.DATA_FIELDS)
     nodes, five = (6, 5) if axes <= 5 else (axes + 1, axes)
     for row in hmi.DATA_FIELDS:
         value = message[row.name]
@@ -82,6 +89,31 @@ def test_every_field_with_its_exact_shape(axes: int) -> None:
     expected = {str(n) for first in (60, 70, 80) for n in range(first, first + 5)}
     expected |= {str(n) for n in range(101, 101 + 2 * min(5, max(4, axes)))}
     assert set(message["clientData"]) == expected | {"lockSpeed", "lockSpeedAd", "lockJoySens"}
+
+
+def test_what_is_kept_of_earlier_messages_is_never_stale() -> None:
+    """A message of a builder that has made thousands equals that of one that has made none."""
+    old, chance = Bench(), random.Random(7)
+    shown = state()
+    names = [row.name for row in record.FIELDS if row.name not in {"axes", "faults", "fault_count"}]
+    for _ in range(2000):
+        name = chance.choice(names)
+        value, new = getattr(shown, name), chance.choice((0, 1, 2, 3, 8, 100, 255))
+        if isinstance(value, tuple):
+            at = chance.randrange(len(value))
+            new = (*value[:at], new, *value[at + 1:])
+        setattr(shown, name, new)
+        if chance.random() < 0.05:
+            shown.faults, shown.fault_count = (296, *shown.faults[1:]), chance.randrange(2)
+        if chance.random() < 0.05:
+            old.store.put({"user_speed_percent.1": float(chance.randrange(100))})
+            old.data.settings_changed()
+        if chance.random() < 0.05:
+            shown = state(chance.randrange(1, 9))
+        old.faults.follow(shown)
+        fresh = DataMessage(old.store, old.faults, Counters())
+        fresh.facts = old.data.facts
+        assert json.loads(old.data.text(packed(shown))[2:]) == json.loads(fresh.text(packed(shown))[2:])
 
 
 def test_values_of_a_moving_arm() -> None:
@@ -182,6 +214,8 @@ def test_the_message_stays_below_its_limit_with_everything_wrong() -> None:
         for n in range(1, 7):
             bench.store.put({f"default_position_{n}_label": "ü" * 24})
         codes = [row.code for row in faults.ERRORS if row.source != "drive"][:16]
+        bench.message(faulty(*map(word, codes), state=3, error_code=(3,) * axes, warning_code=(1,) * axes, axes=axes,
+                             target_position_deg=(0.0,) * axes))  # the lists are fitted to small numbers first
         message = bench.message(faulty(*map(word, codes), state=3, error_code=(3,) * axes, warning_code=(1,) * axes,
                                        position_counts=(-32768,) * axes, torque_counts=(-32768,) * axes,
                                        frequency_microsteps_s=(-1234567.0,) * axes, axes=axes,
@@ -189,6 +223,31 @@ def test_the_message_stays_below_its_limit_with_everything_wrong() -> None:
         assert message["errorTest"]
         assert message["errorTest"][0]["solution"]  # the gravest is whole
         assert len(bench.typed(faulty(*map(word, codes)))["faults"]) >= len(codes)
+
+
+WORST = {"number": lambda row: row.low if len(str(row.low)) > len(str(row.high)) else row.high - 0.123456789012345,
+         "boolean": lambda row: False, "choice": lambda row: None, "text": lambda row: "\U0001f600" * int(row.high)}
+
+
+@pytest.mark.parametrize("axes", range(1, 9))
+def test_the_longest_values_of_every_field_fit_with_a_notice(axes: int) -> None:
+    bench = Bench(axes)
+    bench.data.address = "255.255.255.255"
+    bench.store.put({name: WORST[row.kind](row) for row in hmi.SETTINGS for name in row.names(8)})
+    shown = faulty(*(word(111 + i % 5, 1 + i % 5) for i in range(16)), **{
+        name: (value,) * axes for name, value in {
+            "status": 255, "driver_state": 4, "driver_mode": 9, "error_code": 65535, "warning_code": 15999,
+            "torque_counts": -32768, "frequency_microsteps_s": -1234567890.0, "position_counts": -32768,
+            "position_deg": -3599.9, "target_position_deg": -3599.9}.items()}, axes=axes, battery_percent=-100.1)
+    message = bench.message(shown)
+    assert message["errorTest"][0]["solution"]
+    for text in ("short", "\"\\\U0001f600" * 400, "why " * 300):
+        packet = bench.data.text(packed(shown), {"id": 67, "message": text})
+        assert len(text_frame(packet)) < hmi.DATA_BYTES
+        notice = json.loads(packet[2:])[1][hmi.NOTICE_FIELD]
+        assert notice["id"] == 67
+        assert notice["message"].startswith(text[:40])
+        assert len(notice["message"]) > 40 or notice["message"] == text
 
 
 def test_every_catalogue_row_fits() -> None:
@@ -228,10 +287,11 @@ def test_real_records_have_what_the_messages_read() -> None:
 
 
 def test_schemas_describe_the_messages() -> None:
-    schema = schemas()
-    assert set(schema["properties"]) == {"command", "state", "data", "acknowledgement"}
-    assert set(schema["properties"]["data"]["required"]) == {row.name for row in hmi.DATA_FIELDS}
-    kinds = {item["$ref"].rsplit("/", 1)[1] for item in schema["properties"]["command"]["anyOf"]}
+    schema = json.loads(schemas.text())
+    assert set(schema["properties"]) == {"command", "response", "state", "data", "acknowledgement",
+                                         "commandAcknowledgement"}
+    assert set(schema["$defs"]["DataMessage"]["required"]) == {row.name for row in hmi.DATA_FIELDS}
+    kinds = {item["$ref"].rsplit("/", 1)[1] for item in schema["$defs"]["Command"]["anyOf"]}
     assert {schema["$defs"][kind]["properties"]["type"]["enum"][0] for kind in kinds} == set(hmi.COMMANDS)
     assert all(schema["$defs"][kind]["additionalProperties"] is False for kind in kinds)
     typed = Bench().typed(state())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from controller.spec import faults, registers
+from controller.spec import faults, faults_it, registers
 from controller.spec.faults import ERRORS, WARNINGS, Fault, lookup
 
 
@@ -65,7 +65,26 @@ def test_every_row_is_found_again() -> None:
 def test_a_limb_is_held_wherever_drives_and_bus_are_healthy() -> None:
     """SAF-3: an error neither of the bus, of a drive nor of the loop's own timing never takes motor power away."""
     unhealthy = {"BUS_LOST", "DRIVE_ERROR", "DRIVE_LOST", "DRIVE_SETUP", "DRIVE_SETUP_BEYOND_5", "DRIVES_NOT_READY",
-                 "DEADLINES_MISSED", "TRAJECTORY"}
+                 "DEADLINES_MISSED", "TRAJECTORY", "RELAY_NOT_CLOSING", "RELAY_NOT_OPENING"}
     for row in ERRORS:
         if row.source != "drive" and row.name not in unhealthy and not row.name.startswith(("ESM_", "ESS_")):
             assert row.category >= 2, row.name
+
+
+def test_every_row_has_its_texts_in_both_languages() -> None:
+    for rows, translated in ((ERRORS, faults_it.ERRORS), (WARNINGS, faults_it.WARNINGS)):
+        assert set(translated) == {row.name for row in rows}     # none missing, none stale
+        for row in rows:
+            english, italian = faults.texts(row, "en"), faults.texts(row, "it")
+            assert len(italian) == 4
+            for ours, theirs in zip(english, italian, strict=True):
+                assert ours.strip(), row.name
+                assert theirs.strip(), row.name
+                assert theirs != ours, row.name
+                assert len(theirs) <= 1.6 * len(ours) + 40, (row.name, theirs)
+                assert theirs[0].isupper(), (row.name, theirs)
+                assert (ours[-1] == ".") == (theirs[-1] == "."), (row.name, theirs)
+
+
+def test_names_are_unique_over_errors_and_warnings() -> None:
+    assert len(faults.BY_NAME) == len(ERRORS) + len(WARNINGS)
