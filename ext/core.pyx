@@ -11,7 +11,7 @@ from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t,
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memmove, memset
 from posix.time cimport CLOCK_MONOTONIC, TIMER_ABSTIME, clock_gettime, clock_nanosleep, timespec
-from posix.unistd cimport read, write
+from posix.unistd cimport close, read, write
 
 from ring cimport CommandRing64, CommandRing1024, StateReader1024, StateRing1024
 
@@ -161,7 +161,7 @@ cdef class Core:
             with nogil:
                 pthread_join(self.loop.thread, NULL)
         if self.dma_latency_fd >= 0:
-            os.close(self.dma_latency_fd)
+            close(self.dma_latency_fd)  # the interpreter may be ending: its modules are gone by then
         del self.loop.machine.planner
         del self.loop.machine.commands
         del self.loop.machine.events
