@@ -208,7 +208,7 @@ def test_a_motion_that_runs_stays_inside_a_range_that_comes_into_force() -> None
 
 @pytest.mark.parametrize("turn_ms", [120, 180, 240, 300, 360])
 def test_saf_5_a_jog_that_is_reversed_brakes_before_the_limit_that_it_turns_to(turn_ms: int) -> None:
-    """While it still moves up its acceleration already leads down: the limit ahead is not the one its speed points to."""
+    """While it still moves up its acceleration leads down: the limit ahead is not the one its speed points to."""
     for room in (1.0, 1.5, 2.0, 4.0):
         arm = ranged(30.0)
         arm.jog(*[100.0] * 4)
@@ -226,7 +226,8 @@ def test_saf_5_a_jog_that_is_reversed_brakes_before_the_limit_that_it_turns_to(t
             arm.jog(*[-100.0] * 4)
             state = arm.run(0.1, watch)
         assert state.state == MasterState.AUTO, summary(state)
-        assert [start - low for start, low in zip(here, lowest, strict=True)] == pytest.approx([room] * 4, abs=0.02)
+        for start, low in zip(here, lowest, strict=True):
+            assert room - 0.1 < start - low < room + 0.02
 
 
 def test_the_arm_may_always_move_inwards() -> None:
