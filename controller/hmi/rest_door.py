@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from controller.history_words import Note
 from controller.hmi.counters import Counters
 from controller.hmi.login import Login
 from controller.spec import rest
@@ -27,11 +28,12 @@ AFTER_START_S = 1.0
 
 
 class RestDoor:
-    """`folder` is where exercises are kept (None: in memory), `saved_deg` as in Rest."""
+    """`folder` is where exercises are kept (None: in memory), `saved_deg` and `note` as in Rest."""
 
     def __init__(self, login: Login, counters: Counters, folder: Path | None,
-                 saved_deg: Callable[[str], list[float]]) -> None:
-        self._login, self._counters, self._folder, self._saved_deg = login, counters, folder, saved_deg
+                 saved_deg: Callable[[str], list[float]], note: Note) -> None:
+        self._login, self._counters, self._folder = login, counters, folder
+        self._saved_deg, self._note = saved_deg, note
         self._loading: asyncio.Task[Rest] | None = None
         self.rest: Rest | None = None
 
@@ -59,7 +61,7 @@ class RestDoor:
     async def _load(self) -> Rest:
         module = await asyncio.to_thread(importlib.import_module, "controller.hmi.rest")
         made: Rest = module.Rest(self._login, module.Exercises(self._folder), self._counters,
-                                 saved_deg=self._saved_deg)
+                                 saved_deg=self._saved_deg, note=self._note)
         self.rest = made
         return made
 

@@ -5,14 +5,19 @@ A case names the rows it covers; test_hmi_contract.py fails when a row has none.
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from controller._core import ExternalRegion
+from controller.external._link import ProgramLink
 from controller.hmi import forms
 from controller.spec import hmi, telegram
+from controller.spec.external import ExternalKind, ExternalPhase
 from controller.spec.hmi import ACTION, Notice
 from controller.spec.modes import DriverMode, MasterMode, MasterState
 from tests.hmi.page import Page, page_of
@@ -195,7 +200,7 @@ def test_cycle_1(page: Page) -> None:
     page.send({str(101 + i): deg for i, deg in enumerate((0, 40, 0, 40, -20, 20, 20, 60))})
     page.shows(lambda d: d["clientData"]["108"] == 60)
     page.stand_at(20, 20, 0, 40)
-    done = page.state.motions_done
+    done = page.rig.until(lambda s: all(s.on_target)).motions_done
     page.send({"10": 2, "11": 1})
     page.client.until(lambda: (page.rig.status()["motion_sequence"] or {}).get("ended") == "done", 60.0)
     assert page.state.motions_done == done + 3 * AXES
@@ -217,6 +222,14 @@ def drives_off(page: Page) -> None:
 def test_jog(page: Page) -> None:
     page.send({"10": 2, "11": 8})
     page.shows(lambda d: (d["driverState"][5], d["workingMode"][5]) == (MasterState.AUTO, MasterMode.TEST))
+
+
+@case("mode 8")
+def mode_external(page: Page) -> None:
+    """Without a program there is none to admit; with one: tests/external."""
+    page.send({"10": 8})
+    assert "external" in page.refused(Notice.REFUSED)
+    assert page.state.motor_power == 0 or page.state.state == MasterState.WAITING
 
 
 def not_available(row: str, message: dict[str, Any]) -> None:
@@ -376,6 +389,51 @@ def command_mode(page: Page) -> None:
     page.rig.until(lambda s: s.motor_power == 0)
 
 
+@contextlib.contextmanager
+def beating(page: Page) -> Iterator[None]:
+    """An external program that is connected, beats, and asks for nothing."""
+    region, ended = ExternalRegion(), threading.Event()
+    link = ProgramLink(region.fd)
+    page.rig.core.lend_region(region)
+
+    def run() -> None:
+        while not ended.is_set():
+            if link.wait(0.1) is not None:
+                link.send(ExternalKind.SPEED, (), [0.0] * AXES)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        page.rig.until(lambda s: s.external_phase == ExternalPhase.BEATING)
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        page.rig.core.lend_region(None)
+
+
+@case("mode 8")
+def external(page: Page) -> None:
+    with beating(page):
+        page.send({"10": 8})
+        page.shows(lambda d: d["workingMode"][5] == MasterMode.EXTERNAL_DEVELOPER_AUTO)
+        assert page.state.motor_power == 1
+        page.press("stop")
+        page.shows(lambda d: d["driverState"][5] == MasterState.WAITING)
+    page.send({"10": 8})
+    assert "no program for external development is connected" in page.refused(Notice.REFUSED)
+
+
+@case("command board_registers")
+def command_board_registers(page: Page) -> None:
+    """What is refused; that they arrive needs a main thread: test_board_registers.py."""
+    page.ok("start")
+    page.rig.until(lambda s: s.motor_power == 1)
+    assert page.command("board_registers", wifi_ssid="ward")["error"]["code"] == "blocked"
+    assert page.command("board_registers", wifi_ssid="w*")["error"]["field"] == "wifi_ssid"
+    page.client.notices.clear()
+
+
 @case("command test_cycle")
 def command_test_cycle(page: Page) -> None:
     page.ok("test_cycle", cycle=8)
@@ -449,6 +507,19 @@ def command_settings(page: Page) -> None:
     page.ok("settings", write={"voice_verbosity": "complete", "upper_arm_length_mm": 12.5})
     assert page.setting("voice_verbosity", "upper_arm_length_mm") == ["complete", 12.5]
     assert page.command("settings", write={"upper_arm_length_mm": 61})["error"]["field"] == "upper_arm_length_mm"
+
+
+@case("command board_registers")
+def board_registers(page: Page) -> None:
+    """Refused while motor power is on; what it writes otherwise: test_board_registers.py."""
+    page.press("start")
+    page.shows(lambda d: d["driverState"][5] == MasterState.AUTO)
+    answer = page.command("board_registers", wifi_ssid="ward 3", wifi_password="not to be shown")
+    assert not answer["ok"]
+    assert "power" in answer["error"]["message"]
+    assert page.command("board_registers", wifi_password="short")["error"]["field"] == "wifi_password"
+    assert "not to be shown" not in str(page.client.notices)
+    page.client.notices.clear()
 
 
 @case("command why")

@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from controller._core import State
 from controller.spec import hmi
 from controller.spec.hmi import Notice
 from controller.spec.modes import MasterState
 from tests.hmi.node_client import PACKAGES, NodeClient, node
-from tests.hmi.rig import Rig, running
+from tests.hmi.program_rig import ProgramRig
+from tests.hmi.rig import Rig, describe, running
 
 GENERATIONS = {"G1": PACKAGES[0], "G2": PACKAGES[1]}
 
@@ -23,7 +23,7 @@ GENERATIONS = {"G1": PACKAGES[0], "G2": PACKAGES[1]}
 class Page:
     """`press` and `send` are what the page does, without acknowledgement: what they did is seen in `data`."""
 
-    def __init__(self, generation: str, rig: Rig, client: NodeClient) -> None:
+    def __init__(self, generation: str, rig: Rig | ProgramRig, client: NodeClient) -> None:
         self.generation, self.rig, self.client = generation, rig, client
 
     @property
@@ -31,7 +31,7 @@ class Page:
         return self.client.data
 
     @property
-    def state(self) -> State:
+    def state(self) -> Any:
         return self.rig.state
 
     def press(self, button: str) -> None:
@@ -56,8 +56,11 @@ class Page:
 
     def shows(self, condition: Callable[[dict[str, Any]], bool], seconds: float = 10.0) -> dict[str, Any]:
         """`data` once it is so; a notice that nobody expected ends the wait."""
-        self.client.until(lambda: bool(self.client.notices) or condition(self.data), seconds)
-        assert self.client.notices == []
+        try:
+            self.client.until(lambda: bool(self.client.notices) or condition(self.data), seconds)
+        except AssertionError as late:
+            raise AssertionError(f"{late}; {describe(self.state)}; {self.data}") from None
+        assert self.client.notices == [], describe(self.state)
         return self.data
 
     def refused(self, notice: Notice) -> str:
@@ -100,7 +103,7 @@ class Page:
 
 
 @contextlib.contextmanager
-def page_of(generation: str, transports: list[str], rig: Rig) -> Iterator[Page]:
+def page_of(generation: str, transports: list[str], rig: Rig | ProgramRig) -> Iterator[Page]:
     with node(GENERATIONS[generation], rig.url, transports=transports) as client:
         if generation == "G2":
             client.emit("response", {"1": "1.7.8"})

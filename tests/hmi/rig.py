@@ -7,6 +7,7 @@ are long, because on a busy two-core machine that thread is late where real hard
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import socket
 import threading
@@ -48,9 +49,12 @@ class Rig:
         self.history = history or History(folder)
         self.facts = self._facts(axes).with_margin(Config().motion.limit_margin_deg)
         settings = core_settings(Config())
-        settings.update(rate_hz=RATE_HZ, silence_ms=400, max_overruns_in_a_row=1000)
+        settings.update(rate_hz=RATE_HZ, silence_ms=400, max_overruns_in_a_row=1000, external_heartbeat_ms=200)
         self.core.configure(settings, core_axes(Config(), self.facts))
         self.core.start()
+        if os.geteuid() == 0:  # on a busy machine others would else hold up loop and board for longer than is allowed
+            os.setpriority(os.PRIO_PROCESS, 0, -10)  # inherited by the threads that are made from here on
+            self.core.set_realtime(priority=10, cpu=-1, lock_memory=False, spin_us=0)
         self._ours, self._theirs = socket.socketpair()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._serve_board, name="board", daemon=True)

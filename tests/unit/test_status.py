@@ -98,12 +98,15 @@ def test_once_shows_everything(server: Server, capsys: pytest.CaptureFixture[str
     master = {**fault, "code": 120, "axis": None, "warning": True, "message": "Batteries high"}
     server.answers = [state(), state(cycle=1500, time_ns=1_500_000_000, valid_telegrams=1399, faults=[fault, master],
                                      blockers=["an error is active: reset it"],
+                                     motion_sequence={"name": "test cycle 1", "step": 3, "steps": 12,
+                                                      "text": "axis 1 back", "ended": ""},
                                      realtime={"scheduler": "SCHED_OTHER", "refused": {"priority": "not permitted"}})]
     assert run("--once", "--url", server.url) == 0
     out = capsys.readouterr().out
     assert server.requests == ["/status.json"] * 2
     for text in ("AUTO / JOG", "bus CYCLIC", "motor power yes", "button released", "battery 87 %", "24.6 V", "arm A-17",
-                 "control: tablet", "not ready: an error is active: reset it", "SPEED_ABS", "12.35", "-1.50",
+                 "control: tablet", "not ready: an error is active: reset it",
+                 "test cycle 1: step 3 of 12, axis 1 back", "SPEED_ABS", "12.35", "-1.50",
                  "cycles 1000.0 Hz", "answers 998.0 Hz", "overruns 3", "SCHED_OTHER", "priority refused: not permitted",
                  "faults on the line: missed 5", "refused by the HMI: value 2", "Drive in error", "Reset [it]",
                  "Batteries high", "master", "10:11:12:013"):
