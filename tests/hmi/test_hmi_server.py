@@ -158,7 +158,7 @@ async def test_what_the_main_thread_knows_of_the_line_is_shown() -> None:
                 pass
             assert found[1]["link"] == shown
         page = rig.get("/")[1]
-        assert re.search(r"Cannot move because.*s\.link\.last_error", page)
+        assert re.search(r"blockers = .*s\.link\.last_error", page)
         assert "link" in rig.get("/schema.json")[1]["$defs"]["StateMessage"]["properties"]
 
 
