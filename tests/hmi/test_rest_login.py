@@ -9,6 +9,8 @@ import hmac
 import json
 import os
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -363,3 +365,13 @@ def test_keys_differ_by_level_and_password() -> None:
     assert len(keys) == 6
     assert all(len(key) == 32 and not hmac.compare_digest(key, b"s" * 32) for key in keys)
     assert max(spec.LEVELS.values()) is hmi.Role.ADMINISTRATOR
+
+
+def test_starting_loads_nothing_of_it() -> None:
+    """What only logins and the REST interface need is imported when it is needed: the first answer must not wait."""
+    code = ("import sys; from controller.hmi.server import _servers_only\n"
+            "with _servers_only():\n    import controller.hmi.service\n"
+            "print([name for name in ('argon2', 'jwt', 'controller.hmi.rest', 'controller.hmi.rest_messages', "
+            "'controller.exercises', 'controller.describe.schemas', 'requests') if name in sys.modules])")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
