@@ -243,6 +243,7 @@ cdef void step_external(Machine* m) noexcept nogil:
         m.speed_deg_s[i] = v[i]
         m.acceleration_deg_s2[i] = a[i]
         m.axis[i].target_deg = position[i]
+        narrow(m, i, p[i])
     tell_lag(m, position, speed)
 
 
