@@ -4,7 +4,7 @@ Thread contract: `Core.push` belongs to one thread (HMI); `events` to one thread
 `realtime` and `statistics` may be called from any thread. None of them can make the control thread wait.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 FIRST_RATE_HZ: int
@@ -40,6 +40,8 @@ class Core:
     def clear_statistics(self) -> None: ...
     # -- virtual clock
     def step(self, now_ns: int, received: bytes) -> bytes: ...
+    def run(self, step_board: Callable[[int, bytes], bytes], now_ns: int, cycles: int, *, period_ns: int,
+            answer_ns: int, received: bytes) -> tuple[bytes, bytearray, bytearray]: ...
     def happen(self, trigger: int) -> int: ...
 
 class StateReader:

@@ -99,7 +99,8 @@ class App:
             from controller.external.server import ExternalServer
 
             try:
-                self._external = ExternalServer(core, external_socket(config.external.path, config.store.path))
+                self._external = ExternalServer(core, external_socket(config.external.path, config.store.path),
+                                                history.note)
             except OSError as error:
                 say(str(error))
                 return 2

@@ -54,10 +54,6 @@ class Unusable(Exception):
     """The file cannot be used now; says why. It was not touched."""
 
 
-class InUse(Unusable):
-    """Somebody else uses the file."""
-
-
 class _Damaged(Exception):
     """What is wrong with the content of a file."""
 
@@ -72,8 +68,7 @@ class FolderLock:
         until = time.monotonic() + wait_s
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock = path.with_name(f"{path.name}.lock")
-            self._descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._descriptor = os.open(_lock_file(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         except OSError as error:
             raise Unusable(f"{path}: {error}") from error
         while True:
@@ -83,7 +78,7 @@ class FolderLock:
             except BlockingIOError:
                 if time.monotonic() >= until:
                     os.close(self._descriptor)
-                    raise InUse(f"{path}: another controller or command uses it") from None
+                    raise Unusable(f"{path}: another controller or command uses it") from None
                 time.sleep(LOCK_RETRY_S)
             except OSError as error:
                 os.close(self._descriptor)
@@ -91,6 +86,27 @@ class FolderLock:
 
     def close(self) -> None:
         os.close(self._descriptor)
+
+
+def in_use(path: Path) -> bool:
+    """Whether somebody holds the FolderLock of `path`; for this the right to read is enough."""
+    try:
+        descriptor = os.open(_lock_file(path), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _lock_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")
 
 
 Fill = Callable[[sqlite3.Connection, str], None]

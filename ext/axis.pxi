@@ -80,20 +80,24 @@ cdef inline void correct(Machine* m, int i, flag loop_closed) noexcept nogil:
 
     Proportional on the position error with a dead band: half a count and a bit, so that sensor noise at rest does not
     move the drive, and what the drive's own lag makes of the speed, or a fast move would end in an overshoot of what
-    the correction had made up. The approach to the wanted correction brakes along sqrt(2 j e), so it does not overshoot."""
+    the correction had made up. The approach to the wanted correction brakes in time, so it does not overshoot."""
     cdef AxisParameters* p = &m.parameters[i]
     cdef Axis* axis = &m.axis[i]
     cdef double dt = m.settings.period_ns * 1e-9
     cdef double acceleration = (1.0 - DYNAMIC_SHARE) * p.max_acceleration_deg_s2
     cdef double jerk = (1.0 - DYNAMIC_SHARE) * p.max_jerk_deg_s3
     cdef double largest = 0.9 * (1.0 - SPEED_SHARE) * axis.speed_limit_deg_s
-    cdef double wanted = 0.0, error, distance, slope
+    cdef double wanted = 0.0, error, reach, distance, slope
     if loop_closed:
         error = axis.following_error_deg
         if fabs(error) > 0.6 * fabs(p.deg_per_count) + DRIVE_LAG_S * fabs(m.speed_deg_s[i]):
+            # no faster than it can be taken back to zero within that distance, or gentle limits would make it swing
+            reach = fmin(cbrt(0.5 * jerk * error * error), sqrt(acceleration * fabs(error)))
+            largest = fmin(largest, reach)
             wanted = clamp(m.settings.position_gain_1_s * error, -largest, largest)
     distance = wanted - axis.correction_deg_s
-    slope = sqrt(1.6 * jerk * fabs(distance))
+    # in steps of dt, taking j dt back in each: s^2 / (2 j) + s dt / 2 <= distance, with 1.6 for 2 as a reserve
+    slope = jerk * dt * (sqrt(0.25 + 1.6 * fabs(distance) / (jerk * dt * dt)) - 0.5)
     if slope > acceleration:
         slope = acceleration
     if slope * dt > fabs(distance):

@@ -6,7 +6,7 @@ read its state. Everything behind it (the included files, in the order of the da
 cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.math cimport fabs, fmax, fmin, isfinite, llrint, sqrt
+from libc.math cimport cbrt, fabs, fmax, fmin, isfinite, llrint, sqrt
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memmove, memset
@@ -497,6 +497,35 @@ cdef class Core:
         size = run_cycle(&self.loop.machine, now_ns, <const uint8_t*><const char*>received, len(received), transmit)
         publish(self.loop)
         return PyBytes_FromStringAndSize(<const char*>transmit, size)
+
+    def run(self, step_board, int64_t now_ns, int cycles, *, int64_t period_ns, int64_t answer_ns, bytes received):
+        """Run `cycles` cycles from `now_ns` on, against a board `step_board(now_ns, bytes) -> bytes` that answers
+        `answer_ns` after each command. Returns (received, telegrams, records): what the next cycle receives; the command
+        telegrams one behind the other, each in a slot of its full size (zeros where none was sent); the state records as
+        they lie in memory, rows of spec/record.py. For tests of millions of cycles; otherwise as `step`."""
+        cdef uint8_t transmit[TRANSMIT_SIZE]
+        cdef StateRecord record
+        cdef int slot = command_size(self.loop.machine.settings.axes)
+        cdef int i, size
+        cdef bytes sent
+        if not self.virtual:
+            raise RuntimeError("run: attach a core that has no control thread")
+        telegrams = bytearray(cycles * slot)
+        records = bytearray(cycles * sizeof(StateRecord))
+        cdef char* telegram = telegrams
+        cdef char* row = records
+        for i in range(cycles):
+            received = received + step_board(now_ns, b"")
+            size = run_cycle(&self.loop.machine, now_ns, <const uint8_t*><const char*>received, len(received), transmit)
+            memset(&record, 0, sizeof(record))
+            fill_record(&self.loop.machine, &record)
+            self.loop.states.write(record)
+            memcpy(telegram + i * slot, transmit, size)
+            memcpy(row + i * sizeof(StateRecord), &record, sizeof(record))
+            sent = PyBytes_FromStringAndSize(<const char*>transmit, size)
+            received = step_board(now_ns + answer_ns, sent)
+            now_ns += period_ns
+        return received, telegrams, records
 
     def happen(self, int trigger):
         """Let a trigger of the state machine happen (modes.CommandKind or modes.Trigger) on a virtual clock: the bare

@@ -139,6 +139,7 @@ cdef void command_axes(Machine* m) noexcept nogil:
     cdef int i
     cdef Axis* axis
     cdef flag closed = (m.bus.state == BUS_STATE_CYCLIC and m.motion != MOTION_STOPPING
+                        and not (m.motion == MOTION_SETTLING and m.settle_ns >= SETTLE_NS)
                         and m.now_ns - m.bus.sample_ns <= 3 * m.settings.period_ns + 500000)
     for i in range(m.settings.axes):
         axis = &m.axis[i]

@@ -140,13 +140,17 @@ cdef void advance(Machine* m) noexcept nogil:
         m.position_deg[i] = p[i]
         m.speed_deg_s[i] = v[i]
         m.acceleration_deg_s2[i] = a[i]
+        narrow(m, i, p[i])
 
 
 cdef flag settled(Machine* m) noexcept nogil:
-    """True once every axis has been within its tolerance for 20 ms, or after one second without coming nearer."""
+    """True once every axis has been within its tolerance for 20 ms, or after one second without coming nearer: then the
+    position loop is opened, and its corrections run out before the drives hold by themselves."""
     cdef int i
     cdef flag inside = True
     cdef double error = 0.0
+    if m.settle_ns >= SETTLE_NS:
+        return corrections_gone(m)
     m.settle_ns += m.settings.period_ns
     for i in range(m.settings.axes):
         error += fabs(m.position_deg[i] - m.axis[i].position_deg)
@@ -158,7 +162,7 @@ cdef flag settled(Machine* m) noexcept nogil:
                 or fabs(m.axis[i].correction_deg_s) > 0.05:
             inside = False
     m.settled_ns = m.settled_ns + m.settings.period_ns if inside else 0
-    return m.settled_ns >= 20000000 or m.settle_ns >= 1000000000
+    return m.settled_ns >= 20000000
 
 
 cdef flag arrival_failed(Machine* m, int counts, double degrees) noexcept nogil:

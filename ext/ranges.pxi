@@ -23,6 +23,13 @@ cdef inline void widen(Machine* m, int i, double position_deg) noexcept nogil:
     axis.highest_deg = fmax(axis.maximum_deg, position_deg)
 
 
+cdef inline void narrow(Machine* m, int i, double position_deg) noexcept nogil:
+    """What such an axis has come inwards it may not go back out, within the same motion either."""
+    cdef Axis* axis = &m.axis[i]
+    axis.lowest_deg = fmin(axis.minimum_deg, fmax(axis.lowest_deg, position_deg))
+    axis.highest_deg = fmax(axis.maximum_deg, fmin(axis.highest_deg, position_deg))
+
+
 cdef void guard_range(Machine* m, int i) noexcept nogil:
     """ESS-3, 4: bounds of the actual position. Without power they follow a limb that is moved by hand; with power they
     only ever close in, so an axis that was found outside may come in, and may not leave again."""

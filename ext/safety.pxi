@@ -122,6 +122,7 @@ cdef inline void fail_self_test(Machine* m, int code) noexcept nogil:
     """The monitor has timed the relay: in the self-test that is its verdict too, with a code that says which way."""
     if m.self_test == SELF_TEST_RUNNING:
         m.self_test = SELF_TEST_FAILED
+        m.motor_power = False
         raise_error(m, code, NO_AXIS)
 
 

@@ -7,6 +7,10 @@ cdef inline int state_size(int axes) noexcept nogil:
     return BLOCK_SIZE * axes + TRAILER_SIZE
 
 
+cdef inline int command_size(int axes) noexcept nogil:
+    return COMMAND_AXES + (COMMAND_AXIS_SIZE + COMMAND_TORQUE_SIZE) * axes + CRC32_SIZE
+
+
 cdef inline int check_telegram(const uint8_t* data, int axes) noexcept nogil:
     """-1 when `data` begins with a valid state telegram for `axes` axes, else the BUS_FAULT kind of its first defect.
 

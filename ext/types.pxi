@@ -11,6 +11,7 @@ cdef enum:
     ABSENT_TELEGRAMS = 5                 # in a row that a drive may be out of AUTO while it has to follow
     HMI_SILENCE_NS = 1000000000          # a motion nobody could stop any more ends softly
     SHUTDOWN_PATIENCE_NS = 800000000     # a soft stop at the end of the program becomes a quick one then
+    SETTLE_NS = 1000000000               # settling without coming nearer is given up then
     STALE_NS = 1000000000                # motion commands older than this are not carried out (jog: its own timeout)
     FIRST_ANSWER_NS = 500000000          # a board in the cyclic phase answers its first telegram by then
     LEAVE_TELEGRAMS = 10                 # power off, then with the leave flag, before a line is given back

@@ -11,7 +11,7 @@ from controller.arm import ArmFacts, AxisFacts
 from controller.hmi.clients import Client, ControlToken, Refused
 from controller.hmi.counters import Counters
 from controller.hmi.handlers import Handlers
-from controller.hmi.payload import empty_state
+from controller.hmi.state import empty_state
 from controller.spec.hmi import Notice, Role
 from controller.spec.modes import CommandKind, MasterState
 from controller.store import Store

@@ -7,8 +7,12 @@ what POSIX grants, and less than a journalling file system does.
 
 from __future__ import annotations
 
+import os
 import random
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +22,20 @@ STRACE = ("strace", "-f", "-y", "-xx", "-s", "1000000", "-e",
           "trace=pwrite64,write,fdatasync,fsync,ftruncate,unlink,unlinkat,rename,openat")
 _HEX = re.compile(r"((?:\\x[0-9a-f]{2})+)")
 _CALL = re.compile(r"^(?:\d+ +)?(\w+)\((.*)\) += (-?\d+)")
+
+
+def recorded(log: Path, folder: Path, *command: str) -> list[Call]:
+    """What `python -m COMMAND folder` does in `folder`, which is then as it was before: the first state of a Disk."""
+    assert shutil.which("strace"), "strace is needed: apt-get install strace"
+    before = {item: item.read_bytes() for item in folder.iterdir()}
+    subprocess.run([*STRACE, "-o", str(log), sys.executable, "-m", *command, str(folder)], check=True, timeout=120,
+                   stdout=subprocess.DEVNULL)
+    found = list(calls(log, folder))
+    for item in folder.iterdir():
+        item.unlink()
+    for item, content in before.items():
+        item.write_bytes(content)
+    return found
 
 
 @dataclass
@@ -136,6 +154,22 @@ class Disk:
         self._settle(chance.randint(0, len(self._unsafe_names)), names)
         for name, file in names.items():
             (folder / Path(name).name).write_bytes(file.after_cut(chance))
+
+
+def states(folder: Path, found: list[Call], chance: random.Random, count: int) -> Iterator[tuple[Call, Path]]:
+    """`count` or a few more states that a power failure may leave, spread over all calls: (the last call, a folder)."""
+    disk, variants = Disk(folder), -(-count // len(found))
+    root = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else folder.parent
+    state = root / f"allyarm-power-{os.getpid()}"
+    for call in found:
+        disk.take(call)
+        for _ in range(variants):
+            state.mkdir()
+            try:
+                disk.cut(state, chance)
+                yield call, state
+            finally:
+                shutil.rmtree(state)
 
 
 def _rename(names: dict[str, File], call: Call, file: File) -> None:

@@ -3,21 +3,27 @@
 `python -m tests.store_writer serve`: for each line "FOLDER FIRST" on stdin a child is forked that writes group FIRST,
 FIRST + 1, ... in FOLDER; stdout gets "pid N", then "saved N" after each group and "accepted" from the child, and "gone"
 once it was killed.
-`python -m tests.store_writer once FOLDER`: the whole life of a file, for a recorder of its system calls.
+`python -m tests.store_writer once FOLDER`: the whole life of a file, for a recorder of its system calls; with `history`
+that of a history, and "saved N" after each entry.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
+from controller.history import History
+from controller.history_table import Query
+from controller.spec.history import Kind
 from controller.store import Store, Value
 
 KEYS = 5
 ACCEPT_AFTER = 3        # groups
 CHECKPOINT_PAGES = 24
 ONCE_GROUPS = 60
+HISTORY_ROWS = 1000
 
 
 def group(number: int) -> dict[str, Value]:
@@ -80,8 +86,24 @@ def once(folder: Path) -> None:
         store.close()
 
 
+def history(folder: Path) -> None:
+    number = 0
+    for _ in range(2):
+        kept = History(folder, HISTORY_ROWS)
+        kept.read(Query()).result()
+        assert kept._database is not None
+        kept._database.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+        for count in range(1, ONCE_GROUPS + 1):
+            number += 1
+            kept.note(Kind.ERROR, f"entry {number}" + "x" * (300 * (number % 3)))
+            while kept.written < count:
+                time.sleep(0.0005)
+            tell(f"saved {number}")
+        kept.close()
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
         serve()
     else:
-        once(Path(sys.argv[2]))
+        {"once": once, "history": history}[sys.argv[1]](Path(sys.argv[2]))

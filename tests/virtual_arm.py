@@ -66,6 +66,13 @@ class VirtualArm:
         assert state is not None
         return state
 
+    def run_logged(self, cycles: int) -> tuple[bytearray, bytearray]:
+        """So many cycles without Python in between: (command telegrams, raw state records)."""
+        self.received, telegrams, records = self.core.run(
+            self.board.step, self.now_ns, cycles, period_ns=self.period_ns, answer_ns=ANSWER_NS, received=self.received)
+        self.now_ns += cycles * self.period_ns
+        return telegrams, records
+
     def run(self, seconds: float, each: Callable[[State], object] | None = None) -> State:
         """Run so long; `each` sees every state record. Returns the last one."""
         state = self.cycle()

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol
 
 from controller.cli.reach import Target, shown
-from controller.database import FolderLock, InUse, Unusable
+from controller.database import in_use
 from controller.history import History
 from controller.settings import KNOWN, check_together, checked
 from controller.settings import fault as value_fault
@@ -52,17 +52,7 @@ class Door(Protocol):
 
 def door(target: Target) -> Door:
     """The controller that runs, where one does; with an explicit URL only that one."""
-    path = target.folder / FILE
-    if target.remote:
-        return LiveDoor(target)
-    if path.parent.is_dir():
-        try:
-            FolderLock(path, 0.0).close()
-        except InUse:
-            return LiveDoor(target)
-        except Unusable as error:
-            raise Failed(str(error)) from None
-    return FileDoor(target)
+    return LiveDoor(target) if target.remote or in_use(target.folder / FILE) else FileDoor(target)
 
 
 class FileDoor:

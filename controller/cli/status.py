@@ -165,6 +165,9 @@ def _head(state: State) -> RenderableType:
         text.append("\nthe control loop does not run", "bold red")
     control = _part(state, "control").get("name")
     text.append(f"\ncontrol: {shown(control) if control else 'nobody'}")
+    if program := _part(state, "link").get("external_program"):
+        text.append(f"   external program {shown(program)}: {shown(state.get('external_phase'))}, "
+                    f"{shown(state.get('external_rejected'))} targets refused")
     if blockers := state.get("blockers"):
         text.append(f"\nnot ready: {'; '.join(map(shown, blockers))}", "yellow")
     if steps := _part(state, "motion_sequence"):

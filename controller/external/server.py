@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING
 
 from controller._core import ExternalRegion
 from controller.folders import LONGEST_PATH
+from controller.history_words import Note, unheard
 from controller.spec.external import LAYOUT_VERSION
+from controller.spec.history import Kind
 
 if TYPE_CHECKING:
     from controller._core import Core
@@ -31,8 +33,8 @@ class ExternalServer:
     """Call `tick` often. `program` is the process id of the program that is connected, 0 none. OSError names what is
     wrong with the path."""
 
-    def __init__(self, core: Core, path: str) -> None:
-        self._core, self.path = core, path
+    def __init__(self, core: Core, path: str, note: Note = unheard) -> None:
+        self._core, self.path, self._note = core, path, note
         self.program = 0
         self._line: socket.socket | None = None
         self._listener = _listen(path)
@@ -79,12 +81,16 @@ class ExternalServer:
             log.error("external program %d could not be let in: %s", process_id, error)
             return
         self._line, self.program = line, process_id
-        log.info("external program %d connected", process_id)
+        self._tell(f"external program {process_id} connected")
+
+    def _tell(self, text: str) -> None:
+        log.info("%s", text)
+        self._note(Kind.CLIENT, text)
 
     def _part(self, why: str) -> None:
         if self._line is None:
             return
-        log.info("external program %d %s", self.program, why)
+        self._tell(f"external program {self.program} {why}")
         self._line.close()
         self._line, self.program = None, 0
         try:

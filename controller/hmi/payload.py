@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from operator import attrgetter
-from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -19,6 +18,7 @@ from controller._core import LiveText, State
 from controller.arm import INT16_MAX, INT16_MIN, ArmFacts
 from controller.hmi.counters import Counters
 from controller.hmi.faultlist import Active, FaultList
+from controller.hmi.state import empty_state
 from controller.spec import hmi, record, telegram
 from controller.spec.hmi import Setting
 from controller.store import Store
@@ -27,13 +27,6 @@ RESERVE_BYTES = 320  # for the frame, the event name and a notice
 NOTICE_AROUND_BYTES = 80  # of these for all but the notice's text
 NO_ENTRIES = msgspec.Raw(b"[]")
 _encode = msgspec.json.Encoder().encode
-
-
-def empty_state(axes: int) -> State:
-    """What there is to show before the first record: every field 0."""
-    fields = {row.name: 0 if not row.count else (0,) * (axes if row.count == record.PER_AXIS else row.count)
-              for row in record.FIELDS}
-    return SimpleNamespace(**{**fields, "axes": axes})  # type: ignore[return-value]
 
 
 def live_rows() -> list[tuple[str, int, str, bool, int, int]]:

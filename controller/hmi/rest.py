@@ -15,12 +15,14 @@ import msgspec
 from aiohttp import web
 
 from controller.exercises import AXES, Exercise, Exercises, NotAllowed, NotStored, Row
+from controller.history_words import Note, unheard
 from controller.hmi import rest_messages as messages
 from controller.hmi.counters import Counters, logger
 from controller.hmi.login import Login
 from controller.hmi.rest_messages import Done, Position, Refusal
 from controller.hmi.transport import BROKEN_REQUEST
 from controller.spec import rest
+from controller.spec.history import Kind
 from controller.spec.rest import Endpoint
 from controller.store import StoreError
 from controller.worker import Busy
@@ -30,10 +32,12 @@ log = logger("controller.hmi.rest")
 
 
 class Rest:
-    """`saved_deg(name)` gives a saved position, "rest" or "wearing", in degrees per axis, or raises Refusal."""
+    """`saved_deg(name)` gives a saved position, "rest" or "wearing", in degrees per axis, or raises Refusal. `note`
+    keeps in the history who logged in, and what was stored."""
 
     def __init__(self, login: Login, exercises: Exercises, counters: Counters, *,
-                 saved_deg: Callable[[str], list[float]]) -> None:
+                 saved_deg: Callable[[str], list[float]], note: Note = unheard) -> None:
+        self._note = note
         self._login, self._exercises, self._counters, self._saved_deg = login, exercises, counters, saved_deg
 
     def add_to(self, app: web.Application) -> None:
@@ -61,7 +65,10 @@ class Rest:
         message = messages.parse(body, row.request) if row.request else None
         self._counters.add("rest_requests")
         try:
-            return await function(message, request)
+            answer = await function(message, request)
+            if isinstance(answer, Done):
+                self._note(Kind.SETTINGS, answer.message, who=_who(request))
+            return answer
         except NotStored as error:
             raise Refusal(404, str(error.args[0]), error.field) from None
         except NotAllowed as error:
@@ -74,7 +81,12 @@ class Rest:
     # -- login
 
     async def login(self, message: messages.LoginRequest, request: web.Request) -> messages.LoginAnswer:
-        token = await self._login.log_in(message, request.remote or "?")
+        try:
+            token = await self._login.log_in(message, request.remote or "?")
+        except Refusal:
+            self._note(Kind.CLIENT, f"could not log in as {message.accessLevel}", who=_who(request))
+            raise
+        self._note(Kind.CLIENT, f"logged in as {message.accessLevel}", who=_who(request))
         return messages.LoginAnswer(f"logged in as {message.accessLevel}", token)
 
     # -- exercises
@@ -155,6 +167,10 @@ class Rest:
 
     async def last_saved_wearing_pos(self, message: None, request: web.Request) -> messages.AxisDegrees:
         return self._saved_deg("wearing")
+
+
+def _who(request: web.Request) -> str:
+    return f"HTTP ({request.remote})"
 
 
 async def _body(request: web.Request) -> bytes:

@@ -12,6 +12,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,16 +22,16 @@ from controller.arm import ArmFacts
 from controller.bus.board_registers import BoardWrites
 from controller.exercises import Exercises
 from controller.history import History
-from controller.history_words import fault_text
 from controller.hmi.access import Access
 from controller.hmi.broadcast import Broadcast, own_ipv4
 from controller.hmi.clients import FLOOD_GRACE_S, Client, ControlToken, Refused
 from controller.hmi.counters import Counters, HttpLog, logger
-from controller.hmi.faultlist import Active, FaultList
+from controller.hmi.faultlist import FaultList
 from controller.hmi.forms import is_stop
 from controller.hmi.handlers import Handlers, Outcome, Sent
 from controller.hmi.login import Login
-from controller.hmi.options import HmiOptions, is_loopback
+from controller.hmi.options import HmiOptions
+from controller.hmi.own_faults import OwnFaults, keep
 from controller.hmi.payload import DataMessage
 from controller.hmi.positions import saved_deg
 from controller.hmi.rest import Rest
@@ -87,9 +88,7 @@ class Service:
         self._core, self._options, self._store, self._loop = core, options, store, loop
         self._history = history
         self._counters = Counters()
-        self._faults = FaultList(options.language, self._fault_changed)
-        self._was_late = False
-        self._address_fault = ""
+        self._faults = FaultList(options.language, partial(keep, history))
         self._results = Results()
         self._reader = core.reader()
         self._state: State | None = None
@@ -114,6 +113,7 @@ class Service:
                                   latest=self._latest, changed=self._settings_changed, follow=self._follow,
                                   ended=self._sequence_ended, note=history.note,
                                   board_writes=board_writes)
+        self._own_faults = OwnFaults(self._faults, store, history, self._handlers.in_force, host=options.host)
         self._payload = DataMessage(store, self._faults, self._counters)
         self._builder = StateBuilder(self._faults, self._counters)
         self._broadcast = Broadcast(
@@ -121,7 +121,8 @@ class Service:
             data=lambda: self._payload.text(self._state),
             state=lambda: b'42["state",' + msgspec.json.encode(self.state_message()) + b"]",
             notice=self._notice_message)
-        self._rest = Rest(self._login, self._exercises, self._counters, saved_deg=self._saved_deg)
+        self._rest = Rest(self._login, self._exercises, self._counters, saved_deg=self._saved_deg,
+                          note=history.note)
         self._pages = Pages(access, self._login, self._counters, state=self.state_message, running=self._running,
                             stop=self._stop, history=history)
         self._set_facts(facts)
@@ -205,10 +206,11 @@ class Service:
             self._slow_round(now_s)
 
     def _slow_round(self, now_s: float) -> None:
-        self._payload.address, self._address_fault = own_ipv4()
+        self._payload.address, address_fault = own_ipv4()
         self._builder.statistics = self._core.statistics()
         self._builder.realtime = self._core.realtime()
-        self._watch_own_faults()
+        limits = self._state.speed_limit_deg_s[:self.facts.axes] if self._state is not None else ()
+        self._own_faults.watch(address_fault, limits)
         sessions = self._server.eio.sockets
         self._strangers = {key: seen for key, seen in self._strangers.items() if key in sessions}
         for key in list(sessions):
@@ -217,29 +219,6 @@ class Service:
                 if now_s - since > CONNECT_LIMIT_S:
                     self._counters.refuse("no_connect")
                     self._server.cut(key)
-
-    def _watch_own_faults(self) -> None:
-        """Errors of the back-end are there as long as their cause is."""
-        history, late = self._history, self._handlers.in_force.late
-        for name, present in (("REGISTER_WRITE", bool(self._store.problem)), ("FILE_UNREADABLE", bool(
-                self._store.unaccepted)), ("LOG_READ", history.read_failed), ("LOG_DELETE", history.prune_failed),
-                ("REGISTER_SEND", late and self._was_late)):
-            self._faults.own(name, present)
-        for name in ("ADDRESS_UNKNOWN", "ADDRESS_FAILED"):      # only loopback is asked for: no network is missing
-            self._faults.own(name, name == self._address_fault and not is_loopback(self._options.host))
-        if self._state is not None:
-            connected = min(self.facts.axes, hmi.MAP_AXES)
-            for axis, limit_deg_s in enumerate(self._state.speed_limit_deg_s[:connected], 1):
-                self._faults.own("SPEED_ZERO", limit_deg_s == 0.0, axis)
-        self._was_late = late       # once is no fault: it has just been given again
-
-    def _fault_changed(self, fault: Active, raised: bool) -> None:
-        """What the core has no event for."""
-        kind = (Kind.WARNING if raised else Kind.WARNING_CLEARED) if fault.warning else (
-            Kind.ERROR if raised else Kind.ERROR_CLEARED)
-        text = fault_text(fault.code, fault.axis, fault.warning, fault.source)
-        self._history.note(kind, f"{'raised' if raised else 'cleared'} {text}", code=fault.code, axis=fault.axis,
-                           detail={"source": fault.source})
 
     def _read_core(self, now_s: float) -> None:
         """Every record since the last time that tells something new: results and drive codes may show in one only."""

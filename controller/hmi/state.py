@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,7 +17,6 @@ import msgspec
 from controller.arm import ArmFacts
 from controller.hmi.counters import Counters
 from controller.hmi.faultlist import Active, FaultList
-from controller.hmi.payload import empty_state
 from controller.hmi.sequence import Progress
 from controller.link import LinkReport
 from controller.spec import hmi, modes, record, telegram
@@ -95,6 +95,13 @@ StateMessage: Any = msgspec.defstruct(
         ("realtime", dict[str, Any]), ("statistics", dict[str, Any]), ("hmi", dict[str, Any]),
         ("link", LinkReport), ("store_problem", str)],
     frozen=True, namespace={"__doc__": "The whole state of the controller. Units are in the names."})
+
+
+def empty_state(axes: int) -> State:
+    """What there is to show before the first record: every field 0."""
+    fields = {row.name: 0 if not row.count else (0,) * (axes if row.count == record.PER_AXIS else row.count)
+              for row in record.FIELDS}
+    return SimpleNamespace(**{**fields, "axes": axes})  # type: ignore[return-value]
 
 
 def blocker_words(bits: int) -> list[str]:

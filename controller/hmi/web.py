@@ -73,8 +73,11 @@ class Pages:
         if not self._access.host_allowed(request.host) or not self._access.origin_allowed(origin, request.host):
             self._counters.refuse("origin")
             return _problem("host name or origin is not allowed, see hmi.allowed_origins", 403)
+        response: web.StreamResponse | None
         try:
-            response = _preflight(request) or await handler(request)
+            response = _preflight(request)
+            if response is None:
+                response = await handler(request)
         except web.HTTPException as error:
             self._counters.refuse(f"http_{error.status}")
             response = _http_problem(error)

@@ -33,6 +33,7 @@ BLOCKS: dict[str, str] = {
     "board-texts": "controller.spec.docs:board_text_table",
     "external": "controller.spec.docs:external_table",
     "hmi": "controller.hmi.document:table",
+    "rest": "controller.describe.document:table",
     "requirements": "controller.spec.requirements:table",
 }
 

@@ -33,7 +33,7 @@ class ExternalRefusal(Coded):
     SEQUENCE = 2, "the sequence number is not above that of the record before"
     CYCLE = 3, "it answers a state record older than the heartbeat, or one that was never written"
     KIND = 4, "unknown kind"
-    AXES = 5, "not as many axes as the arm has"
+    AXES = 5, "not as many axes as the arm has, or `spare` is not 0"
     VALUE = 6, "a value is not a finite number"
 
 

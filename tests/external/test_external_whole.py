@@ -70,12 +70,31 @@ def test_the_example_moves_the_arm_and_gives_it_back(program: Program) -> None:
         end = program.until(lambda s: s["mode"] == "STAND_STILL")
         assert (end["state"], end["faults"], end["external_rejected"]) == ("AUTO", [], 0)
         program.until(lambda s: s["external_phase"] == "NONE" and s["link"]["external_program"] == 0)
+        kept = str(program.get("/history?limit=100"))
+        assert f"external program {sine.pid} connected" in kept
+        assert f"external program {sine.pid} has ended" in kept
     finally:
         sine.kill()
         sine.wait()
     client.close()
     assert program.stop() == 0
     assert not Path(program.folder / "external").exists()
+
+
+def test_saf_4_when_the_operator_s_client_goes_the_program_s_motion_ends_softly(program: Program) -> None:
+    client = Client(program.address)
+    sine = example(program, "--amplitude", "20")
+    try:
+        program.until(lambda s: s["external_phase"] == "BEATING")
+        assert client.send(type="mode", mode=8)["ok"]
+        program.until(lambda s: s["external_phase"] == "ADMITTED" and any(axis["moving"] for axis in s["axis"]))
+        client.close()
+        end = program.until(lambda s: not any(axis["moving"] for axis in s["axis"]))
+        assert (end["external_phase"], end["faults"]) == ("BEATING", [])
+        assert end["motor_power"]
+    finally:
+        sine.kill()
+        sine.wait()
 
 
 def test_a_program_is_told_when_the_controller_ends(program: Program) -> None:

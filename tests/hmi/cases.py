@@ -5,14 +5,19 @@ A case names the rows it covers; test_hmi_contract.py fails when a row has none.
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from controller._core import ExternalRegion
+from controller.external._link import ProgramLink
 from controller.hmi import forms
 from controller.spec import hmi, telegram
+from controller.spec.external import ExternalKind, ExternalPhase
 from controller.spec.hmi import ACTION, Notice
 from controller.spec.modes import DriverMode, MasterMode, MasterState
 from tests.hmi.page import Page, page_of
@@ -382,6 +387,51 @@ def command_mode(page: Page) -> None:
     page.rig.until(lambda s: s.state == MasterState.AUTO)
     page.ok("mode", mode=0)
     page.rig.until(lambda s: s.motor_power == 0)
+
+
+@contextlib.contextmanager
+def beating(page: Page) -> Iterator[None]:
+    """An external program that is connected, beats, and asks for nothing."""
+    region, ended = ExternalRegion(), threading.Event()
+    link = ProgramLink(region.fd)
+    page.rig.core.lend_region(region)
+
+    def run() -> None:
+        while not ended.is_set():
+            if link.wait(0.1) is not None:
+                link.send(ExternalKind.SPEED, (), [0.0] * AXES)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        page.rig.until(lambda s: s.external_phase == ExternalPhase.BEATING)
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        page.rig.core.lend_region(None)
+
+
+@case("mode 8")
+def external(page: Page) -> None:
+    with beating(page):
+        page.send({"10": 8})
+        page.shows(lambda d: d["workingMode"][5] == MasterMode.EXTERNAL_DEVELOPER_AUTO)
+        assert page.state.motor_power == 1
+        page.press("stop")
+        page.shows(lambda d: d["driverState"][5] == MasterState.WAITING)
+    page.send({"10": 8})
+    assert "no program for external development is connected" in page.refused(Notice.REFUSED)
+
+
+@case("command board_registers")
+def command_board_registers(page: Page) -> None:
+    """What is refused; that they arrive needs a main thread: test_board_registers.py."""
+    page.ok("start")
+    page.rig.until(lambda s: s.motor_power == 1)
+    assert page.command("board_registers", wifi_ssid="ward")["error"]["code"] == "blocked"
+    assert page.command("board_registers", wifi_ssid="w*")["error"]["field"] == "wifi_ssid"
+    page.client.notices.clear()
 
 
 @case("command test_cycle")

@@ -49,7 +49,7 @@ class Rig:
         self.history = history or History(folder)
         self.facts = self._facts(axes).with_margin(Config().motion.limit_margin_deg)
         settings = core_settings(Config())
-        settings.update(rate_hz=RATE_HZ, silence_ms=400, max_overruns_in_a_row=1000)
+        settings.update(rate_hz=RATE_HZ, silence_ms=400, max_overruns_in_a_row=1000, external_heartbeat_ms=200)
         self.core.configure(settings, core_axes(Config(), self.facts))
         self.core.start()
         if os.geteuid() == 0:  # on a busy machine others would else hold up loop and board for longer than is allowed

@@ -14,11 +14,14 @@ HERE = Path(__file__).resolve().parent
 PROGRAM = """
 import ctypes, threading, time
 from tests.live_arm import LiveArm
+from controller._core import ExternalRegion
+from controller.external._link import ProgramLink
+from controller.spec.external import ExternalKind
 from controller.spec.modes import CommandKind, MasterState, BusState
 
 shim = ctypes.CDLL(None)
 of, count = ctypes.c_long.in_dll(shim, "allocations_of"), ctypes.c_long.in_dll(shim, "allocations")
-with LiveArm(axes=4) as arm:
+with LiveArm(axes=4, heartbeat_ms=200.0) as arm:
     arm.waiting()
     of.value = arm.core.realtime()["thread_id"]
     first = arm.latest().cycle
@@ -32,6 +35,24 @@ with LiveArm(axes=4) as arm:
     time.sleep(0.1)
     arm.core.request_stop()
     arm.until(lambda s: s.state == MasterState.WAITING)
+    region = ExternalRegion()               # an external program: admitted, followed, limited, refused, silent
+    program = ProgramLink(region.fd)
+    arm.core.lend_region(region)
+    answer = lambda kind, *values: (program.wait(1.0), program.send(kind, *values))
+    for _ in range(50):
+        answer(ExternalKind.SPEED, (), [0.0] * 4)
+    arm.core.push(CommandKind.EXTERNAL)
+    while not program.wait(1.0).admitted:
+        program.send(ExternalKind.SPEED, (), [0.0] * 4)
+    for i in range(1000):
+        answer(ExternalKind.SPEED if i < 500 else ExternalKind.POSITION, () if i < 500 else [1e6, -1e6, 1.0, i * 0.1],
+               [100.0, -100.0, 5.0, i * 0.1])
+    program.send(9, (), [0.0] * 4)
+    arm.until(lambda s: s.state == MasterState.ERROR)
+    arm.until(lambda s: not any(s.moving))
+    arm.core.lend_region(None)
+    arm.core.push(CommandKind.RESET)
+    arm.waiting()
     arm.core.detach()                       # an error with its stop, and a line given back
     arm.attach()
     arm.until(lambda s: s.bus_state == BusState.CYCLIC)

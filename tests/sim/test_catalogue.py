@@ -178,7 +178,7 @@ RECIPES: dict[str, Recipe] = {
     "BATTERY_HIGH": faulty("high_battery", mv=30000, seconds=6.0), "LIMIT_BRAKE": jogged_into_a_limit,
     **{row.name: drive(row) for row in (*ERRORS, *WARNINGS) if row.source == "drive"},
 }
-# What the HMI's thread raises needs a server, a folder and a disk, and an external program a program: their own tests
+# What the HMI's thread raises needs a server, a folder and a disk; an external program's errors need a program.
 # do that.
 ELSEWHERE: dict[str, str] = {
     "LOG_READ": "tests/hmi/test_hmi_own_faults.py::test_code_50_the_history_cannot_be_read",

@@ -8,6 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
+from controller._core import ExternalRegion
+from controller.external._link import ProgramLink
+from controller.spec.external import ExternalKind
 from controller.spec.modes import (
     REASONS,
     TRANSITIONS,
@@ -20,17 +23,18 @@ from controller.spec.modes import (
     Outcome,
     Trigger,
 )
+from tests.external.virtual_program import external_config
 from tests.virtual_arm import VirtualArm, summary
 
 
 def startup() -> VirtualArm:
-    arm = VirtualArm(2)
+    arm = VirtualArm(2, config=external_config())
     arm.run(0.005)
     return arm
 
 
 def waiting() -> VirtualArm:
-    arm = VirtualArm(2)
+    arm = VirtualArm(2, config=external_config())
     arm.waiting()
     return arm
 
@@ -43,7 +47,7 @@ def to_auto() -> VirtualArm:
 
 
 def moving() -> VirtualArm:
-    arm = VirtualArm(2)
+    arm = VirtualArm(2, config=external_config())
     arm.auto()
     arm.move(80.0, 80.0)
     arm.run(0.4)
@@ -76,6 +80,17 @@ def break_down(arm: VirtualArm) -> None:
     arm.board.set_fault("drive_error", axis=1)
 
 
+def ask_for_external(arm: VirtualArm) -> int:
+    """A program that is connected and beats, and an operator who admits it."""
+    region = ExternalRegion()
+    link = ProgramLink(region.fd)
+    arm.core.lend_region(region)
+    arm.cycle()
+    assert link.wait(0.0) is not None
+    assert link.send(ExternalKind.SPEED, (), [0.0, 0.0])
+    return arm.push(CommandKind.EXTERNAL)
+
+
 COMMANDS: dict[CommandKind | Trigger, Callable[[VirtualArm], int]] = {
     CommandKind.START: lambda arm: arm.push(CommandKind.START),
     Trigger.START_TEST: lambda arm: arm.push(CommandKind.START, mask=1),
@@ -89,6 +104,8 @@ COMMANDS: dict[CommandKind | Trigger, Callable[[VirtualArm], int]] = {
     CommandKind.ROM_MINIMUM: lambda arm: arm.push(CommandKind.ROM_MINIMUM, [0.0, 0.0]),
     CommandKind.ROM_MAXIMUM: lambda arm: arm.push(CommandKind.ROM_MAXIMUM, [90.0, 90.0]),
     CommandKind.ROM_ENABLE: lambda arm: arm.push(CommandKind.ROM_ENABLE, mask=0),
+    CommandKind.EXTERNAL: ask_for_external,
+    CommandKind.RELEASE_LINE: lambda arm: arm.push(CommandKind.RELEASE_LINE),
 }
 OTHERS: dict[Trigger, Callable[[VirtualArm], None]] = {
     Trigger.STOP: lambda arm: arm.core.request_stop(),
@@ -97,7 +114,8 @@ OTHERS: dict[Trigger, Callable[[VirtualArm], None]] = {
     Trigger.SHUTDOWN: lambda arm: arm.core.request_quit(),
 }
 # Not from outside, or (the line) never in the states where it counts: see the last test
-INTERNAL = {Trigger.BUS_DETACHED, Trigger.START_CHECKS_GOOD, Trigger.DRIVES_READY, Trigger.STOPPED, Trigger.CAUSES_GONE}
+INTERNAL = {Trigger.BUS_DETACHED, Trigger.START_CHECKS_GOOD, Trigger.DRIVES_READY, Trigger.STOPPED, Trigger.CAUSES_GONE,
+            Trigger.PROGRAM_ENDED}
 PAIRS = list(TRANSITIONS)
 
 
@@ -144,7 +162,8 @@ def test_commands_do_what_the_table_says(state: MasterState, trigger: CommandKin
     assert after.commands_done == before.commands_done + 1
     if cell.to is Outcome.REFUSED:
         assert after.commands_refused == before.commands_refused + 1
-        assert after.last_command_result in (CommandResult.WRONG_STATE, CommandResult.NOT_READY), summary(after)
+        assert after.last_command_result in (
+                CommandResult.WRONG_STATE, CommandResult.NOT_READY, CommandResult.MOTOR_POWER), summary(after)
         assert after.mode == before.mode
         assert after.motor_power == before.motor_power
     else:

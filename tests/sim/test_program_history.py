@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.program import ROOT, Client, running
+from tests.program import ROOT, Client, Program, running
 
 pytestmark = pytest.mark.flaky(reruns=2, only_rerun=["Lost bus communication", "Contacts open with enable"])
 
@@ -25,20 +25,26 @@ def history(folder: Path, *arguments: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+def do(program: Program, client: Client, **message: Any) -> None:
+    """A command that has to be accepted; what the program said tells why it was not."""
+    answer = client.send(**message)
+    assert answer["ok"], f"{message}: {answer}\n{program.output}"
+
+
 def test_saf_8_the_history_survives_a_kill(tmp_path: Path) -> None:
     with running(folder=tmp_path) as program:
         program.until(lambda s: s["state"] == "WAITING")
         client = Client(program.address)
-        assert client.send(type="settings", write={"user_speed_percent.1": 80})["ok"]
-        assert client.send(type="move", position_deg=[20, 10, 5, -10])["ok"]
+        do(program, client, type="settings", write={"user_speed_percent.1": 80})
+        do(program, client, type="move", position_deg=[20, 10, 5, -10])
         program.until(lambda s: s["motions_done"] == 1)
-        assert client.send(type="visit")["ok"]
+        do(program, client, type="visit")
         program.simulator("fault drive_error axis=2 code=3")
         program.until(lambda s: s["state"] == "ERROR")
         program.simulator("clear")
         program.until(lambda s: client.send(type="reset")["ok"])
-        assert client.send(type="start")["ok"]
-        assert client.send(type="stop")["ok"]
+        do(program, client, type="start")
+        do(program, client, type="stop")
         program.until(lambda s: s["state"] == "WAITING")
         client.close()
         program.until(lambda s: s["hmi"]["clients"] == 0)

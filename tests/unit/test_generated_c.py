@@ -49,7 +49,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> str:
 def core_functions() -> list[str]:
     """Names of all functions of the core, in the order of the sources."""
     files = INCLUDED.findall((ROOT / "ext" / "core.pyx").read_text())
-    nouns = ("telegram", "axis", "safety", "motion", "modes", "cycle", "thread")
+    nouns = ("telegram", "axis", "safety", "motion", "external", "modes", "cycle", "thread")
     assert {f"{noun}.pxi" for noun in nouns} <= set(files)
     names = [name for file in files for name in DEFINED.findall((ROOT / "ext" / file).read_text())]
     return [*names, "error_category", "error_resettable"]      # of generated/spec.pxi

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller._core import LiveText, State
-from controller.hmi.payload import empty_state, live_rows
+from controller.hmi.payload import live_rows
+from controller.hmi.state import empty_state
 from controller.spec import hmi, record
 
 DOUBLES = st.floats(width=64)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.database import FolderLock, set_aside_files
+from controller.database import FolderLock, in_use, set_aside_files
 from controller.store import FILE, SCHEMA, Store, StoreError
 from tests.faulty_database import Faulty
 
@@ -165,7 +165,10 @@ def test_one_writer_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(StoreError, match="another controller"):
         second.put({"a": 2}).result(5)
     second.close()
+    assert in_use(tmp_path / FILE)
     first.close()
+    assert not in_use(tmp_path / FILE)
+    assert not in_use(tmp_path / "nothing" / FILE)
     third = Store(tmp_path)
     assert (third.items(), third.problem, third.unaccepted) == ({"a": 1}, "", "")
     third.close()

@@ -1,46 +1,25 @@
-"""The power fails at every write of the settings file, from a damaged one set aside to the last group: what was told to
-be saved is there, no form is half written, the file opens, and the damaged one is neither lost nor forgotten."""
+"""The power fails at every write of the settings file, from a damaged one set aside to the last group, and of the
+history: what was told to be saved is there, no form is half written, the file opens, and nothing damaged is lost or
+forgotten.
+"""
 
 from __future__ import annotations
 
-import os
 import random
-import shutil
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 from controller.database import set_aside_files
+from controller.history import History
+from controller.history_table import FILE as HISTORY_FILE
+from controller.history_table import Query
 from controller.store import FILE, Store
-from tests.power_loss import STRACE, Call, Disk, calls
-from tests.store_writer import ACCEPT_AFTER, ONCE_GROUPS, number_of
+from tests.power_loss import recorded, states
+from tests.store_writer import ACCEPT_AFTER, HISTORY_ROWS, ONCE_GROUPS, number_of
 
 STATES = 3000
 DAMAGED = b"not a database" * 300
 DAMAGED_LOG = b"its log" * 100
-
-
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Call]]:
-    """(folder as it was before, every call of a writer's whole life)"""
-    assert shutil.which("strace"), "strace is needed: apt-get install strace"
-    folder, before = tmp_path_factory.mktemp("writer"), tmp_path_factory.mktemp("before")
-    (folder / FILE).write_bytes(DAMAGED)
-    (folder / f"{FILE}-wal").write_bytes(DAMAGED_LOG)
-    for item in folder.iterdir():
-        shutil.copy(item, before)
-    log = before.parent / "strace.log"
-    subprocess.run([*STRACE, "-o", str(log), sys.executable, "-m", "tests.store_writer", "once", str(folder)],
-                   check=True, timeout=120, stdout=subprocess.DEVNULL)
-    found = list(calls(log, folder))
-    for item in folder.iterdir():
-        item.unlink()
-    for item in before.iterdir():
-        shutil.copy(item, folder)
-    return folder, found
 
 
 def check(folder: Path, saved: int, accepted: bool) -> str:
@@ -63,28 +42,41 @@ def check(folder: Path, saved: int, accepted: bool) -> str:
     return "nothing" if not found else "told" if found == saved else "not told"
 
 
-def test_power_fails_at_every_write(recorded: tuple[Path, list[Call]], tmp_path: Path) -> None:
-    folder, found = recorded
-    disk, chance = Disk(folder), random.Random(7)
-    root = Path("/dev/shm") if os.access("/dev/shm", os.W_OK) else tmp_path
-    state = root / f"allyarm-power-{os.getpid()}"
+def test_power_fails_at_every_write(tmp_path: Path) -> None:
+    folder = tmp_path / "writer"
+    folder.mkdir()
+    (folder / FILE).write_bytes(DAMAGED)
+    (folder / f"{FILE}-wal").write_bytes(DAMAGED_LOG)
+    found = recorded(tmp_path / "strace.log", folder, "tests.store_writer", "once")
     seen: Counter[str] = Counter()
     saved, accepted = 0, False
-    variants = -(-STATES // len(found))
-    for call in found:
-        disk.take(call)
+    for call, state in states(folder, found, random.Random(7), STATES):
         if call.name == "tell":
             words = call.data.decode().split()
             saved, accepted = (int(words[1]), accepted) if words[0] == "saved" else (saved, True)
-        for _ in range(variants):
-            state.mkdir()
-            try:
-                disk.cut(state, chance)
-                seen[check(state, saved, accepted)] += 1
-            finally:
-                shutil.rmtree(state)
+        seen[check(state, saved, accepted)] += 1
     assert (saved, accepted) == (2 * ONCE_GROUPS, True)
     assert seen.total() >= STATES
     assert min(seen[where] for where in ("nothing", "told", "not told")) >= 20, seen
     written = {Path(call.path).name for call in found if call.name == "write"}
     assert {FILE, f"{FILE}-wal", f"{FILE}.new-wal"} <= written, f"the whole life was recorded: {written}"
+
+
+def test_saf_8_power_fails_at_every_write_of_the_history(tmp_path: Path) -> None:
+    folder = tmp_path / "writer"
+    folder.mkdir()
+    found = recorded(tmp_path / "strace.log", folder, "tests.store_writer", "history")
+    saved, told, later = 0, 0, 0
+    for call, state in states(folder, found, random.Random(8), STATES // 2):
+        if call.name == "tell":
+            saved = int(call.data.decode().split()[1])
+        history = History(state, HISTORY_ROWS)
+        numbers = [int(entry.text.rstrip("x").split()[1]) for entry in history.read(Query(1000)).result(10)]
+        history.close()
+        assert numbers in (list(range(1, saved + 1)), list(range(1, saved + 2))), saved
+        assert history.problem == ""
+        assert not set_aside_files(state / HISTORY_FILE)
+        told, later = told + (len(numbers) == saved), later + (len(numbers) > saved)
+    assert saved == 2 * ONCE_GROUPS
+    assert told + later >= STATES // 2
+    assert min(told, later) >= 20

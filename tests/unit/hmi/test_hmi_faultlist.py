@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from controller.hmi.faultlist import Active, FaultList
-from controller.hmi.payload import empty_state
+from controller.hmi.state import empty_state
 from controller.spec import faults, faults_it
 from controller.spec.modes import CommandKind, MasterState
 from tests.virtual_arm import VirtualArm

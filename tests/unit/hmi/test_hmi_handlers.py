@@ -14,8 +14,8 @@ from controller.hmi.counters import Sparing
 from controller.hmi.forms import is_stop
 from controller.hmi.handlers import Sent
 from controller.hmi.in_force import _percent
-from controller.hmi.payload import empty_state
 from controller.hmi.results import ANSWER_LIMIT_S, Results, refusal
+from controller.hmi.state import empty_state
 from controller.spec import hmi
 from controller.spec.hmi import Notice, Role
 from controller.spec.modes import Blocker, CommandKind, CommandResult, MasterState

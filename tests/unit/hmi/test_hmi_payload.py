@@ -16,8 +16,8 @@ from controller.arm import ArmFacts, AxisFacts
 from controller.describe import schemas
 from controller.hmi.counters import Counters
 from controller.hmi.faultlist import FaultList
-from controller.hmi.payload import DataMessage, empty_state
-from controller.hmi.state import Holder, StateBuilder, blocker_words
+from controller.hmi.payload import DataMessage
+from controller.hmi.state import Holder, StateBuilder, blocker_words, empty_state
 from controller.hmi.transport import text_frame
 from controller.link import LinkReport
 from controller.spec import faults, hmi, record

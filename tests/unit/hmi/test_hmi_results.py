@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from controller.hmi.clients import Client
-from controller.hmi.payload import empty_state
 from controller.hmi.results import ANSWER_LIMIT_S, RESET_LIMIT_S, Results
+from controller.hmi.state import empty_state
 from controller.spec.hmi import Notice
 from controller.spec.modes import Blocker, CommandKind, CommandResult, MasterMode, MasterState
 
