@@ -26,7 +26,8 @@ from controller.hmi.broadcast import Broadcast, own_ipv4
 from controller.hmi.clients import FLOOD_GRACE_S, Client, ControlToken, Refused
 from controller.hmi.counters import Counters, HttpLog, logger
 from controller.hmi.faultlist import FaultList
-from controller.hmi.handlers import Handlers, Outcome, Sent, is_stop
+from controller.hmi.forms import is_stop
+from controller.hmi.handlers import Handlers, Outcome, Sent
 from controller.hmi.login import Login
 from controller.hmi.options import HmiOptions
 from controller.hmi.own_faults import OwnFaults, keep
