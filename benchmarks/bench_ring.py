@@ -47,22 +47,31 @@ def build(folder: Path) -> Path:
     return program
 
 
-def native(processes: int, rounds: int, chunks: int) -> dict[tuple[str, int, str], float]:
-    """Medians in ns by (measure, record bytes, queue): over processes, of each one's median over its rounds.
+Key = tuple[str, int, str]  # measure, record bytes, queue
 
-    Where a process's memory happens to lie decides much of a ping-pong, for ours and the peers alike, so that one
-    process is no measurement."""
-    found: dict[tuple[str, int, str], list[float]] = {}
+
+def native(processes: int, rounds: int, chunks: int) -> list[dict[Key, float]]:
+    """Per process, medians over its rounds in ns.
+
+    Where a process's memory happens to lie, and which cores it gets, decides much of a ping-pong, for ours and the
+    peers alike: one process is no measurement, and only figures of the same process can be compared."""
+    found: list[dict[Key, float]] = []
     with tempfile.TemporaryDirectory() as folder:
         command = [str(build(Path(folder))), str(rounds), str(chunks)]
         for _ in range(processes):
             done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
             if done.returncode:
                 raise RuntimeError(f"benchmarks/ring.cpp ended with {done.returncode}: {done.stderr}")
-            for line in done.stdout.splitlines():
-                measure, name, size, nanoseconds, _ = line.split("\t")
-                found.setdefault((measure, int(size), name), []).append(float(nanoseconds))
-    return {key: statistics.median(values) for key, values in found.items()}
+            rows = (line.split("\t") for line in done.stdout.splitlines())
+            found.append({(measure, int(size), name): float(ns) for measure, name, size, ns, _ in rows})
+    return found
+
+
+def ratios(found: list[dict[Key, float]], measure: str, size: int, name: str) -> tuple[float, float, float]:
+    """Lower quartile, median and upper quartile over processes of the ratio to the better peer in the same process."""
+    values = sorted(one[measure, size, name] / min(one[measure, size, peer] for peer in PEERS) for one in found)
+    lower, middle, upper = statistics.quantiles(values, n=4, method="inclusive")
+    return lower, middle, upper
 
 
 def simple_queue(size: int, chunks: int) -> dict[str, float]:
@@ -116,27 +125,27 @@ def simple_queue(size: int, chunks: int) -> dict[str, float]:
 def run(quick: bool = False) -> list[Table]:
     """Measure; one table per kind of exchange, rows per record size and queue, ratio to the better native peer."""
     processes, rounds, chunks = (3, 3, 5) if quick else (15, 10, 10)
-    medians = native(processes, rounds, chunks)
-    for size in SIZES:
-        for measure, value in simple_queue(size, 5 if quick else 25).items():
-            medians[measure, size, PYTHON] = value
+    found = native(processes, rounds, chunks)
     tables = []
+    python = {size: simple_queue(size, 5 if quick else 25) for size in SIZES}
     for measure, note in NOTES.items():
         rows: list[list[Cell]] = []
         aims = []
         for size in SIZES:
-            best = min(medians[measure, size, peer] for peer in PEERS)
-            for name in (*OURS, *PEERS, PYTHON):
-                value = medians[measure, size, name]
-                rows.append([size, name, value, value / best])
+            for name in (*OURS, *PEERS):
+                lower, ratio, upper = ratios(found, measure, size, name)
+                nanoseconds = statistics.median(one[measure, size, name] for one in found)
+                rows.append([size, name, nanoseconds, ratio, f"{lower:.2f} .. {upper:.2f}"])
                 # Alone on one thread a record of the state ring costs more than a queue's: it is copied as atomic
                 # words, so that any number of readers may read while the writer never waits. No peer does that.
                 if name in OURS and (measure, name) != (PUSH_POP, "StateRing"):
-                    aims.append(Aim(f"{measure}, {name}, {size} bytes", value / best, AIMS[measure], "x better peer"))
+                    aims.append(Aim(f"{measure}, {name}, {size} bytes", ratio, AIMS[measure], "x better peer"))
+            best = statistics.median(min(one[measure, size, peer] for peer in PEERS) for one in found)
+            rows.append([size, PYTHON, python[size][measure], python[size][measure] / best, ""])
         tables.append(Table(
-            f"Rings: {measure}, ns", ["record bytes", "queue", "median", "x better peer"], rows,
-            f"{note}. Medians over {processes} processes of {rounds} interleaved rounds of {chunks} samples, records "
-            "through memory, all native queues in one program.", aims))
+            f"Rings: {measure}, ns", ["record bytes", "queue", "median", "x better peer", "middle half of processes"],
+            rows, f"{note}. Medians over {processes} processes of {rounds} interleaved rounds of {chunks} samples; the "
+            "ratio is taken within each process. Records through memory, all native queues in one program.", aims))
     return tables
 
 

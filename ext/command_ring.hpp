@@ -2,10 +2,10 @@
 //
 // Nothing is overwritten and nothing waits: a full ring refuses the push. How it stays correct and why it is quick is
 // argued in docs/rings.md; in short:
-//   * Each side owns one counter: the producer's publishes records, the consumer's gives slots back. Release stores,
-//     acquire loads, and the records between them are plain memory.
-//   * Each side keeps a copy of the other's counter, apart from everything the other one touches, and renews it only
-//     when the ring looks full or empty.
+//   * Every slot carries a sequence number behind its record: position + 1 publishes the record of that position. The
+//     consumer polls nothing but the slot it wants next, so a record and the news of it come in one go.
+//   * The consumer gives slots back by its own counter, of which the producer keeps a copy that it renews only when the
+//     ring looks full. Release stores, acquire loads, and the records between them are plain memory.
 #pragma once
 
 #include <atomic>
@@ -27,11 +27,12 @@ class CommandRing {
 
   public:
     // first: position of the first record; tests start it just below the wrap of the counter.
-    explicit CommandRing(Counter first = 0) noexcept
-        : tail_{first}, known_head_{first}, head_{first}, known_tail_{first} {
-        static_assert(alignof(CommandRing) == apart && sizeof(Slot) % line == 0);
-        static_assert(sizeof(CommandRing) == 4 * apart + (Capacity * sizeof(Slot) + apart - 1) / apart * apart,
-                      "each counter and each side's copy has a line pair of its own");
+    explicit CommandRing(Counter first = 0) noexcept : tail_{first}, known_head_{first}, head_{first} {
+        static_assert(alignof(CommandRing) == apart && sizeof(Slot) % apart == 0);
+        static_assert(sizeof(CommandRing) == 2 * apart + Capacity * sizeof(Slot),
+                      "each side's counters have a line pair of their own, and so has every slot");
+        for (Counter i = 0; i < size_of_ring; ++i)
+            slots_[index(first + i)].sequence.store(first + i, std::memory_order_relaxed);  // none is filled
     }
     CommandRing(const CommandRing&) = delete;
     CommandRing& operator=(const CommandRing&) = delete;
@@ -43,19 +44,22 @@ class CommandRing {
             known_head_ = head_.load(std::memory_order_acquire);  // the consumer is done with what it gave back
             if (position - known_head_ == size_of_ring) return false;
         }
-        copy(slots_[index(position)].record, &record);
-        tail_.store(position + 1, std::memory_order_release);  // publishes the record
+        Slot& slot = slots_[index(position)];
+        copy(slot.record, &record);
+        tail_.store(position + 1, std::memory_order_relaxed);
+        slot.sequence.store(position + 1, std::memory_order_release);  // publishes the record, and the tail to size()
         return true;
     }
 
     // Consumer only. False: empty, `record` is unchanged.
     [[nodiscard]] bool try_pop(T& record) noexcept {
         const Counter position = head_.load(std::memory_order_relaxed);
-        if (position == known_tail_) {
-            known_tail_ = tail_.load(std::memory_order_acquire);
-            if (position == known_tail_) return false;
+        const Slot& slot = slots_[index(position)];
+        if (slot.sequence.load(std::memory_order_acquire) != position + 1) {
+            expect(slot);
+            return false;
         }
-        copy(&record, slots_[index(position)].record);
+        copy(&record, slot.record);
         head_.store(position + 1, std::memory_order_release);  // gives the slot back
         return true;
     }
@@ -74,11 +78,17 @@ class CommandRing {
     static constexpr std::size_t apart = 128;  // x86 fetches lines in pairs
     static constexpr Counter size_of_ring = static_cast<Counter>(Capacity);
 
-    struct alignas(line) Slot {
+    struct alignas(apart) Slot {
         alignas(T) unsigned char record[sizeof(T)];
+        std::atomic<Counter> sequence;  // position + 1 once filled; until then of the lap before
     };
 
     static constexpr std::size_t index(Counter position) noexcept { return position & (size_of_ring - 1); }
+
+    // Have the lines of the next record come together with its sequence number, not after it.
+    static void expect(const Slot& slot) noexcept {
+        for (std::size_t i = 0; i < sizeof(T); i += line) __builtin_prefetch(slot.record + i);
+    }
 
     // Line by line: for large records GCC would choose `rep movs`, which takes more than twice as long here.
     static void copy(void* to, const void* from) noexcept {
@@ -89,10 +99,9 @@ class CommandRing {
         if constexpr (rest != 0) std::memcpy(target + sizeof(T) - rest, source + sizeof(T) - rest, rest);
     }
 
-    alignas(apart) std::atomic<Counter> tail_;   // producer stores, consumer polls
-    alignas(apart) Counter known_head_;          // producer only
-    alignas(apart) std::atomic<Counter> head_;   // consumer stores, producer polls when full
-    alignas(apart) Counter known_tail_;          // consumer only
+    alignas(apart) std::atomic<Counter> tail_;  // producer stores, size() reads
+    Counter known_head_;                        // producer only
+    alignas(apart) std::atomic<Counter> head_;  // consumer stores, producer polls when full
     alignas(apart) Slot slots_[Capacity];
 };
 

@@ -2,10 +2,10 @@
 //
 // The writer never waits and knows nothing of its readers. A reader that falls a lap behind loses the oldest records
 // and counts them; what it does get is intact, in order and never twice. The argument is in docs/rings.md; in short:
-//   * One counter, the number of records written, both publishes a record and takes the next slot from the readers,
-//     because a reader trusts only the Capacity - 1 newest records.
-//   * A reader copies first and looks at the counter again afterwards: if the slot may have been reopened meanwhile,
-//     the copy is thrown away and counted as lost.
+//   * Every slot has two numbers: `opened` before its record says whose record is being written into it, `sequence`
+//     behind the record that it is whole. A reader polls nothing but the sequence of the slot it wants next.
+//   * A reader copies first and looks at `opened` afterwards: if the slot was taken for a later record meanwhile, the
+//     copy is thrown away. Only a reader that was lapped looks at the writer's counter, to count what it lost.
 //   * Records are copied as relaxed atomic words, so there is no data race to reason about; one release fence of the
 //     writer and one acquire fence of the reader order all of them (two barriers on arm64, not one per word).
 #pragma once
@@ -36,11 +36,15 @@ class StateRing {
   public:
     // first: position of the first record; tests start it just below the wrap of the counter.
     explicit StateRing(Counter first = 0) noexcept : written_{first} {
-        static_assert(alignof(StateRing) == apart && sizeof(Slot) % line == 0);
-        static_assert(sizeof(StateRing) == apart + (Capacity * sizeof(Slot) + apart - 1) / apart * apart,
-                      "the counter has a line pair of its own");
+        static_assert(alignof(StateRing) == apart && sizeof(Slot) % apart == 0);
+        static_assert(sizeof(StateRing) == apart + Capacity * sizeof(Slot),
+                      "the counter has a line pair of its own, and so has every slot");
         for (auto& slot : slots_)
             for (auto& word : slot.words) word.store(0, std::memory_order_relaxed);
+        for (Counter i = 0; i < size_of_ring; ++i) {  // as if a lap had been written before
+            slots_[index(first + i)].opened.store(first + i - size_of_ring, std::memory_order_relaxed);
+            slots_[index(first + i)].sequence.store(first + i + 1 - size_of_ring, std::memory_order_relaxed);
+        }
     }
     StateRing(const StateRing&) = delete;
     StateRing& operator=(const StateRing&) = delete;
@@ -50,41 +54,43 @@ class StateRing {
         const Counter position = written_.load(std::memory_order_relaxed);
         const auto* bytes = reinterpret_cast<const unsigned char*>(&record);
         Slot& slot = slots_[index(position)];
+        slot.opened.store(position, std::memory_order_release);  // takes the slot; who sees that sees `written_` too
+        std::atomic_thread_fence(std::memory_order_release);     // the words are stored after
+#pragma GCC unroll 4
         for (std::size_t i = 0; i < words_of_record; ++i) {
             std::uint64_t word = 0;
             std::memcpy(&word, bytes + 8 * i, bytes_of_word(i));
             slot.words[i].store(word, std::memory_order_relaxed);
         }
-        written_.store(position + 1, std::memory_order_release);  // the words above are stored before
-        std::atomic_thread_fence(std::memory_order_release);      // the words of the next record are stored after
+        slot.sequence.store(position + 1, std::memory_order_release);  // publishes the record
+        written_.store(position + 1, std::memory_order_release);       // last: nobody waits for this line
     }
 
     // Position behind the newest record: records written so far, plus `first`.
     [[nodiscard]] Counter written() const noexcept { return written_.load(std::memory_order_acquire); }
 
-    // Readers can fall behind by this many records without losing one.
+    // Readers can fall behind by this many records without losing one, also while the next one is being written.
     [[nodiscard]] static constexpr std::size_t usable() noexcept { return Capacity - 1; }
 
     // A cursor of its own for every reading thread: records from its creation on. The ring must outlive it.
     // Once drained, delivered + lost + skipped == records written since.
     class Reader {
       public:
-        explicit Reader(const StateRing& ring) noexcept : ring_{&ring}, cursor_{ring.written()}, known_{cursor_} {}
+        explicit Reader(const StateRing& ring) noexcept : ring_{&ring}, cursor_{ring.written()} {}
 
         // The oldest record that is left, in order. False: none yet, `record` is unchanged.
         // Repeats only when the writer laps it during the copy, which takes a reader Capacity - 1 records behind.
         [[nodiscard]] bool next(T& record) noexcept {
             for (;;) {
-                if (known_ == cursor_) {
-                    known_ = ring_->written();
-                    if (known_ == cursor_) return false;
+                const Slot& slot = ring_->slots_[index(cursor_)];
+                const Counter found = slot.sequence.load(std::memory_order_acquire);
+                if (found == cursor_ + 1) {
+                    if (copy(slot, cursor_, record)) return delivered_one();
+                } else if (found == cursor_ + 1 - size_of_ring) {  // of the lap before
+                    expect(slot);
+                    return false;
                 }
-                if (within_reach(cursor_)) {
-                    ring_->copy(cursor_, record);
-                    known_ = ring_->written();
-                    if (within_reach(cursor_)) return delivered_one();
-                }
-                const Counter oldest = known_ - size_of_ring + 1;
+                const Counter oldest = ring_->written() - size_of_ring + 1;
                 lost_ += static_cast<Counter>(oldest - cursor_);
                 cursor_ = oldest;
             }
@@ -94,12 +100,10 @@ class StateRing {
         // because the reader asked for it. False: nothing newer, `record` is unchanged.
         [[nodiscard]] bool latest(T& record) noexcept {
             for (;;) {
-                known_ = ring_->written();
-                if (known_ == cursor_) return false;
-                const Counter newest = known_ - 1;
-                ring_->copy(newest, record);
-                known_ = ring_->written();
-                if (!within_reach(newest)) continue;
+                const Counter written = ring_->written();
+                if (written == cursor_ || written + 1 == cursor_) return false;  // next() may have been ahead of it
+                const Counter newest = written - 1;
+                if (!copy(ring_->slots_[index(newest)], newest, record)) continue;
                 skipped_ += static_cast<Counter>(newest - cursor_);
                 cursor_ = newest;
                 return delivered_one();
@@ -111,9 +115,6 @@ class StateRing {
         [[nodiscard]] std::uint64_t skipped() const noexcept { return skipped_; }
 
       private:
-        // The slot of the record `written` is open to the writer: it held the record Capacity before.
-        [[nodiscard]] bool within_reach(Counter position) const noexcept { return known_ - position < size_of_ring; }
-
         bool delivered_one() noexcept {
             ++cursor_;
             ++delivered_;
@@ -122,10 +123,9 @@ class StateRing {
 
         const StateRing* ring_;
         Counter cursor_;  // position of the next record to deliver
-        Counter known_;   // the ring's counter when last looked at
-        std::uint64_t delivered_ = 0;
         std::uint64_t lost_ = 0;
         std::uint64_t skipped_ = 0;
+        std::uint64_t delivered_ = 0;
     };
 
   private:
@@ -134,8 +134,10 @@ class StateRing {
     static constexpr Counter size_of_ring = static_cast<Counter>(Capacity);
     static constexpr std::size_t words_of_record = (sizeof(T) + 7) / 8;
 
-    struct alignas(line) Slot {
+    struct alignas(apart) Slot {
+        std::atomic<Counter> opened;    // position of the record that is here or is being written
         std::atomic<std::uint64_t> words[words_of_record];
+        std::atomic<Counter> sequence;  // position + 1 of the last record that became whole here
     };
 
     static constexpr std::size_t index(Counter position) noexcept { return position & (size_of_ring - 1); }
@@ -143,17 +145,24 @@ class StateRing {
         return i + 1 < words_of_record ? 8 : sizeof(T) - 8 * i;
     }
 
-    // What comes out is whole only if the counter, read afterwards, says so.
-    void copy(Counter position, T& record) const noexcept {
+    // Have the lines of the next record come together with its sequence number, not after it.
+    static void expect(const Slot& slot) noexcept {
+        for (std::size_t i = 0; i < words_of_record; i += line / 8) __builtin_prefetch(slot.words + i);
+    }
+
+    // True: `record` is whole and the one of `position`, which the caller has seen published. False: it is neither, the
+    // slot was taken for a later record, and the writer's counter says so too from now on.
+    static bool copy(const Slot& slot, Counter position, T& record) noexcept {
         auto* bytes = reinterpret_cast<unsigned char*>(&record);
-        const Slot& slot = slots_[index(position)];
-// Unrolled here and not in write(): measured, that gives the shortest round trip (docs/rings.md).
 #pragma GCC unroll 8
         for (std::size_t i = 0; i < words_of_record; ++i) {
             const std::uint64_t word = slot.words[i].load(std::memory_order_relaxed);
             std::memcpy(bytes + 8 * i, &word, bytes_of_word(i));
         }
-        std::atomic_thread_fence(std::memory_order_acquire);  // the words are loaded before the counter
+        std::atomic_thread_fence(std::memory_order_acquire);  // the words are loaded before `opened`
+        if (slot.opened.load(std::memory_order_relaxed) == position) return true;
+        std::atomic_thread_fence(std::memory_order_acquire);  // the counter is loaded after `opened`
+        return false;
     }
 
     alignas(apart) std::atomic<Counter> written_;

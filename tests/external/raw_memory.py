@@ -27,8 +27,9 @@ class RawTargets:
         assert size == self.layout.size == external.size(external.TARGET_FIELDS)
         assert state_size == external.size(external.STATE_FIELDS)
         assert [f.name for f in external.TARGET_FIELDS if f.count == PER_AXIS] == ["position_deg", "speed_deg_s"]
-        self.slots = self.targets_offset + 512      # four line pairs: tail, copy, head, copy
-        self.stride = -(-size // 64) * 64
+        self.slots = self.targets_offset + 256      # two line pairs: the producer's counters, the consumer's
+        self.published = -(-size // 8) * 8          # in each slot, behind the record
+        self.stride = -(-(self.published + 8) // 128) * 128
         self.sequence = 1_000_000
 
     @property
@@ -49,6 +50,7 @@ class RawTargets:
         at = self.slots + self.stride * (tail % self.capacity)
         self.memory[at:at + len(record)] = record
         struct.pack_into("<Q", self.memory, self.targets_offset, tail + 1)
+        struct.pack_into("<Q", self.memory, at + self.published, tail + 1)
 
     def scribble(self, pick: random.Random, whole: bool) -> None:
         """Random bytes over a random part of the targets, or of all the memory."""

@@ -3,11 +3,14 @@
  * What the memory orders allow is modelled as freedom of order: the two words of a record are stored, and loaded, in
  * either order, but all of them before the release store that follows and after the acquire load before it. Each BROKEN
  * variant takes away one of these limits, or one check, and has to be caught:
- *   1 the tail is stored without release: a word may follow it
+ *   1 the sequence is stored without release: a word may follow it
  *   2 the head is stored without release: a word may be loaded after it
- *   3 the tail is loaded without acquire: a word may be loaded before it
+ *   3 the sequence is loaded without acquire: a word may be loaded before it
  *   4 fullness is off by one
- *   5 the copy of the tail is taken for the tail after it ran out: empty is not seen
+ *   5 any sequence counts as filled: empty is not seen
+ *   6 slots begin with zeros instead of their positions
+ *   7 the tail is stored after the sequence: size() finds the head ahead of it
+ *   8 size() loads the tail before the head
  */
 #ifndef CAP
 #define CAP 2
@@ -27,52 +30,63 @@
 #define FULL CAP
 #endif
 
-byte word_a[CAP], word_b[CAP];  /* Slot::record */
+byte word_a[CAP], word_b[CAP], sequence[CAP];  /* Slot */
 byte tail = FIRST;              /* tail_ */
 byte head = FIRST;              /* head_ */
 
 byte pushed, popped;            /* what the proof is about: not in the header */
 
-active proctype producer()
+proctype producer()
 {
     byte known_head = FIRST;    /* known_head_ */
+    byte position = FIRST;      /* tail_.load(relaxed), which only this side stores */
     byte seen;                  /* popped when head was last loaded */
     byte slot;
 
     do
     :: pushed < N ->
         if
-        :: WAITING(tail, known_head) == FULL ->
+        :: WAITING(position, known_head) == FULL ->
             d_step { known_head = head; seen = popped }      /* head_.load(acquire) */
         :: else
         fi;
         if
-        :: WAITING(tail, known_head) == FULL ->
+        :: WAITING(position, known_head) == FULL ->
             assert(pushed - seen == CAP)                     /* refused only when it was full; the caller tries again */
         :: else ->
-            slot = tail % CAP;
+            slot = position % CAP;
             assert(pushed - popped < CAP);                   /* nothing that is still wanted is overwritten */
 #if BROKEN == 1
             if
-            :: word_a[slot] = pushed; tail = NEXT(tail); word_b[slot] = pushed
-            :: word_a[slot] = pushed; word_b[slot] = pushed; tail = NEXT(tail)
+            :: word_a[slot] = pushed; tail = NEXT(tail); sequence[slot] = NEXT(position); word_b[slot] = pushed
+            :: word_a[slot] = pushed; word_b[slot] = pushed; tail = NEXT(tail); sequence[slot] = NEXT(position)
             fi;
-            pushed++
+            d_step { position = NEXT(position); pushed++ }
 #else
-            if                                               /* copy(slot, &record) */
+            if                                               /* copy(slot.record, &record) */
             :: word_a[slot] = pushed; word_b[slot] = pushed
             :: word_b[slot] = pushed; word_a[slot] = pushed
+#if BROKEN != 7
+            :: tail = NEXT(position); word_a[slot] = pushed; word_b[slot] = pushed  /* tail_ is stored relaxed */
+            :: word_b[slot] = pushed; tail = NEXT(position); word_a[slot] = pushed
+#endif
             fi;
-            d_step { tail = NEXT(tail); pushed++ }           /* tail_.store(position + 1, release) */
+#if BROKEN != 7
+            tail = NEXT(position);                           /* tail_.store(position + 1, relaxed) */
+#endif
+            d_step { sequence[slot] = NEXT(position); pushed++ };  /* sequence.store(position + 1, release) */
+#if BROKEN == 7
+            tail = NEXT(position);
+#endif
+            position = NEXT(position)
 #endif
         fi
     :: else -> break
     od
 }
 
-active proctype consumer()
+proctype consumer()
 {
-    byte known_tail = FIRST;    /* known_tail_ */
     byte slot, a, b;
 #if BROKEN == 3
     bool early;
@@ -90,15 +104,10 @@ active proctype consumer()
 #endif
         if
 #if BROKEN == 5
-        :: head == known_tail -> known_tail = NEXT(known_tail)
+        :: true ->
 #else
-        :: head == known_tail -> known_tail = tail           /* tail_.load(acquire) */
+        :: sequence[slot] == NEXT(head) ->                   /* sequence.load(acquire) */
 #endif
-        :: else
-        fi;
-        if
-        :: head == known_tail                                /* empty, the caller tries again */
-        :: else ->
 #if BROKEN == 2
             if
             :: a = word_a[slot]; head = NEXT(head); b = word_b[slot]
@@ -107,7 +116,7 @@ active proctype consumer()
             assert(a == popped && b == popped);
             popped++
 #else
-            if                                               /* copy(&record, slot) */
+            if                                               /* copy(&record, slot.record) */
 #if BROKEN == 3
             :: early -> b = word_b[slot]
 #endif
@@ -117,7 +126,37 @@ active proctype consumer()
             assert(a == popped && b == popped);              /* whole, in order, none twice, none missing */
             d_step { head = NEXT(head); popped++ }           /* head_.store(position + 1, release) */
 #endif
+        :: else                                              /* empty, the caller tries again */
         fi
     :: else -> break
     od
+}
+
+/* size() of any thread, at any time. The head and what was published before it come in order; whatever is pushed and
+ * popped in between only makes the difference larger, which size() cuts at Capacity. */
+proctype observer()
+{
+    byte first, second, gave, had;
+#if BROKEN == 8
+    d_step { second = tail; had = pushed };
+    d_step { first = head; gave = popped };
+#else
+    d_step { first = head; gave = popped };                  /* head_.load(acquire) */
+    d_step { second = tail; had = pushed };                  /* tail_.load(relaxed) */
+#endif
+    assert(had >= gave);                                     /* never a head ahead of its tail */
+    assert(WAITING(second, first) == had - gave || WAITING(second, first) == had - gave + 1)
+}
+
+init {
+    byte i;
+    atomic {                                                 /* the constructor */
+#if BROKEN != 6
+        for (i : 0 .. CAP - 1) { sequence[(FIRST + i) % CAP] = (FIRST + i) % MOD }
+#endif
+        i = 0;
+        run producer();
+        run consumer();
+        run observer()
+    }
 }

@@ -62,8 +62,8 @@ def test_state_ring_writer_never_waits(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("model", "variant"), [("command_ring.pml", i) for i in range(1, 6)]
-                         + [("state_ring.pml", i) for i in range(1, 8)])
+@pytest.mark.parametrize(("model", "variant"), [("command_ring.pml", i) for i in range(1, 9)]
+                         + [("state_ring.pml", i) for i in range(1, 14)])
 def test_broken_variant_is_caught(model: str, variant: int, tmp_path: Path) -> None:
     """Each limit and each check of the headers is needed: without it the model checker finds a failing order."""
     errors, _ = check(model, tmp_path, {"BROKEN": variant})

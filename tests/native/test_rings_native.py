@@ -7,6 +7,7 @@ which counts 1.7 million a second (3 to 4 minutes); the others take shares of it
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -68,17 +69,22 @@ class Mutant(NamedTuple):
 
 
 COMMAND, STATE = "command_ring.hpp", "state_ring.hpp"
-COPY_IN = "copy(slots_[index(position)].record, &record);"
-PUBLISH = "tail_.store(position + 1, std::memory_order_release);"
-COPY_OUT = "copy(&record, slots_[index(position)].record);"
+COPY_IN = "copy(slot.record, &record);"
+COPY_OUT = "copy(&record, slot.record);"
+PUBLISH = "slot.sequence.store(position + 1, std::memory_order_release);"
 GIVE_BACK = "head_.store(position + 1, std::memory_order_release);"
+OPEN = "slot.opened.store(position, std::memory_order_release);"
+LOOK = "slot.sequence.load(std::memory_order_acquire)"
+
+
+def relaxed(text: str) -> str:
+    return re.sub("memory_order_(release|acquire)", "memory_order_relaxed", text)
+
+
 MUTANTS = [
-    Mutant("command published without release", COMMAND, "tail_.store(position + 1, std::memory_order_release)",
-           "tail_.store(position + 1, std::memory_order_relaxed)", "thread"),
-    Mutant("command looked for without acquire", COMMAND, "known_tail_ = tail_.load(std::memory_order_acquire)",
-           "known_tail_ = tail_.load(std::memory_order_relaxed)", "thread"),
-    Mutant("slot given back without release", COMMAND, "head_.store(position + 1, std::memory_order_release)",
-           "head_.store(position + 1, std::memory_order_relaxed)", "thread"),
+    Mutant("command published without release", COMMAND, PUBLISH, relaxed(PUBLISH), "thread"),
+    Mutant("command looked for without acquire", COMMAND, LOOK, relaxed(LOOK), "thread"),
+    Mutant("slot given back without release", COMMAND, GIVE_BACK, relaxed(GIVE_BACK), "thread"),
     Mutant("slot taken back without acquire", COMMAND, "known_head_ = head_.load(std::memory_order_acquire)",
            "known_head_ = head_.load(std::memory_order_relaxed)", "thread"),
     Mutant("one too many fit", COMMAND, "position - known_head_ == size_of_ring",
@@ -87,21 +93,29 @@ MUTANTS = [
            "position - known_head_ == size_of_ring - 1", "plain", 2),
     Mutant("fullness compared without wrapping", COMMAND, "position - known_head_ == size_of_ring",
            "position >= known_head_ + size_of_ring", "plain", 2),
-    Mutant("empty not seen", COMMAND, "if (position == known_tail_) return false;", "", "plain"),
-    Mutant("published before it is copied", COMMAND, f"{COPY_IN}\n        {PUBLISH}", f"{PUBLISH}\n        {COPY_IN}",
-           "thread"),
+    Mutant("empty not seen", COMMAND, f"{LOOK} != position + 1", f"{LOOK} == position", "plain"),
+    Mutant("new slots look filled", COMMAND, "sequence.store(first + i,", "sequence.store(0,", "plain"),
+    Mutant("size one too large", COMMAND, "tail_.load(std::memory_order_relaxed) - head;",
+           "tail_.load(std::memory_order_relaxed) - head + 1;", "plain"),
+    Mutant("published before it is copied", COMMAND, COPY_IN, f"{PUBLISH}\n        {COPY_IN}", "thread"),
     Mutant("given back before it is copied", COMMAND, f"{COPY_OUT}\n        {GIVE_BACK}",
            f"{GIVE_BACK}\n        {COPY_OUT}", "thread"),
-    Mutant("state published without release", STATE, "written_.store(position + 1, std::memory_order_release)",
+    Mutant("state published without release", STATE, PUBLISH, relaxed(PUBLISH), "thread"),
+    Mutant("state looked for without acquire", STATE, LOOK, relaxed(LOOK), "thread"),
+    Mutant("counter stored without release", STATE, "written_.store(position + 1, std::memory_order_release)",
            "written_.store(position + 1, std::memory_order_relaxed)", "thread"),
-    Mutant("state looked for without acquire", STATE, "written_.load(std::memory_order_acquire)",
+    Mutant("counter loaded without acquire", STATE, "written_.load(std::memory_order_acquire)",
            "written_.load(std::memory_order_relaxed)", "thread"),
-    Mutant("copy not checked afterwards", STATE, "if (within_reach(cursor_)) return delivered_one();",
-           "return delivered_one();", "plain"),
-    Mutant("latest not checked afterwards", STATE, "if (!within_reach(newest)) continue;", "", "plain"),
-    Mutant("slot that is being written trusted", STATE, "known_ - position < size_of_ring;",
-           "known_ - position <= size_of_ring;", "plain"),
-    Mutant("one record too many given up", STATE, "known_ - size_of_ring + 1;", "known_ - size_of_ring + 2;", "plain"),
+    Mutant("state published before it is copied", STATE, OPEN, f"{PUBLISH}\n        {OPEN}", "plain"),
+    Mutant("copy not checked afterwards", STATE, "if (copy(slot, cursor_, record)) return delivered_one();",
+           "copy(slot, cursor_, record);\n                    return delivered_one();", "plain"),
+    Mutant("latest not checked afterwards", STATE,
+           "if (!copy(ring_->slots_[index(newest)], newest, record)) continue;",
+           "copy(ring_->slots_[index(newest)], newest, record);", "plain"),
+    Mutant("overwritten taken for not yet written", STATE, "else if (found == cursor_ + 1 - size_of_ring)", "else",
+           "plain"),
+    Mutant("one record too many given up", STATE, "written() - size_of_ring + 1;",
+           "written() - size_of_ring + 2;", "plain"),
     Mutant("losses counted wrong", STATE, "lost_ += static_cast<Counter>(oldest - cursor_)",
            "lost_ += static_cast<Counter>(oldest - cursor_ - 1)", "plain"),
 ]

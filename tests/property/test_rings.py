@@ -109,7 +109,7 @@ class CommandMachine(RuleBasedStateMachine):
 
 
 class ReaderModel:
-    """What a reader must see: the records since it was made, of which the newest CAPACITY - 1 are left."""
+    """What a reader must see: the records since it was made; once lapped, it goes on with the newest CAPACITY - 1."""
 
     def __init__(self, handle: ctypes.c_void_p) -> None:
         self.handle = handle
@@ -117,9 +117,10 @@ class ReaderModel:
         self.delivered = self.lost = self.skipped = 0
 
     def next(self) -> bytes | None:
-        while len(self.waiting) >= CAPACITY:
-            self.waiting.popleft()
-            self.lost += 1
+        if len(self.waiting) > CAPACITY:
+            while len(self.waiting) >= CAPACITY:
+                self.waiting.popleft()
+                self.lost += 1
         if not self.waiting:
             return None
         self.delivered += 1
