@@ -160,8 +160,8 @@ cdef flag plan_external(Machine* m, double* position, double* speed) noexcept no
     return m.planner.plan_velocity(m.settings.axes, m.position_deg, m.speed_deg_s, m.acceleration_deg_s2, speed, a, j)
 
 
-cdef flag plan_to_ends(Machine* m, const double* towards) noexcept nogil:
-    """New trajectory of every axis to rest at the end of its range that lies in the direction of `towards`."""
+cdef flag plan_to_ends(Machine* m, const double* p, const double* v_next, const double* a_next) noexcept nogil:
+    """New trajectory of every axis to rest at the end of its range before which it could not stop after this set-point."""
     cdef double v[MAX_AXES]
     cdef double a[MAX_AXES]
     cdef double j[MAX_AXES]
@@ -171,7 +171,7 @@ cdef flag plan_to_ends(Machine* m, const double* towards) noexcept nogil:
     memset(zero, 0, sizeof(zero))
     planning_limits(m, 100.0, v, a, j)
     for i in range(m.settings.axes):
-        position[i] = (fmax(m.axis[i].maximum_deg, m.position_deg[i]) if towards[i] > 0.0
+        position[i] = (fmax(m.axis[i].maximum_deg, m.position_deg[i]) if beyond(m, i, p[i], v_next[i], a_next[i]) > 0
                        else fmin(m.axis[i].minimum_deg, m.position_deg[i]))
     return m.planner.plan_stream(m.settings.axes, m.position_deg, m.speed_deg_s, m.acceleration_deg_s2, position, zero,
                                  v, a, j)
@@ -231,7 +231,7 @@ cdef void step_external(Machine* m) noexcept nogil:
     m.planner.at(dt, p, v, a)
     if not all_viable(m, p, v, a, True):
         m.limit_interventions += 1
-        if plan_to_ends(m, v):
+        if plan_to_ends(m, p, v, a):
             replace_unviable(m, p, v, a)
         if not all_viable(m, p, v, a, False):
             if not plan_halt(m):
@@ -243,6 +243,7 @@ cdef void step_external(Machine* m) noexcept nogil:
         m.speed_deg_s[i] = v[i]
         m.acceleration_deg_s2[i] = a[i]
         m.axis[i].target_deg = position[i]
+        narrow(m, i, p[i])
     tell_lag(m, position, speed)
 
 

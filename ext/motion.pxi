@@ -101,13 +101,18 @@ cdef inline flag setpoints_at_rest(Machine* m) noexcept nogil:
     return True
 
 
-cdef flag viable(Machine* m, int i, double position, double speed, double acceleration) noexcept nogil:
-    """Can the axis still stop inside its limits from this kinematic state, at its own jerk and acceleration?"""
+cdef int beyond(Machine* m, int i, double position, double speed, double acceleration) noexcept nogil:
+    """The limit (-1 lower, +1 upper) that the axis cannot stop before any more from this kinematic state, at its own jerk
+    and acceleration; 0 none. It may be the one it is about to turn to: the speed alone does not tell."""
     cdef AxisParameters* p = &m.parameters[i]
     cdef Axis* axis = &m.axis[i]
     cdef double ending = position + stop_distance(speed, acceleration, DYNAMIC_SHARE * p.max_acceleration_deg_s2,
                                                   DYNAMIC_SHARE * p.max_jerk_deg_s3)
-    return axis.lowest_deg - 0.01 <= ending <= axis.highest_deg + 0.01
+    return -1 if ending < axis.lowest_deg - 0.01 else 1 if ending > axis.highest_deg + 0.01 else 0
+
+
+cdef inline flag viable(Machine* m, int i, double position, double speed, double acceleration) noexcept nogil:
+    return beyond(m, i, position, speed, acceleration) == 0
 
 
 cdef void advance(Machine* m) noexcept nogil:
@@ -117,16 +122,17 @@ cdef void advance(Machine* m) noexcept nogil:
     cdef double p[MAX_AXES]
     cdef double v[MAX_AXES]
     cdef double a[MAX_AXES]
-    cdef int i
+    cdef int i, side
     cdef flag brake = False
     cdef double dt = m.settings.period_ns * 1e-9
     m.planner.at(m.motion_time_s + dt, p, v, a)
     if m.motion == MOTION_JOG or m.motion == MOTION_POSITION:
         for i in range(m.settings.axes):
-            if not viable(m, i, p[i], v[i], a[i]):
+            side = beyond(m, i, p[i], v[i], a[i])
+            if side != 0:
                 brake = True
                 m.limit_interventions += 1
-                m.axis[i].blocked = 1 if v[i] > 0.0 else -1
+                m.axis[i].blocked = side
                 set_warning(m, WARNING_LIMIT_BRAKE, i + 1, True)
         if brake:
             if m.motion == MOTION_POSITION:

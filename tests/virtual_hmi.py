@@ -13,7 +13,8 @@ from typing import Any
 from controller._core import State
 from controller.hmi.clients import Client, ControlToken, Refused
 from controller.hmi.counters import Counters
-from controller.hmi.handlers import Handlers, Outcome, Sent, is_stop
+from controller.hmi.forms import is_stop
+from controller.hmi.handlers import Handlers, Outcome, Sent
 from controller.hmi.results import Results
 from controller.spec import hmi
 from controller.spec.hmi import Role

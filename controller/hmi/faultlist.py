@@ -144,7 +144,9 @@ class FaultList:
         of_core, self._of_core = of_core | self._of_core, of_core
         if self._changed is None:
             return
-        for key in before.keys() - self._active.keys() - of_core:
-            self._changed(before[key], False)
-        for key in self._active.keys() - before.keys() - of_core:
-            self._changed(self._active[key], True)
+        for key, item in before.items():
+            if key not in self._active and key not in of_core:
+                self._changed(item, False)
+        for key, item in self._active.items():
+            if key not in before and key not in of_core:
+                self._changed(item, True)

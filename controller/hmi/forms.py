@@ -59,6 +59,25 @@ def compiled(axes: int) -> tuple[_Compiled, ...]:
     return tuple(result)
 
 
+def is_stop(event: object, message: object) -> bool:
+    """Whether a message is a stop, in any form, numbers as text too. Asked before everything else.
+
+    What else the message holds does not matter: a stop is never refused for its surplus.
+    """
+    if event == hmi.RESPONSE:
+        if isinstance(message, list):
+            return message[:1] == ["stop"]
+        return isinstance(message, dict) and _is_stop_mode(message.get("10"))
+    if event == hmi.COMMAND and isinstance(message, dict):
+        return message.get("type") == "stop" or (message.get("type") == "mode" and _is_stop_mode(message.get("mode")))
+    return False
+
+
+def _is_stop_mode(value: object) -> bool:
+    code = plain(value)
+    return code in hmi.MODES and hmi.MODES[int(code)] == "stop"
+
+
 def recognise(message: dict[str, object], axes: int) -> Recognised:
     """The one form whose keys these are; Refused when there is none."""
     keys = message.keys()

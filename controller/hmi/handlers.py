@@ -51,25 +51,6 @@ class Sent:
 Outcome = dict[str, object] | Sent | tuple[Future[None], ...] | None
 
 
-def is_stop(event: object, message: object) -> bool:
-    """Whether a message is a stop, in any form, numbers as text too. Asked before everything else.
-
-    What else the message holds does not matter: a stop is never refused for its surplus.
-    """
-    if event == hmi.RESPONSE:
-        if isinstance(message, list):
-            return message[:1] == ["stop"]
-        return isinstance(message, dict) and _is_stop_mode(message.get("10"))
-    if event == hmi.COMMAND and isinstance(message, dict):
-        return message.get("type") == "stop" or (message.get("type") == "mode" and _is_stop_mode(message.get("mode")))
-    return False
-
-
-def _is_stop_mode(value: object) -> bool:
-    code = forms.plain(value)
-    return code in hmi.MODES and hmi.MODES[int(code)] == "stop"
-
-
 class Handlers:
     """`latest` gives the newest state record, `changed` is called after a stored setting changed, `follow` is asked for
     the control loop's verdict on a command of the server itself, `ended` is told when a sequence of motions ended
@@ -88,6 +69,7 @@ class Handlers:
         self._note = note
         self._board_writes = board_writes or BoardWrites()
         self._waiting_for_start = False  # mode 5: targets are stored
+        self._prepared = False  # some may be in the core
         self._actions = self._make_actions()
 
     @property
@@ -155,7 +137,7 @@ class Handlers:
     def stop(self) -> None:
         """Stop in the next control cycle. Needs no room anywhere and cannot be refused."""
         self.stop_core()
-        self._waiting_for_start = False
+        self._waiting_for_start = self._prepared = False
         self.sequencer.end("stopped", tell=True)
         if self._control.holder is not None:
             self._control.holder.hold.end()
@@ -169,12 +151,24 @@ class Handlers:
         """The client in control is gone: its motion ends softly, by a stop if the ring is full."""
         self._waiting_for_start = False
         self.sequencer.end("its client no longer has control", tell=True)
+        if self._forget_targets():
+            return
         state = self._latest()
         if state is not None and state.state in {MasterState.WAITING, MasterState.ERROR, MasterState.STARTUP} and (
                 state.last_command >= client.last_sequence):
             return
         if not self._core.push(CommandKind.STAND_STILL, client=client.number):
             self.stop_core()
+
+    def _forget_targets(self) -> bool:
+        """Targets that wait for a start must not be run by somebody else's. Where no motion can be ended, because none
+        was begun, a stop makes the core forget them; True when it was needed."""
+        prepared, self._prepared = self._prepared, False
+        state = self._latest()
+        if not prepared or (state is not None and state.state in {MasterState.AUTO, MasterState.TRANSITION_TO_AUTO}):
+            return False
+        self.stop_core()
+        return True
 
     def tick(self, now_s: float) -> None:
         """Whatever is due: settings that the loop did not take, the next step of a sequence."""
@@ -227,7 +221,7 @@ class Handlers:
             "start": push(CommandKind.START), "test_jog": push(CommandKind.START, 1),
             "ready": push(CommandKind.START, 2), "external": push(CommandKind.EXTERNAL),
             "off": push(CommandKind.OFF), "test_drives_off": push(CommandKind.OFF),
-            "stand_still": push(CommandKind.STAND_STILL), "reset": self._reset,
+            "stand_still": self._stand_still, "reset": self._reset,
             "acquire": lambda client, now_s: {"client": client.number},
             "release": lambda client, now_s: self._control.release(client),
             "diagnostics_section": self._visit, "why": self._why, "target_wait": self._target_wait,
@@ -250,6 +244,11 @@ class Handlers:
         if code not in table:
             raise Refused(Notice.VALUE, key, f"{code}: allowed are {', '.join(map(str, sorted(table)))}")
         return self._simple(client, table[code], now_s)
+
+    def _stand_still(self, client: Client, now_s: float) -> Outcome:
+        if self._forget_targets():
+            return None
+        return self._push(client, CommandKind.STAND_STILL)
 
     def _reset(self, client: Client, now_s: float) -> Outcome:
         """RESET_ERROR. Without an error to reset it accepts settings that wait for it: pages have no other button."""
@@ -342,6 +341,7 @@ class Handlers:
             mask |= 1 << axis
         self._begin(client, action, now_s)
         kind = CommandKind.PREPARE if wait or self._waiting_for_start else CommandKind.MOVE
+        self._prepared |= kind is CommandKind.PREPARE
         return self._push(client, kind, mask=mask, values=tuple(values), value=percent)
 
     def _check_target(self, key: str, axis: int, position_deg: float) -> None:

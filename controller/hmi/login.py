@@ -20,16 +20,19 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from controller.hmi.access import Access
 from controller.hmi.counters import Counters, logger
 from controller.hmi.login_passwords import PasswordError, Passwords, matches, write_private
 from controller.hmi.login_throttle import Throttle
-from controller.hmi.rest_messages import LoginRequest, Refusal
+from controller.hmi.refusal import Refusal
 from controller.spec import rest
 from controller.spec.hmi import Role
 from controller.worker import Busy, Worker
+
+if TYPE_CHECKING:
+    from controller.hmi.rest_messages import LoginRequest
 
 T = TypeVar("T")
 ALGORITHM, ISSUER = "HS256", "allyarm"

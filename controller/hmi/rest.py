@@ -7,7 +7,6 @@ Thread contract: HMI thread only; whatever may wait is done by the workers of `E
 from __future__ import annotations
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -19,7 +18,8 @@ from controller.history_words import Note, unheard
 from controller.hmi import rest_messages as messages
 from controller.hmi.counters import Counters, logger
 from controller.hmi.login import Login
-from controller.hmi.rest_messages import Done, Position, Refusal
+from controller.hmi.refusal import Refusal, json_response
+from controller.hmi.rest_messages import Done, Position
 from controller.hmi.transport import BROKEN_REQUEST
 from controller.spec import rest
 from controller.spec.history import Kind
@@ -38,25 +38,19 @@ class Rest:
     def __init__(self, login: Login, exercises: Exercises, counters: Counters, *,
                  saved_deg: Callable[[str], list[float]], note: Note = unheard) -> None:
         self._note = note
-        self._login, self._exercises, self._counters, self._saved_deg = login, exercises, counters, saved_deg
+        self._login, self.exercises, self._counters, self._saved_deg = login, exercises, counters, saved_deg
 
-    def add_to(self, app: web.Application) -> None:
-        """Register the routes; AttributeError when a row has no function."""
-        for row in rest.ENDPOINTS:
-            app.router.add_route(row.method, row.path, self._route(row, getattr(self, row.name)))
-
-    def _route(self, row: Endpoint, function: Function) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        async def handle(request: web.Request) -> web.StreamResponse:
-            try:
-                return _json(await self._serve(row, function, request))
-            except Refusal as refused:
-                self._counters.refuse(f"rest_{refused.status}")
-                return refusal(refused)
-            except BROKEN_REQUEST:
-                self._counters.refuse("http")
-                return refusal(Refusal(400, "the request's body broke off"))
-
-        return handle
+    async def handle(self, row: Endpoint, request: web.Request) -> web.Response:
+        """Serve one request of an endpoint; AttributeError when its row has no function."""
+        function: Function = getattr(self, row.name)
+        try:
+            return json_response(await self._serve(row, function, request))
+        except Refusal as refused:
+            self._counters.refuse(f"rest_{refused.status}")
+            return refused.response()
+        except BROKEN_REQUEST:
+            self._counters.refuse("http")
+            return Refusal(400, "the request's body broke off").response()
 
     async def _serve(self, row: Endpoint, function: Function, request: web.Request) -> object:
         if row.login and (role := await self._login.role(request.headers)) < row.role:
@@ -92,15 +86,15 @@ class Rest:
     # -- exercises
 
     async def exercises_names(self, message: None, request: web.Request) -> messages.ExerciseNames:
-        return [messages.NameEntry(found.name, found.rep) for found in await _done(self._exercises.exercises())]
+        return [messages.NameEntry(found.name, found.rep) for found in await _done(self.exercises.exercises())]
 
     async def add_exercise_name(self, message: messages.ExerciseName, request: web.Request) -> Done:
         name = _name(message.name)
-        await _done(self._exercises.add(name, int(message.rep)))
+        await _done(self.exercises.add(name, int(message.rep)))
         return Done(f"exercise {name!r} is stored")
 
     async def exercises_data(self, message: messages.NameOnly, request: web.Request) -> messages.Positions:
-        return _positions(await _done(self._exercises.exercise(_name(message.name))))
+        return _positions(await _done(self.exercises.exercise(_name(message.name))))
 
     async def view_positions_exercise(self, message: messages.NameOnly,
                                       request: web.Request) -> messages.PositionsResult:
@@ -111,7 +105,7 @@ class Rest:
     async def save_exercises(self, message: list[messages.PositionIn] | messages.ExerciseIn,
                              request: web.Request) -> Done:
         exercises = [_exercise(message)] if isinstance(message, messages.ExerciseIn) else _exercises(message)
-        await _done(self._exercises.save(exercises))
+        await _done(self.exercises.save(exercises))
         return Done(f"{', '.join(repr(found.name) for found in exercises)} stored")
 
     async def update_pos(self, message: messages.PositionChange, request: web.Request) -> Done:
@@ -121,7 +115,7 @@ class Rest:
         rep = None if message.rep is msgspec.UNSET else int(message.rep)
         if not new and rep is None:
             raise Refusal(400, f"nothing to change was given: allowed are {', '.join(AXES)}, pause, speed and rep")
-        await _done(self._exercises.change_row(name, order_pos, new, rep))
+        await _done(self.exercises.change_row(name, order_pos, new, rep))
         return Done(f"position {order_pos} of {name!r} is stored")
 
     async def update_exercise(self, message: messages.ExerciseChange, request: web.Request) -> Done:
@@ -129,35 +123,35 @@ class Rest:
         old = name
         if message.oldName is not msgspec.UNSET:
             old, field = _name(message.oldName), "oldName"
-        await _done(self._exercises.change(old, name, int(message.rep), field))
+        await _done(self.exercises.change(old, name, int(message.rep), field))
         return Done(f"exercise {name!r} is stored")
 
     async def delete_exercise(self, message: messages.NameOnly, request: web.Request) -> Done:
         name = _name(message.name)
-        await _done(self._exercises.delete(name))
+        await _done(self.exercises.delete(name))
         return Done(f"exercise {name!r} is deleted")
 
     # -- scenarios
 
     async def scenario_names(self, message: None, request: web.Request) -> messages.ScenarioNames:
-        return messages.ScenarioNames(*await _done(self._exercises.scenarios()))
+        return messages.ScenarioNames(*await _done(self.exercises.scenarios()))
 
     async def save_scenario_mode(self, message: messages.ScenarioSave, request: web.Request) -> Done:
         name = _name(message.scenarioName)
-        await _done(self._exercises.save_scenario(name, msgspec.json.encode(message.scenario).decode()))
+        await _done(self.exercises.save_scenario(name, msgspec.json.encode(message.scenario).decode()))
         return Done(f"scenario {name!r} is stored")
 
     async def get_scenario_mode(self, message: messages.ScenarioNamed, request: web.Request) -> msgspec.Raw:
-        return msgspec.Raw(await _done(self._exercises.scenario(*_scenario_name(message))))
+        return msgspec.Raw(await _done(self.exercises.scenario(*_scenario_name(message))))
 
     async def play_scenario_mode(self, message: str, request: web.Request) -> Done:
         name = _name(message)
-        await _done(self._exercises.choose_scenario(name))
+        await _done(self.exercises.choose_scenario(name))
         return Done(f"scenario {name!r} is chosen")
 
     async def delete_scenario(self, message: messages.ScenarioNamed, request: web.Request) -> Done:
         name, field = _scenario_name(message)
-        await _done(self._exercises.delete_scenario(name, field))
+        await _done(self.exercises.delete_scenario(name, field))
         return Done(f"scenario {name!r} is deleted")
 
     # -- saved positions
@@ -251,17 +245,3 @@ def _rows(places: Sequence[tuple[str, messages.PositionIn | messages.Place]]) ->
         rows[order] = Row(order, tuple(_decimal(getattr(place, axis)) for axis in AXES), float(place.pause),
                           float(place.speed))
     return tuple(rows[order] for order in sorted(rows))
-
-
-def refusal(refused: Refusal) -> web.Response:
-    """{message, field} with its status."""
-    response = _json(messages.Problem(refused.message, refused.field), refused.status)
-    if refused.retry_after_s:
-        response.headers["Retry-After"] = str(math.ceil(refused.retry_after_s))
-    if refused.status == 401:
-        response.headers["WWW-Authenticate"] = "Bearer"
-    return response
-
-
-def _json(value: object, status: int = 200) -> web.Response:
-    return web.Response(body=msgspec.json.encode(value), status=status, content_type="application/json")

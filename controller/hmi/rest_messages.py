@@ -11,8 +11,10 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from controller.hmi.refusal import Problem, Refusal
 from controller.spec import rest
 
+__all__ = ["Problem"]  # is one of the bodies too
 _FRACTION = r"(\.[0-9]{1,9})?"
 Name = Annotated[str, Meta(min_length=1, max_length=rest.NAME_LONGEST, pattern=rest.NAME_PATTERN)]
 # Whole numbers as JSON means them: 5 and 5.0.
@@ -145,13 +147,6 @@ class Done(msgspec.Struct):
     message: str
 
 
-class Problem(msgspec.Struct, omit_defaults=True):
-    """Why a request was refused: a sentence for people, and the field it is about if it is about one."""
-
-    message: str
-    field: str = ""
-
-
 class Okay(msgspec.Struct):
     ok: bool
 
@@ -221,14 +216,6 @@ Scenario = list[Any]
 AtLeastOneChange = Annotated[PositionChange, Meta(extra_json_schema={"minProperties": 3})]
 OneScenario = Annotated[ScenarioNamed, Meta(extra_json_schema={"minProperties": 1, "maxProperties": 1})]
 AxisDegrees = list[float]
-
-
-class Refusal(Exception):
-    """A request is refused: HTTP status, a sentence for people, the field it is about."""
-
-    def __init__(self, status: int, message: str, field: str = "", *, retry_after_s: float = 0.0) -> None:
-        super().__init__(message)
-        self.status, self.message, self.field, self.retry_after_s = status, message, field, retry_after_s
 
 
 _WHERE = re.compile(r" - at `(?:key` in `)?\$?\.?(.*)`$")

@@ -20,21 +20,21 @@ from aiohttp import web
 
 from controller.arm import ArmFacts
 from controller.bus.board_registers import BoardWrites
-from controller.exercises import Exercises
 from controller.history import History
 from controller.hmi.access import Access
 from controller.hmi.broadcast import Broadcast, own_ipv4
 from controller.hmi.clients import FLOOD_GRACE_S, Client, ControlToken, Refused
 from controller.hmi.counters import Counters, HttpLog, logger
 from controller.hmi.faultlist import FaultList
-from controller.hmi.handlers import Handlers, Outcome, Sent, is_stop
+from controller.hmi.forms import is_stop
+from controller.hmi.handlers import Handlers, Outcome, Sent
 from controller.hmi.login import Login
 from controller.hmi.options import HmiOptions
 from controller.hmi.own_faults import OwnFaults, keep
 from controller.hmi.payload import DataMessage
 from controller.hmi.positions import saved_deg
-from controller.hmi.rest import Rest
-from controller.hmi.rest_messages import Refusal
+from controller.hmi.refusal import Refusal
+from controller.hmi.rest_door import AFTER_START_S, RestDoor
 from controller.hmi.results import Results
 from controller.hmi.state import Holder, StateBuilder
 from controller.hmi.transport import BROKEN_REQUEST, TOO_LARGE, SocketServer
@@ -105,7 +105,6 @@ class Service:
         access = Access(options)
         folder = store.path.parent if store.path is not None else None
         self._login = Login(access, folder, self._counters)
-        self._exercises = Exercises(folder)
         self._server = SocketServer(self, access, self._counters)
         self._control = ControlToken(self._control_lost, history.note)
         self._handlers = Handlers(core, store, self._control, self._counters,
@@ -120,8 +119,7 @@ class Service:
             data=lambda: self._payload.text(self._state),
             state=lambda: b'42["state",' + msgspec.json.encode(self.state_message()) + b"]",
             notice=self._notice_message)
-        self._rest = Rest(self._login, self._exercises, self._counters, saved_deg=self._saved_deg,
-                          note=history.note)
+        self._rest = RestDoor(self._login, self._counters, folder, self._saved_deg, history.note)
         self._pages = Pages(access, self._login, self._counters, state=self.state_message, running=self._running,
                             stop=self._stop, history=history)
         self._set_facts(facts)
@@ -155,6 +153,7 @@ class Service:
             await web.SockSite(runner, listener).start()
             self._round()
             opened()
+            self._loop.call_later(AFTER_START_S, self._rest.load)
             await self._ended.wait()
         finally:
             for key in list(self._server.eio.sockets):
@@ -162,7 +161,7 @@ class Service:
             await self._server.shutdown()
             await runner.cleanup()
             self._login.close()
-            self._exercises.close()
+            self._rest.close()
 
     def _round(self) -> None:
         """One round: read the core, look after clients, send what is due, plan the next."""
@@ -249,7 +248,7 @@ class Service:
                   "history_written": history.written, "history_dropped": history.dropped, **self._counters.as_dict()}
         return self._builder.build(
             self._state, running=running, counts=counts, link=self.link,
-            store_problem="; ".join(filter(None, (self._store.problem, self._exercises.problem, history.problem))),
+            store_problem="; ".join(filter(None, (self._store.problem, self._rest.problem, history.problem))),
             blockers=[found.message for found in self._handlers.gate.general()],
             sequence=self._handlers.sequencer.progress,
             holder=Holder(holder.number if holder else None, holder.name if holder else ""))

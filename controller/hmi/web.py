@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from controller import describe
@@ -22,8 +21,7 @@ from controller.history_table import parse_query
 from controller.hmi.access import Access
 from controller.hmi.counters import Counters, logger
 from controller.hmi.login import Login
-from controller.hmi.rest import refusal
-from controller.hmi.rest_messages import Problem, Refusal
+from controller.hmi.refusal import Problem, Refusal, json_response
 from controller.spec import hmi
 from controller.spec.hmi import Notice
 
@@ -83,7 +81,7 @@ class Pages:
             response = _http_problem(error)
         except Refusal as refused:
             self._counters.refuse("token")
-            response = refusal(refused)
+            response = refused.response()
         except Exception:
             self._counters.add("internal_errors")
             log.exception("fault while answering %s", request.path)
@@ -102,7 +100,7 @@ class Pages:
 
     async def _status(self, request: web.Request) -> web.Response:
         await self._login.role(request.headers)
-        return _json(self._state())
+        return json_response(self._state())
 
     async def _history_of(self, request: web.Request) -> web.Response:
         """The newest entries of the history, in order of time; what is asked for is in the query."""
@@ -116,7 +114,7 @@ class Pages:
             found = await asyncio.wait_for(asyncio.wrap_future(self._history.read(query)), HISTORY_LIMIT_S)
         except (HistoryError, TimeoutError) as error:
             return _problem(str(error) or "the storage does not answer", 503)
-        return _json({"ok": True, "entries": [entry.as_dict() for entry in found]})
+        return json_response({"ok": True, "entries": [entry.as_dict() for entry in found]})
 
     async def _document(self, request: web.Request) -> web.Response:
         """Made when it is first asked for, in another thread: that takes longer than this one may be away."""
@@ -125,7 +123,7 @@ class Pages:
 
     async def _health(self, request: web.Request) -> web.Response:
         if self._running():
-            return _json({"ok": True})
+            return json_response({"ok": True})
         return _problem("the control loop has not completed a cycle for 0.5 s", 503)
 
     async def _stopped(self, request: web.Request) -> web.Response:
@@ -133,7 +131,7 @@ class Pages:
         if self._access.closed:
             await self._login.role(request.headers)
         self._stop(f"HTTP ({request.remote})")
-        return _json({"ok": True})
+        return json_response({"ok": True})
 
 
 def _preflight(request: web.Request) -> web.Response | None:
@@ -161,8 +159,4 @@ def _http_problem(error: web.HTTPException) -> web.Response:
 
 
 def _problem(message: str, status: int) -> web.Response:
-    return _json(Problem(message), status)
-
-
-def _json(value: object, status: int = 200) -> web.Response:
-    return web.Response(body=msgspec.json.encode(value), status=status, content_type="application/json")
+    return json_response(Problem(message), status)

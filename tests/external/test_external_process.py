@@ -17,7 +17,7 @@ from controller._core import State
 from controller.external.server import ExternalServer
 from controller.simulated import prefer
 from controller.spec.external import ExternalPhase
-from controller.spec.modes import CommandKind, MasterMode, MasterState
+from controller.spec.modes import CommandKind, DriverMode, MasterMode, MasterState
 from tests.live_arm import LiveArm
 from tests.virtual_arm import codes
 
@@ -92,9 +92,14 @@ def held_softly(arm: LiveArm) -> State:
     state = arm.until(lambda s: s.state == MasterState.ERROR)
     assert codes(state) == SILENT
     assert state.mode == MasterMode.EXTERNAL_DEVELOPER_ERROR
-    state = arm.until(lambda s: not any(s.moving))
+    state = arm.until(stands)
     assert state.motor_power
     return state
+
+
+def stands(state: State) -> bool:
+    """The stop has ended, its last corrections too, and the drives hold: a reset is taken."""
+    return set(state.driver_mode) == {DriverMode.STAND_STILL_IN_WAITING_STATE}
 
 
 def test_saf_10_a_killed_program_is_a_soft_stop(bench: Bench) -> None:
@@ -174,7 +179,7 @@ def test_saf_9_a_foreign_process_writes_random_bytes_over_all_the_memory(bench: 
     assert records > 1000
     assert found in (SILENT, {(631, 0)})
     assert rejected > 0
-    arm.until(lambda s: not any(s.moving))
+    arm.until(stands)
     arm.core.push(CommandKind.RESET)
     arm.waiting()
     bench.start("steady")       # fresh memory: all is well again

@@ -59,6 +59,14 @@ def rest(folder: Path | None = None, **options: Any) -> Iterator[tuple[Rig, Rest
         yield rig, client
 
 
+def rest_of(rig: Rig) -> Any:
+    """What serves the REST interface, once a request has made it."""
+    service = rig.server._service
+    assert service is not None
+    assert service._rest.rest is not None
+    return service._rest.rest
+
+
 def set_passwords(folder: Path, **passwords: str) -> None:
     """What `allyarm password set` does."""
     for level, password in passwords.items():

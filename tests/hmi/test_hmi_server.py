@@ -145,10 +145,11 @@ async def test_faults_of_the_arm_reach_the_page() -> None:
 
 async def test_what_the_main_thread_knows_of_the_line_is_shown() -> None:
     with running(attach=False) as rig:
-        assert rig.status()["link"] == {"last_error": "", "malformed_lines": 0, "notes": [], "port": ""}
+        assert rig.status()["link"] == {"last_error": "", "malformed_lines": 0, "notes": [], "port": "",
+                                         "external_path": "", "external_program": 0}
         rig.server.set_link(LinkReport("register 1: no answer from <b>the board</b>", 3, ("slow line",), "/dev/ttyS0"))
         shown = {"last_error": "register 1: no answer from <b>the board</b>", "malformed_lines": 3,
-                 "notes": ["slow line"], "port": "/dev/ttyS0"}
+                 "notes": ["slow line"], "port": "/dev/ttyS0", "external_path": "", "external_program": 0}
         assert rig.status()["link"] == shown
         async with socketio.AsyncSimpleClient() as client:
             await client.connect(rig.url, transports=["websocket"])
@@ -157,7 +158,7 @@ async def test_what_the_main_thread_knows_of_the_line_is_shown() -> None:
                 pass
             assert found[1]["link"] == shown
         page = rig.get("/")[1]
-        assert re.search(r"Cannot move because.*s\.link\.last_error", page)
+        assert re.search(r"blockers = .*s\.link\.last_error", page)
         assert "link" in rig.get("/schema.json")[1]["$defs"]["StateMessage"]["properties"]
 
 

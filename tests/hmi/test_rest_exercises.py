@@ -11,7 +11,7 @@ import pytest
 
 from controller.exercises import FILE
 from controller.spec import rest as spec
-from tests.hmi.rest_client import RestClient, rest, row
+from tests.hmi.rest_client import RestClient, rest, rest_of, row
 
 INJECTIONS = ["x'; DROP TABLE exercise; --", '" OR 1=1 --', "a\x00b", "Robert'); DELETE FROM position; --"]
 
@@ -264,17 +264,16 @@ def test_nothing_shows_how_the_program_is_made(tmp_path: Path) -> None:
     """A store that fails in a way nobody thought of: 500 and a sentence."""
     with rest(tmp_path) as (rig, client):
         client.good("/save_exercises", [row()])
-        service = rig.server._service
-        assert service is not None
-        database = service._exercises._database
+        exercises = rest_of(rig).exercises
+        database = exercises._database
         assert database is not None
-        service._exercises._worker.submit(lambda: database.execute("DROP TABLE position")).result(5)
+        exercises._worker.submit(lambda: database.execute("DROP TABLE position")).result(5)
         status, answer = client.post("/exercises_data", {"name": "Wave"})
         assert status == 500
         assert FILE in answer["message"]
         assert "Traceback" not in answer["message"]
         assert "no such table" in rig.status()["store_problem"]
-        service._rest._saved_deg = lambda name: 1 / 0  # type: ignore[assignment]
+        rest_of(rig)._saved_deg = lambda name: 1 / 0
         status, answer = client.get("/last_saved_rest_pos")
         assert (status, set(answer)) == (500, {"message"})
         assert "division" not in answer["message"]

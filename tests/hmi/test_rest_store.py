@@ -18,7 +18,7 @@ import pytest
 from controller.exercises import FILE, SCHEMA, Exercise, Exercises, NotStored, Row
 from controller.store import StoreError
 from controller.worker import Busy, Worker
-from tests.hmi.rest_client import rest, row
+from tests.hmi.rest_client import rest, rest_of, row
 
 ROWS = 20
 WRITER = """
@@ -141,11 +141,10 @@ def test_a_page_that_goes_bad_while_it_runs_is_answered(tmp_path: Path) -> None:
         with open(tmp_path / FILE, "r+b") as file:
             file.seek(4096)
             file.write(b"\xee" * (size - 4096))
-        service = rig.server._service
-        assert service is not None
-        database = service._exercises._database
+        exercises = rest_of(rig).exercises
+        database = exercises._database
         assert database is not None
-        service._exercises._worker.submit(lambda: database.execute("PRAGMA shrink_memory").fetchall()).result(5)
+        exercises._worker.submit(lambda: database.execute("PRAGMA shrink_memory").fetchall()).result(5)
         status, answer = client.post("/exercises_data", {"name": "Wave"})
         assert status == 500
         assert "Traceback" not in answer["message"]
@@ -177,7 +176,7 @@ def test_a_disk_that_hangs_holds_up_neither_the_server_nor_the_end(tmp_path: Pat
         client.good("/add_exercise_name", {"name": "Wave", "rep": 1})
         service = rig.server._service
         assert service is not None
-        exercises = service._exercises
+        exercises = rest_of(rig).exercises
         exercises._worker.submit(lambda: hold.wait(30))
         waiting = [exercises.exercises() for _ in range(63)]
         before = service.last_round_s

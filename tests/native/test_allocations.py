@@ -17,7 +17,7 @@ from tests.live_arm import LiveArm
 from controller._core import ExternalRegion
 from controller.external._link import ProgramLink
 from controller.spec.external import ExternalKind
-from controller.spec.modes import CommandKind, MasterState, BusState
+from controller.spec.modes import CommandKind, DriverMode, MasterState, BusState
 
 shim = ctypes.CDLL(None)
 of, count = ctypes.c_long.in_dll(shim, "allocations_of"), ctypes.c_long.in_dll(shim, "allocations")
@@ -49,7 +49,7 @@ with LiveArm(axes=4, heartbeat_ms=200.0) as arm:
                [100.0, -100.0, 5.0, i * 0.1])
     program.send(9, (), [0.0] * 4)
     arm.until(lambda s: s.state == MasterState.ERROR)
-    arm.until(lambda s: not any(s.moving))
+    arm.until(lambda s: set(s.driver_mode) == {DriverMode.STAND_STILL_IN_WAITING_STATE})
     arm.core.lend_region(None)
     arm.core.push(CommandKind.RESET)
     arm.waiting()

@@ -1,8 +1,8 @@
-"""The emergency stop monitor enumerated: every master state x ENABLE as commanded x ENABLE as the board sees it x
-BUTTON x CONTACTS, before and after the relay's switching time.
+"""The emergency stop monitor enumerated: every master state x ENABLE commanded x ENABLE as the board sees it x BUTTON x
+CONTACTS, before and after the relay's switching time.
 
-The tables are written from the requirement's text (ESM-1..7), with two decisions of docs/decisions.md: the board's view
-of ENABLE counts for ESM-1 and ESM-5, and 296 takes the commanded ENABLE away in the cycle that raises it.
+The tables are written from the requirement (ESM-1..7), with two decisions of docs/decisions.md: the board's view of
+ENABLE counts for ESM-1 and ESM-5, and 296 takes the commanded ENABLE away in the cycle that raises it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Faults that show before a limit is reached: reversed drives, limbs that sag after a stop, commands from the past."""
+"""Faults that show before a limit is reached: reversed drives, limbs that sag right after a stop, late commands."""
 
 from __future__ import annotations
 

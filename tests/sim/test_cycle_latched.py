@@ -80,7 +80,7 @@ class Watched:
         self.list = FaultList()
 
     def report(self, axis: int, code: int) -> set[tuple[int, int]]:
-        """The drive of `axis` (1-based) reports the code from now on; the active warnings after 5 ms."""
+        """The drive of `axis` (1-based) reports the code from now on; the active warnings after 0.1 s."""
         self.arm.board.set_fault("drive_warning", axis=axis, code=code)
         return self.follow()
 
@@ -90,7 +90,7 @@ class Watched:
         return self.follow()
 
     def follow(self) -> set[tuple[int, int]]:
-        state = self.arm.run(0.005, self.list.follow)
+        state = self.arm.run(0.1, self.list.follow)
         assert state.state == MasterState.AUTO      # a warning stops nothing
         return {(item.code, item.axis) for item in self.list.warnings}
 

@@ -103,7 +103,7 @@ class Operator:
 
     def junk(self) -> None:
         values = [self.pick.choice(JUNK) for _ in range(8)]
-        self.arm.push(self.pick.randrange(0, 14), values, self.pick.getrandbits(32), self.pick.choice(JUNK))
+        self.arm.push(self.pick.randrange(0, 20), values, self.pick.getrandbits(32), self.pick.choice(JUNK))
 
     def button(self) -> None:
         self.arm.board.set_fault("button", seconds=self.pick.choice((0.001, 0.02, 0.1)))
@@ -142,9 +142,9 @@ def storm(loaded: ctypes.CDLL, seed: int, actions: int) -> tuple[StormWatch, Ope
         row = watch.run(operator.pick.choice(CYCLES))
         if row[OFFSETS["state"]] == MasterState.ERROR:
             assert not unexpected(row), (number, unexpected(row))
-            if arm.core.released:
-                arm.reattach()
-                watch.forget()
+        if arm.core.released:
+            arm.reattach()
+            watch.forget()
         if number % 1000 == 0:      # or the limits would end up near nothing for good
             arm.push(CommandKind.SPEED_LIMITS, [100.0] * 8, 0xFF, (60.0, 70.0, 80.0)[number // 1000 % 3])
             watch.run(1)

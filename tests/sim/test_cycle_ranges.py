@@ -205,6 +205,25 @@ def test_a_motion_that_runs_stays_inside_a_range_that_comes_into_force() -> None
     assert state.state == MasterState.AUTO
 
 
+@pytest.mark.parametrize("room_deg", [0.3, 1.0, 2.0])
+@pytest.mark.parametrize("up_ms", range(60, 200, 20))
+def test_saf_5_a_jog_that_is_reversed_brakes_before_the_limit_that_it_turns_to(up_ms: int, room_deg: float) -> None:
+    """While it still moves up its acceleration leads down: the limit ahead is not the one its speed points to."""
+    arm = VirtualArm(4, gravity_scale=0.0)
+    arm.auto()
+    low = [x - room_deg for x in START_DEG]
+    assert give(arm, low, [x + 60.0 for x in START_DEG]) == CommandResult.OK
+    arm.jog(*[100.0] * 4)
+    arm.run(up_ms * 1e-3)
+    lowest = list(START_DEG)
+    for _ in range(15):
+        arm.jog(*[-100.0] * 4)
+        state = arm.run(0.1, lambda s: lowest.__setitem__(slice(None), map(min, lowest, s.setpoint_position_deg)))
+    assert state.state == MasterState.AUTO, summary(state)
+    for i in range(4):
+        assert low[i] - 0.02 < lowest[i] < low[i] + 0.15
+
+
 def test_the_arm_may_always_move_inwards() -> None:
     """Moved out by hand while power was off: no error, it starts, comes in, and cannot go out again."""
     arm = VirtualArm(4, gravity_scale=0.0)

@@ -155,3 +155,36 @@ def test_typed_targets_that_wait() -> None:
     page.until(lambda s: all(s.on_target) and not any(s.moving))
     assert page.state.position_deg == pytest.approx(PLACE, abs=0.5)
     assert page.state.last_command_result == CommandResult.OK
+
+
+@pytest.mark.parametrize("power", [False, True])
+@pytest.mark.parametrize("lost_by", ["release", "idle"])
+def test_saf_1_a_start_of_somebody_else_does_not_run_targets_that_waited(power: bool, lost_by: str) -> None:
+    page = VirtualHmi()
+    if power:
+        page.stand_at(10, 20, -10, 40)
+    assert page.say({"10": 5}).code == "ok"
+    assert page.say({"4": 0, "50": 60}).code == "ok"
+    if lost_by == "release":
+        assert page.ask("release").code == "ok"
+    else:
+        page.run(hmi.CONTROL_IDLE_S + 0.5)
+    assert page.control.holder is None
+    page.run(0.3)
+    assert page.state.mode != MasterMode.POSITION_TARGET_WAIT_FOR_START
+    assert page.say(["start"], page.two).code == "ok"
+    page.run(1.0)
+    assert page.state.position_deg[0] < 15  # without power an arm sinks, it does not rise
+    assert page.state.mode == MasterMode.JOG
+
+
+def test_mode_1_forgets_targets_before_power_is_on() -> None:
+    page = VirtualHmi()
+    page.say({"10": 5})
+    assert page.say({"4": 0, "50": 60}).code == "ok"
+    assert page.say({"10": 1}).code == "ok"
+    page.run(0.3)
+    assert page.say(["start"]).code == "ok"
+    page.run(1.0)
+    assert page.state.mode == MasterMode.JOG
+    assert page.state.position_deg[0] < 15
