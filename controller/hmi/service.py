@@ -11,7 +11,6 @@ import contextlib
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +21,13 @@ from controller.arm import ArmFacts
 from controller.bus.board_registers import BoardWrites
 from controller.history import History
 from controller.hmi.access import Access
+from controller.hmi.answers import Answer, Answers, Reply
 from controller.hmi.broadcast import Broadcast, own_ipv4
 from controller.hmi.clients import FLOOD_GRACE_S, Client, ControlToken, Refused
 from controller.hmi.counters import Counters, HttpLog, logger
 from controller.hmi.faultlist import FaultList
 from controller.hmi.forms import is_stop
-from controller.hmi.handlers import Handlers, Outcome, Sent
+from controller.hmi.handlers import Handlers, Outcome
 from controller.hmi.login import Login
 from controller.hmi.options import HmiOptions
 from controller.hmi.own_faults import OwnFaults, keep
@@ -44,36 +44,17 @@ from controller.spec import hmi
 from controller.spec.external import ExternalPhase
 from controller.spec.history import Kind
 from controller.spec.hmi import Notice
-from controller.spec.modes import CommandKind
-from controller.store import Store, StoreError
+from controller.store import Store
 
 if TYPE_CHECKING:
     from controller._core import Core, State
 
 ROUND_S = 0.1  # longest time between two rounds
 SHORTEST_ROUND_S = 0.002
-RESULT_POLL_S = 0.002
 STALE_S = 0.5
 SLOW_ROUND_S = 1.0
 CONNECT_LIMIT_S = 10.0
 STRANGER_PACKETS = 20
-Answer = Callable[[dict[str, object]], None]
-
-
-@dataclass(slots=True)
-class Reply:
-    """How one message is answered: its acknowledgement if it asked for one, and whether a refusal is also shown."""
-
-    answer: Answer | None = None
-    visible: bool = True
-
-    def give(self, result: dict[str, object]) -> bool:
-        """Send the acknowledgement, once; False when there is none (any more)."""
-        if self.answer is None:
-            return False
-        self.answer(result)
-        self.answer = None
-        return True
 
 
 log = logger("controller.hmi")
@@ -101,24 +82,24 @@ class Service:
         self.last_round_s = time.monotonic()
         self._timer: asyncio.TimerHandle | None = None
         self._next_slow_s = 0.0
-        self._polling = False
         access = Access(options)
         folder = store.path.parent if store.path is not None else None
         self._login = Login(access, folder, self._counters)
         self._server = SocketServer(self, access, self._counters)
         self._control = ControlToken(self._control_lost, history.note)
-        self._handlers = Handlers(core, store, self._control, self._counters,
-                                  latest=self._latest, changed=self._settings_changed, follow=self._follow,
-                                  ended=self._sequence_ended, note=history.note,
-                                  board_writes=board_writes)
-        self._own_faults = OwnFaults(self._faults, store, history, self._handlers.in_force, host=options.host)
-        self._payload = DataMessage(store, self._faults, self._counters)
-        self._builder = StateBuilder(self._faults, self._counters)
         self._broadcast = Broadcast(
             self._server, self._counters, options.stalled_s,
             data=lambda: self._payload.text(self._state),
             state=lambda: b'42["state",' + msgspec.json.encode(self.state_message()) + b"]",
             notice=self._notice_message)
+        self._answers = Answers(loop, self._results, self._counters, self._broadcast, self._read_core)
+        self._handlers = Handlers(core, store, self._control, self._counters,
+                                  latest=self._latest, changed=self._settings_changed, follow=self._answers.follow,
+                                  ended=self._sequence_ended, note=history.note,
+                                  board_writes=board_writes)
+        self._own_faults = OwnFaults(self._faults, store, history, self._handlers.in_force, host=options.host)
+        self._payload = DataMessage(store, self._faults, self._counters)
+        self._builder = StateBuilder(self._faults, self._counters)
         self._rest = RestDoor(self._login, self._counters, folder, self._saved_deg, history.note)
         self._pages = Pages(access, self._login, self._counters, state=self.state_message, running=self._running,
                             stop=self._stop, history=history)
@@ -296,17 +277,19 @@ class Service:
                 self._server.cut(key)
             return
         if size > hmi.MESSAGE_BYTES:
-            self._refuse(client, Refused(Notice.TOO_LARGE, "", f"{TOO_LARGE}; this client is disconnected"), Reply())
+            self._answers.refuse(
+                client, Refused(Notice.TOO_LARGE, "", f"{TOO_LARGE}; this client is disconnected"), Reply())
         elif not client.within_rate(now_s) and client.flooding_since_s == now_s:
-            self._refuse(client, Refused(Notice.RATE, "", f"more than {hmi.MESSAGES_PER_S} messages per second: this "
-                                         "client is disconnected; only stop is still taken"), Reply())
+            self._answers.refuse(client, Refused(
+                Notice.RATE, "", f"more than {hmi.MESSAGES_PER_S} messages per second: this client is disconnected; only "
+                "stop is still taken"), Reply())
 
     def malformed(self, key: str, why: str) -> None:
         """A packet that is none; its connection ends, and where it still takes a message it is told why."""
         log.warning("malformed packet refused: %s", why[:200])
         refused = Refused(Notice.MALFORMED, "", f"{why[:200]}; this client is disconnected")
         if (client := self._by_key.get(key)) is not None:
-            self._refuse(client, refused, Reply())
+            self._answers.refuse(client, refused, Reply())
         else:
             self._counters.refuse(refused.notice.name.lower())
 
@@ -367,15 +350,15 @@ class Service:
             return
         rates_hz = (client.data_hz, client.state_hz)
         try:
-            self._finish(client, self._dispatch(client, name, message, now_s), reply)
+            self._answers.finish(client, self._dispatch(client, name, message, now_s), reply)
             if rates_hz != (client.data_hz, client.state_hz):
                 self._regroup(now_s)
         except Refused as refused:
-            self._refuse(client, refused, reply)
+            self._answers.refuse(client, refused, reply)
         except Exception:
             self._counters.add("internal_errors")
             log.exception("fault while handling a message")
-            self._refuse(client, Refused(Notice.INTERNAL, "", Notice.INTERNAL.doc), reply)
+            self._answers.refuse(client, Refused(Notice.INTERNAL, "", Notice.INTERNAL.doc), reply)
 
     def _dispatch(self, client: Client, name: object, message: object, now_s: float) -> Outcome:
         if name == hmi.RESPONSE:
@@ -387,64 +370,3 @@ class Service:
     def _stop(self, who: str) -> None:
         self._handlers.stop()
         self._history.note(Kind.STOP, "stop asked for", who=who)
-
-    # -- answers
-
-    def _finish(self, client: Client, outcome: Outcome, reply: Reply) -> None:
-        if isinstance(outcome, Sent):
-            def settle(refused: Refused | None) -> None:
-                if refused is not None and outcome.refused is not None:
-                    outcome.refused()
-                self._settle(client, refused, reply)
-
-            self._results.expect(outcome.sequence, client, time.monotonic(), settle,
-                                 reset=outcome.kind is CommandKind.RESET)
-            self._poll_soon()
-        elif isinstance(outcome, tuple):
-            answers = asyncio.gather(*map(asyncio.wrap_future, outcome), return_exceptions=True)
-            answers.add_done_callback(lambda done: self._settled(client, done, reply))
-        else:
-            reply.give({"ok": True, **(outcome or {})})
-
-    def _follow(self, sequence: int, done: Callable[[Refused | None], None]) -> None:
-        """A command of the server itself: no client's, so it is followed until the loop answers."""
-        self._results.expect(sequence, None, time.monotonic(), done)
-        self._poll_soon()
-
-    def _poll_soon(self) -> None:
-        if not self._polling:
-            self._polling = True
-            self._loop.call_later(RESULT_POLL_S, self._poll_results)
-
-    def _poll_results(self) -> None:
-        now_s = time.monotonic()
-        self._read_core(now_s)
-        self._results.tick(now_s)
-        self._polling = self._results.waiting > 0
-        if self._polling:
-            self._loop.call_later(RESULT_POLL_S, self._poll_results)
-
-    def _settle(self, client: Client, refused: Refused | None, reply: Reply) -> None:
-        if refused is not None:
-            self._refuse(client, refused, reply)
-        else:
-            reply.give({"ok": True})
-
-    def _settled(self, client: Client, done: asyncio.Future[list[BaseException | None]], reply: Reply) -> None:
-        """The loop and the disk have both answered: the first refusal counts."""
-        if done.cancelled():
-            return
-        error = next((found for found in done.result() if found is not None), None)
-        if error is None or isinstance(error, Refused):
-            self._settle(client, error, reply)
-            return
-        text = str(error) if isinstance(error, StoreError) else Notice.NOT_SAVED.doc
-        self._refuse(client, Refused(Notice.NOT_SAVED, "", text), reply)
-
-    def _refuse(self, client: Client, refused: Refused, reply: Reply) -> None:
-        """Count it, and tell the client: by its acknowledgement, by a notice for the page, or both."""
-        self._counters.refuse(refused.notice.name.lower())
-        answered = reply.give({"ok": False, "error": refused.as_error()})
-        if refused.notice is not Notice.STALE and (reply.visible or not answered):  # a held jog is no cause to shout
-            client.notices.append(refused.as_notice())
-            self._broadcast.send_notice(client, time.monotonic())
