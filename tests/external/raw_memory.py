@@ -58,3 +58,7 @@ class RawTargets:
         at = pick.randrange(first, len(self.memory))
         size = min(pick.choice((1, 8, 64, 512, 4096, 65536)), len(self.memory) - at)
         self.memory[at:at + size] = pick.randbytes(size)
+        if pick.random() < 0.5:     # random numbers alone would never publish anything: the next slot is taken as it is
+            head = int(struct.unpack_from("<Q", self.memory, self.targets_offset + 128)[0])
+            slot = self.slots + self.stride * (head % self.capacity)
+            struct.pack_into("<Q", self.memory, slot + self.published, (head + 1) % 2**64)

@@ -46,5 +46,10 @@ def test_the_check_of_the_swap_can_fail(tmp_path: Path, old: str, new: str) -> N
     assert old in changed.read_text()
     changed.write_text(changed.read_text().replace(old, new))
     program = compile_cpp(NATIVE / "external_link.cpp", tmp_path / "mutant", TSAN, headers=tmp_path)
+
+    def swap_often() -> None:
+        for _ in range(10):     # a busy machine may keep the two threads from ever meeting
+            run(program, "swap")
+
     with pytest.raises(AssertionError, match="data race"):
-        run(program, "swap")
+        swap_often()
