@@ -251,9 +251,11 @@ class Handlers:
         return self._push(client, CommandKind.STAND_STILL)
 
     def _reset(self, client: Client, now_s: float) -> Outcome:
-        """RESET_ERROR. Without an error to reset it accepts settings that wait for it: pages have no other button."""
+        """RESET_ERROR. Without an error to reset it accepts settings that wait for it: pages have no other button. But
+        who clicked while the link was down has not seen that they do."""
         state = self._latest()
         if self._store.unaccepted and state is not None and state.state != MasterState.ERROR:
+            self.gate.check(client, replace(ACTION["settings_accept"], guarded=True), now_s)
             return (self._settings.accept(client),)
         return self._push(client, CommandKind.RESET)
 
