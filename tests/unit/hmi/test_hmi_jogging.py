@@ -43,6 +43,27 @@ def test_jogs_that_waited_in_a_queue_do_not_act() -> None:
     assert take(hold, 101.0, 20, sent_ms=6_000.0) == ""
 
 
+@pytest.mark.parametrize("stall_s", [0.3, 0.9, 2.5])
+def test_a_link_that_stalls_is_no_release(stall_s: float) -> None:
+    """A stop while the link of the hand that still holds stands still: what comes after it must not undo the stop."""
+    hold = Hold()
+    for i in range(5):
+        assert take(hold, 100.0 + i / 10, i, sent_ms=5_000.0 + 100 * i) == ""
+    hold.end()
+    held = round(stall_s * 10)
+    burst = [take(hold, 100.4 + stall_s, 5 + i, sent_ms=5_500.0 + 100 * i) for i in range(held)]
+    assert len(burst) == held
+    last_ms = 5_400.0 + 100 * held
+    assert hold.ended
+    assert take(hold, 100.5 + stall_s, 90, sent_ms=last_ms + 100.0) == ""    # refused as such, of no field
+    assert hold.ended
+    assert take(hold, 100.6 + stall_s, 91, sent_ms=last_ms + 200.0, released=True) == ""
+    assert not hold.ended
+    hold.end()
+    assert take(hold, 100.9 + stall_s, 92, sent_ms=last_ms + 500.0) == ""   # the hand itself was away for 300 ms
+    assert not hold.ended
+
+
 def test_age_of_the_input_counts_too() -> None:
     hold = Hold()
     assert take(hold, 1.0, age_ms=199.0) == ""
