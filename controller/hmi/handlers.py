@@ -395,4 +395,6 @@ class Handlers:
             raise Refused(Notice.BLOCKED, "", Blocker.BUS.doc)
         if state.motor_power:
             raise Refused(Notice.BLOCKED, "", CommandResult.MOTOR_POWER.doc)
-        return (write_board(self._core, self._board_writes, self._follow, texts, client.number),)
+        answer = write_board(self._core, self._board_writes, self._follow, texts, client.number)
+        self._note(Kind.SETTINGS, f"registers of the board to be written: {', '.join(texts)}", who=client.name)
+        return (answer,)
