@@ -7,6 +7,7 @@ import pytest
 from controller.hmi.jogging import Hold
 from controller.spec import hmi
 from controller.spec.hmi import Notice
+from controller.spec.modes import MasterState
 from tests.handler_bench import Bench, notice
 
 SPEED, ZERO = [10, 0, 0, 0], [0, 0, 0, 0]
@@ -107,3 +108,32 @@ def test_wrong_numbers_are_named(fields: dict[str, object], field: str) -> None:
     assert (kind, found) == (Notice.VALUE, field)
     assert "allowed" in text
     assert bench.ring.pushed == []
+
+
+@pytest.mark.parametrize("left_for", [MasterState.TRANSITION_TO_WAITING, MasterState.WAITING, MasterState.ERROR])
+@pytest.mark.parametrize("seen_by", ["the round", "the next jog"])
+def test_a_jog_held_while_the_arm_leaves_auto_has_to_be_released(left_for: MasterState, seen_by: str) -> None:
+    """Whoever stopped it: the main thread, say, because this very thread hung for seconds."""
+    bench = Bench()
+    at_s = 10.0
+
+    def jog(speed: list[int]) -> None:
+        nonlocal at_s
+        at_s += 0.1
+        bench.ask("jog", speed_percent=speed, now_s=at_s)
+
+    jog(SPEED)
+    bench.state.state = int(MasterState.AUTO)
+    jog(SPEED)
+    bench.state.state = int(left_for)
+    if seen_by == "the round":
+        bench.handlers.tick(at_s)
+        bench.state.state = int(MasterState.WAITING)        # a reset, perhaps
+    for _ in range(5):
+        kind, _, text = notice(lambda: jog(SPEED))
+        assert (kind, "release it first" in text) == (Notice.STALE, True)
+        bench.state.state = int(MasterState.WAITING)
+    assert len(bench.ring.pushed) == 2
+    jog(ZERO)
+    jog(SPEED)
+    assert len(bench.ring.pushed) == 4
