@@ -26,7 +26,8 @@ def unheard(kind: Kind, text: str, *, who: str = "", code: int = 0, axis: int = 
     """A Note for where nothing is kept."""
 
 
-MOTION = {modes.CommandKind.START, modes.CommandKind.JOG, modes.CommandKind.MOVE, modes.CommandKind.PREPARE}
+MOTION = {modes.CommandKind.START, modes.CommandKind.JOG, modes.CommandKind.MOVE, modes.CommandKind.PREPARE,
+          modes.CommandKind.EXTERNAL}
 
 
 def _name(table: type[Coded], code: int) -> str:

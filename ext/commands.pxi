@@ -31,6 +31,11 @@ cdef void finish_command(Machine* m, const Command* command, int result) noexcep
         event(m, EVENT_KIND_COMMAND, command.kind, result, command.client)
 
 
+cdef inline flag jogs(Machine* m) noexcept nogil:
+    """Is a jog held, or does one wait for the power?"""
+    return jog_held(m) or m.pending.kind == COMMAND_KIND_JOG
+
+
 cdef inline flag too_old(Machine* m, const Command* command) noexcept nogil:
     """A motion that was asked for so long ago is not what its client sees and wants now."""
     return m.now_ns - command.asked_ns > (m.settings.jog_timeout_ns if command.kind == COMMAND_KIND_JOG else STALE_NS)
@@ -331,8 +336,12 @@ cdef void take_commands(Machine* m) noexcept nogil:
     """At most eight per cycle, so that a flood of commands cannot lengthen it."""
     cdef Command command
     cdef int taken = 0
+    cdef flag jogged
     while taken < 8 and m.commands.try_pop(command):
         taken += 1
         command.asked_ns = min(command.asked_ns, m.now_ns)     # a time to come would keep a jog alive for longer
         m.blockers = find_blockers(m)
+        jogged = jogs(m)
         finish_command(m, &command, obey(m, &command))
+        if command.kind == COMMAND_KIND_JOG and not jogged and jogs(m):    # its beginning is told, its refreshes are not
+            event(m, EVENT_KIND_COMMAND, command.kind, COMMAND_RESULT_OK, command.client)

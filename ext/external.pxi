@@ -127,6 +127,15 @@ cdef void wanted_position(Machine* m, int i, double* position, double* speed) no
         speed[0] = 0.0
 
 
+cdef void no_further_out(Machine* m, int i, double* speed) noexcept nogil:
+    """No target speed outwards where the set-point is at the end of its range or beyond, as for a jog: braking alone
+    would let it creep out by what braking tolerates."""
+    if (speed[0] > 0.0 and m.position_deg[i] >= m.axis[i].maximum_deg
+            or speed[0] < 0.0 and m.position_deg[i] <= m.axis[i].minimum_deg):
+        m.external.limited[i] |= EXTERNAL_LIMIT_RANGE
+        speed[0] = 0.0
+
+
 cdef void limit_speed(Machine* m, int i, double limit, double* speed) noexcept nogil:
     """Of the target; a planner needs some speed beyond it to catch up."""
     if fabs(speed[0]) > limit:
@@ -150,6 +159,7 @@ cdef flag plan_external(Machine* m, double* position, double* speed) noexcept no
             wanted_position(m, i, &position[i], &speed[i])
         elif m.external.follow:
             speed[i] = m.external.target.speed_deg_s[i]
+        no_further_out(m, i, &speed[i])
         limit_speed(m, i, v[i] - MINIMUM_SPEED_DEG_S, &speed[i])
         if m.axis[i].speed_limit_deg_s <= MINIMUM_SPEED_DEG_S:
             position[i] = m.position_deg[i]     # no speed is left: to rest, not to a crawl

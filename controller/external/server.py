@@ -37,6 +37,7 @@ class ExternalServer:
         self._core, self.path, self._note = core, path, note
         self.program = 0
         self._line: socket.socket | None = None
+        self._trouble = ""
         self._listener = _listen(path)
         log.info("external development: programs connect to %s", path)
 
@@ -45,10 +46,25 @@ class ExternalServer:
         before = self.program
         if self._line is not None and _hung_up(self._line):
             self._part("has ended")
-        with contextlib.suppress(BlockingIOError, ConnectionError):
-            line, _ = self._listener.accept()
+        if (line := self._accepted()) is not None:
             self._greet(line)
         return self.program != before
+
+    def _accepted(self) -> socket.socket | None:
+        """The next program that knocks. Without a free descriptor nobody can be let in, which is no reason to end a
+        controller that holds an arm."""
+        try:
+            line, _ = self._listener.accept()
+        except (BlockingIOError, ConnectionError):
+            self._trouble = ""
+            return None
+        except OSError as error:
+            if str(error) != self._trouble:  # once, not in every round
+                log.error("no external program can be let in: %s", error)
+            self._trouble = str(error)
+            return None
+        self._trouble = ""
+        return line
 
     def close(self) -> None:
         """Take the memory back and remove the socket."""

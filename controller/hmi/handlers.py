@@ -70,6 +70,7 @@ class Handlers:
         self._board_writes = board_writes or BoardWrites()
         self._waiting_for_start = False  # mode 5: targets are stored
         self._prepared = False  # some may be in the core
+        self._powered_up = False  # as of the record looked at last
         self._actions = self._make_actions()
 
     @property
@@ -173,12 +174,22 @@ class Handlers:
     def tick(self, now_s: float) -> None:
         """Whatever is due: settings that the loop did not take, the next step of a sequence."""
         self.in_force.tick(now_s)
+        self._end_hold()
         if self.sequencer.running:
             state = self._latest()
             if state is None:
                 self.sequencer.end("the control loop does not run", tell=True)
             else:
                 self.sequencer.follow(state, now_s)
+
+    def _end_hold(self) -> None:
+        """A jog that is held while the arm leaves AUTO, for whatever reason and by whomever, has to be released: the
+        main thread stops an arm whose HMI thread hung, and what had waited for that thread must not undo it."""
+        state = self._latest()
+        powered_up = state is not None and state.state in {MasterState.AUTO, MasterState.TRANSITION_TO_AUTO}
+        if self._powered_up and not powered_up and self._control.holder is not None:
+            self._control.holder.hold.end()
+        self._powered_up = powered_up
 
     def _own_blockers(self) -> list[str]:
         """What keeps every client from moving the arm and the core does not know."""
@@ -251,9 +262,11 @@ class Handlers:
         return self._push(client, CommandKind.STAND_STILL)
 
     def _reset(self, client: Client, now_s: float) -> Outcome:
-        """RESET_ERROR. Without an error to reset it accepts settings that wait for it: pages have no other button."""
+        """RESET_ERROR. Without an error to reset it accepts settings that wait for it: pages have no other button. But
+        who clicked while the link was down has not seen that they do."""
         state = self._latest()
         if self._store.unaccepted and state is not None and state.state != MasterState.ERROR:
+            self.gate.check(client, replace(ACTION["settings_accept"], guarded=True), now_s)
             return (self._settings.accept(client),)
         return self._push(client, CommandKind.RESET)
 
@@ -291,6 +304,7 @@ class Handlers:
 
     def _jog(self, client: Client, command: messages.Jog, now_s: float) -> Outcome:
         self._axes_given("speed_percent", len(command.speed_percent))
+        self._end_hold()
         stale = client.hold.take(now_s, released=not any(command.speed_percent), sequence=command.sequence,
                                  sent_ms=command.sent_ms, age_ms=command.age_ms)
         if stale is not None:
@@ -393,4 +407,6 @@ class Handlers:
             raise Refused(Notice.BLOCKED, "", Blocker.BUS.doc)
         if state.motor_power:
             raise Refused(Notice.BLOCKED, "", CommandResult.MOTOR_POWER.doc)
-        return (write_board(self._core, self._board_writes, self._follow, texts, client.number),)
+        answer = write_board(self._core, self._board_writes, self._follow, texts, client.number)
+        self._note(Kind.SETTINGS, f"registers of the board to be written: {', '.join(texts)}", who=client.name)
+        return (answer,)

@@ -24,6 +24,7 @@ class Hold:
     transit_s: float | None = None
     transit_at_s: float = 0.0
     seen_s: float = 0.0
+    sent_ms: float | None = None  # of the jog seen last
     ended: bool = False
     late_s: float = 0.0  # of the jog taken last: its time in the loop counts from when it was asked for
 
@@ -35,8 +36,8 @@ class Hold:
         old the input was when it was sent, `sent_ms` the sender's own clock then.
         """
         self.late_s = late_s = age_ms * 1e-3 + (0.0 if sent_ms is None else self._late_s(now_s - sent_ms * 1e-3, now_s))
-        held = now_s - self.seen_s <= hmi.JOG_REFRESH_S
-        self.seen_s = now_s
+        held = self._pause_s(now_s, sent_ms) <= hmi.JOG_REFRESH_S
+        self.seen_s, self.sent_ms = now_s, sent_ms
         if released or not held:
             self.ended = False
         if released:
@@ -59,6 +60,13 @@ class Hold:
     def end(self) -> None:
         """A stop, or this jog was refused: it has to be released before it acts."""
         self.ended = True
+
+    def _pause_s(self, now_s: float, sent_ms: float | None) -> float:
+        """Since the jog before: by the sender's own clock where it tells it, because a link that stalls is no hand that
+        lets go, and a stop would be undone by what comes after it."""
+        if sent_ms is not None and self.sent_ms is not None:
+            return (sent_ms - self.sent_ms) * 1e-3
+        return now_s - self.seen_s
 
     def _late_s(self, offset_s: float, now_s: float) -> float:
         """How much longer this message was under way than the fastest one of this connection."""

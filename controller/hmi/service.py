@@ -185,11 +185,15 @@ class Service:
             self._slow_round(now_s)
 
     def _slow_round(self, now_s: float) -> None:
+        self._cut_strangers(now_s)  # first: where descriptors are used up, what follows fails, and this frees some
         self._payload.address, address_fault = own_ipv4()
         self._builder.statistics = self._core.statistics()
         self._builder.realtime = self._core.realtime()
         limits = self._state.speed_limit_deg_s[:self.facts.axes] if self._state is not None else ()
         self._own_faults.watch(address_fault, limits)
+
+    def _cut_strangers(self, now_s: float) -> None:
+        """Sessions that never became a client."""
         sessions = self._server.eio.sockets
         self._strangers = {key: seen for key, seen in self._strangers.items() if key in sessions}
         for key in list(sessions):

@@ -9,7 +9,7 @@ import random
 import pytest
 
 from controller.external._link import ExternalState
-from controller.spec.external import ExternalKind
+from controller.spec.external import ExternalKind, ExternalLimit
 from controller.spec.modes import CommandKind, MasterMode, MasterState
 from tests.external.raw_memory import RawTargets
 from tests.external.virtual_program import VirtualProgram, external_config
@@ -85,6 +85,35 @@ def test_saf_5_an_end_of_the_range_is_approached_and_kept() -> None:
         ends = state.range_maximum_deg if sign > 0.0 else state.range_minimum_deg
         assert state.setpoint_position_deg == pytest.approx(ends, abs=0.015)
         assert max(map(abs, state.setpoint_acceleration_deg_s2)) < 1.0, "no chatter at the end"
+    program.close()
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize("by", ["speed", "position", "moving position", "position inside, moving out"])
+def test_saf_5_an_axis_that_is_found_outside_goes_no_further_out(by: str, sign: float) -> None:
+    program = VirtualProgram(1, gravity_scale=0.0, noise_counts=0.0)
+    program.until(lambda s: s.state == MasterState.WAITING)
+    at = program.run(0.05).position_deg[0]
+    ends = sorted((at + sign * 50.0, at + sign * 0.08))     # by less than a count, no reason to refuse the range
+    program.arm.push(CommandKind.ROM_MINIMUM, ends[:1])
+    program.arm.push(CommandKind.ROM_MAXIMUM, ends[1:])
+    program.arm.push(CommandKind.ROM_ENABLE, mask=1)
+    assert program.run(0.01).rom_enforced[0]
+    start = program.admit().setpoint_position_deg[0]
+    assert not ends[0] <= start <= ends[1]
+    program.answer = {"speed": program.speed([-sign * 60.0]), "position": program.position([-sign * 500.0]),
+                      "moving position": program.position([-sign * 500.0], [-sign * 50.0]),
+                      "position inside, moving out": program.position([start + sign * 4.0], [-sign * 1e9])}[by]
+    for _ in range(500):
+        assert sign * (program.cycle().setpoint_position_deg[0] - start) >= -1e-9
+    assert program.state is not None
+    assert program.state.limited[0] & ExternalLimit.RANGE
+    program.answer = program.speed([sign * 20.0])
+    program.run(0.5)
+    program.answer = program.speed([-sign * 20.0])      # what it has come in it does not go back out
+    end = program.run(1.5)
+    assert ends[0] - 0.015 <= end.setpoint_position_deg[0] <= ends[1] + 0.015
+    assert end.fault_count == 0
     program.close()
 
 

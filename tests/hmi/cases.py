@@ -420,16 +420,6 @@ def external(page: Page) -> None:
     assert page.state.state == MasterState.WAITING
 
 
-@case("command board_registers")
-def command_board_registers(page: Page) -> None:
-    """What is refused; that they arrive needs a main thread: test_board_registers.py."""
-    page.ok("start")
-    page.rig.until(lambda s: s.motor_power == 1)
-    assert page.command("board_registers", wifi_ssid="ward")["error"]["code"] == "blocked"
-    assert page.command("board_registers", wifi_ssid="w*")["error"]["field"] == "wifi_ssid"
-    page.client.notices.clear()
-
-
 @case("command test_cycle")
 def command_test_cycle(page: Page) -> None:
     page.ok("test_cycle", cycle=8)
@@ -514,6 +504,7 @@ def board_registers(page: Page) -> None:
     assert not answer["ok"]
     assert "power" in answer["error"]["message"]
     assert page.command("board_registers", wifi_password="short")["error"]["field"] == "wifi_password"
+    assert page.command("board_registers", wifi_ssid="w*")["error"]["field"] == "wifi_ssid"
     assert "not to be shown" not in str(page.client.notices)
     page.client.notices.clear()
 

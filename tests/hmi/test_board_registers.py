@@ -50,6 +50,10 @@ def test_the_board_gets_them_and_nobody_else(program: Program) -> None:
     assert not after["motor_power"]
     assert after["valid_telegrams"] > before["valid_telegrams"]
     program.line("registers of the board written: wifi_ssid, wifi_password, board_update")
+    noted, = [entry for entry in program.get("/history")[1]["entries"] if "registers of the board" in entry["text"]]
+    assert (noted["kind"], noted["text"], noted["detail"]) == (
+        "settings", "registers of the board to be written: wifi_ssid, wifi_password, board_update", {})
+    assert noted["who"].startswith("client 1 (")
     settings = client.send(type="settings", read=[])
     assert shown_anywhere(program, answer, settings, client.data[-1]) == []
     assert client.send(type="move", position_deg=[20, 10, 5, -10])["ok"], "the arm is ready again"

@@ -13,7 +13,7 @@ from controller.database import set_aside_files
 from controller.hmi.clients import Client
 from controller.spec import hmi
 from controller.spec.hmi import Notice, Role
-from controller.spec.modes import MasterState
+from controller.spec.modes import CommandKind, MasterState
 from controller.store import FILE, SCHEMA, Store
 from tests.handler_bench import Bench, notice
 from tests.hmi.rig import Rig, running
@@ -116,6 +116,22 @@ def test_only_who_may_reset_may_accept() -> None:
     bench.ask("settings", accept=True)
     assert not bench.store.unaccepted
     assert bench.ring.pushed == []
+
+
+def test_a_reset_that_was_clicked_while_the_link_was_down_accepts_nothing() -> None:
+    bench = Bench()
+    bench.store.unaccepted = "somebody has to look"
+    for call in (lambda: bench.say(["reset"], now_s=0.5), lambda: bench.say({"10": 7}, now_s=0.5),
+                 lambda: bench.ask("reset", now_s=0.5)):
+        assert notice(call)[0] == Notice.REPLAY
+    assert bench.store.unaccepted
+    bench.state.state = int(MasterState.ERROR)      # an error is reset as ever: nothing moves by it
+    bench.say(["reset"], now_s=0.5)
+    assert bench.kinds() == [CommandKind.RESET]
+    assert bench.store.unaccepted
+    bench.state.state = int(MasterState.WAITING)
+    bench.say(["reset"])
+    assert not bench.store.unaccepted
 
 
 @pytest.mark.parametrize(("fields", "field"), [

@@ -4,6 +4,8 @@ moves, nothing grows."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import gc
 import json
 import logging
@@ -19,6 +21,7 @@ import aiohttp
 import pytest
 import socketio
 
+from controller.hmi import service
 from controller.hmi.transport import PING_INTERVAL_S
 from controller.spec import hmi
 from controller.spec.modes import CommandKind, MasterState
@@ -305,6 +308,26 @@ async def test_a_client_that_does_not_read_is_skipped_then_dropped() -> None:
             while (await asyncio.to_thread(rig.status))["hmi"]["clients"] > 1:
                 assert time.monotonic() < until
         hung.close()
+
+
+@pytest.mark.parametrize("full", [False, True])
+async def test_a_session_that_never_joins_is_cut(monkeypatch: pytest.MonkeyPatch, full: bool) -> None:
+    """Also where no descriptor is left, which is when it matters: it frees one."""
+    def no_descriptor() -> tuple[str, str]:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(service, "CONNECT_LIMIT_S", 1.5)
+    if full:
+        monkeypatch.setattr(service, "own_ipv4", no_descriptor)
+    with running() as rig:
+        async with raw(rig, join=False) as stranger:
+            begun = time.monotonic()
+            with contextlib.suppress(ConnectionError):
+                while True:
+                    await stranger.read("2", 10.0)
+                    await stranger.socket.send_str("3")     # it answers every ping
+            assert 1.0 < time.monotonic() - begun < 10.0
+        assert (await refusals(rig))["no_connect"] == 1
 
 
 async def test_a_polling_client_that_stops_asking_is_dropped() -> None:

@@ -10,7 +10,7 @@ import pytest
 from controller._core import State
 from controller.config import Motion
 from controller.spec.faults import WARNINGS
-from controller.spec.modes import Blocker, CommandKind, CommandResult, DriverMode, MasterMode, MasterState
+from controller.spec.modes import Blocker, CommandKind, CommandResult, DriverMode, EventKind, MasterMode, MasterState
 from tests.telegrams import command
 from tests.virtual_arm import VirtualArm, codes, summary, warnings
 
@@ -271,6 +271,30 @@ def test_saf_4_a_refreshed_jog_goes_on() -> None:
         arm.jog(20.0)
         state = arm.run(0.15)
     assert state.command_speed_deg_s[0] == pytest.approx(0.95 * 12.0, abs=0.6)
+
+
+def test_saf_8_the_beginning_of_a_jog_is_told_with_its_client_and_its_refreshes_are_not() -> None:
+    arm = VirtualArm(1)
+    arm.waiting()
+
+    def jog(percent: float, client: int, times: int = 5) -> list[tuple[int, int, int]]:
+        """Commands told of meanwhile: (kind, result, client)."""
+        arm.core.events()
+        for _ in range(times):
+            arm.core.push(CommandKind.JOG, client=client, mask=1, values=[percent])
+            arm.run(0.1)
+        return [event[2:] for event in arm.core.events() if event[1] == EventKind.COMMAND]
+
+    begun = (CommandKind.JOG, CommandResult.OK)
+    assert jog(20.0, 7) == [(*begun, 7)], "from WAITING it is the operator's start"
+    assert arm.cycle().state == MasterState.AUTO
+    assert jog(30.0, 7) == []
+    assert jog(0.0, 7) == [], "the release is told by the mode, if at all"
+    arm.until(lambda s: not any(s.moving))
+    assert jog(0.0, 7) == []
+    assert jog(20.0, 8) == [(*begun, 8)]
+    arm.run(1.0)        # let go without a word
+    assert jog(-20.0, 8) == [(*begun, 8)]
 
 
 @pytest.mark.parametrize("direction", [100.0, -100.0])

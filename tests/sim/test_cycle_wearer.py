@@ -184,3 +184,20 @@ def test_a_full_list_of_faults_still_names_the_emergency_button() -> None:
     state = arm.run(0.004)
     assert (296, 0) in codes(state), summary(state)
     assert len(codes(state)) == 9
+
+
+def test_saf_10_a_loop_that_hangs_in_a_motion_loses_motor_power_by_the_boards_watchdog() -> None:
+    arm = VirtualArm(2)
+    arm.auto()
+    arm.move(80.0, 80.0)
+    arm.until(lambda s: s.speed_deg_s[0] > 30.0)
+    hung_ns = arm.now_ns
+    while arm.board.truth()["contacts"]:
+        arm.now_ns += 1_000_000
+        arm.board.step(arm.now_ns)      # nothing comes from the controller
+        assert arm.now_ns - hung_ns < 90_000_000, "50 ms, and the relay's switching time"
+    assert arm.now_ns - hung_ns > 45_000_000
+    state = arm.run(0.3)                # it comes to: nothing gives the power back
+    assert state.state == MasterState.ERROR
+    assert not state.motor_power
+    assert not arm.board.truth()["contacts"]

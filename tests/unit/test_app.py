@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -96,6 +97,38 @@ def test_an_hmi_thread_that_ended_ends_the_program(app: App) -> None:
     assert app._code == 1
     assert app._core.calls == ["stop"]
     assert app._round()
+
+
+def test_saf_10_the_service_watchdog_is_fed_only_while_loop_and_hmi_make_progress(app: App) -> None:
+    """The main thread alone feeds it, so one that hangs does not either."""
+    fed: list[str] = []
+    cycle, loop_runs = 0, True
+
+    def latest() -> SimpleNamespace:
+        nonlocal cycle
+        cycle += loop_runs
+        return SimpleNamespace(cycle=cycle)
+
+    def rounds(seconds: float) -> int:
+        """So long, or a little longer; how often it was fed meanwhile."""
+        fed.clear()
+        for _ in range(round(seconds / 0.02)):
+            assert not app._round()
+        assert set(fed) <= {"WATCHDOG=1"}
+        return len(fed)
+
+    app._core.latest = latest
+    app._notifier = SimpleNamespace(interval_s=0.2, send=fed.append)
+    assert rounds(2.0) >= 10
+    loop_runs = False
+    rounds(0.6)
+    assert rounds(2.0) == 0
+    loop_runs = True
+    assert rounds(2.0) >= 10
+    app._hmi.lives = False
+    assert rounds(2.0) == 0
+    app._hmi.lives = True
+    assert rounds(2.0) >= 10
 
 
 def test_a_signal_ends_the_rounds(app: App) -> None:

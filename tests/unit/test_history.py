@@ -77,6 +77,7 @@ def test_saf_8_who_what_and_when(made: Callable[..., History], tmp_path: Path) -
     ((EventKind.FAULT_RAISED, 401, 2, 1), "warning"), ((EventKind.FAULT_CLEARED, 401, 2, 1), "warning_cleared"),
     ((EventKind.FAULT_CLEARED, 296, 0, 0), "error_cleared"),
     ((EventKind.COMMAND, CommandKind.MOVE, CommandResult.OK, 7), "start"),
+    ((EventKind.COMMAND, CommandKind.EXTERNAL, CommandResult.OK, 7), "start"),
     ((EventKind.COMMAND, CommandKind.MOVE, CommandResult.NOT_READY, 7), "command"),
     ((EventKind.COMMAND, CommandKind.RESET, CommandResult.OK, 7), "command"),
     ((EventKind.COMMAND, CommandKind.SPEED_LIMITS, CommandResult.OUT_OF_RANGE, 0), "command"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import resource
 import socket
 import threading
 import time
@@ -171,6 +172,26 @@ def test_whatever_is_sent_over_the_socket_is_thrown_away(world: World) -> None:
             line.send(os.urandom(1000))
         time.sleep(0.2)
         assert world.server.program == os.getpid()
+
+
+def test_without_a_free_descriptor_the_controller_goes_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Linux refuses accept() then even where nobody knocks. The main thread must not end over it and drop the arm."""
+    path = str(tmp_path / "external")
+    server = ExternalServer(VirtualArm(AXES).core, path)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as program:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+            assert [server.tick() for _ in range(3)] == [False] * 3
+            program.connect(path)
+            assert not server.tick()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert [record.levelname for record in caplog.records] == ["ERROR"]
+        assert "no external program can be let in" in caplog.text
+        assert server.tick()
+        assert server.program == os.getpid()
+    server.close()
 
 
 # -- no controller

@@ -7,6 +7,7 @@ import pytest
 from controller.hmi.jogging import Hold
 from controller.spec import hmi
 from controller.spec.hmi import Notice
+from controller.spec.modes import MasterState
 from tests.handler_bench import Bench, notice
 
 SPEED, ZERO = [10, 0, 0, 0], [0, 0, 0, 0]
@@ -41,6 +42,27 @@ def test_jogs_that_waited_in_a_queue_do_not_act() -> None:
     late = [take(hold, 100.9, 3 + i, sent_ms=5_200.0 + 100 * i) for i in range(8)]  # a burst after a stalled link
     assert late == ["sent_ms"] * 5 + ["", "", ""]
     assert take(hold, 101.0, 20, sent_ms=6_000.0) == ""
+
+
+@pytest.mark.parametrize("stall_s", [0.3, 0.9, 2.5])
+def test_a_link_that_stalls_is_no_release(stall_s: float) -> None:
+    """A stop while the link of the hand that still holds stands still: what comes after it must not undo the stop."""
+    hold = Hold()
+    for i in range(5):
+        assert take(hold, 100.0 + i / 10, i, sent_ms=5_000.0 + 100 * i) == ""
+    hold.end()
+    held = round(stall_s * 10)
+    burst = [take(hold, 100.4 + stall_s, 5 + i, sent_ms=5_500.0 + 100 * i) for i in range(held)]
+    assert len(burst) == held
+    last_ms = 5_400.0 + 100 * held
+    assert hold.ended
+    assert take(hold, 100.5 + stall_s, 90, sent_ms=last_ms + 100.0) == ""    # refused as such, of no field
+    assert hold.ended
+    assert take(hold, 100.6 + stall_s, 91, sent_ms=last_ms + 200.0, released=True) == ""
+    assert not hold.ended
+    hold.end()
+    assert take(hold, 100.9 + stall_s, 92, sent_ms=last_ms + 500.0) == ""   # the hand itself was away for 300 ms
+    assert not hold.ended
 
 
 def test_age_of_the_input_counts_too() -> None:
@@ -86,3 +108,32 @@ def test_wrong_numbers_are_named(fields: dict[str, object], field: str) -> None:
     assert (kind, found) == (Notice.VALUE, field)
     assert "allowed" in text
     assert bench.ring.pushed == []
+
+
+@pytest.mark.parametrize("left_for", [MasterState.TRANSITION_TO_WAITING, MasterState.WAITING, MasterState.ERROR])
+@pytest.mark.parametrize("seen_by", ["the round", "the next jog"])
+def test_a_jog_held_while_the_arm_leaves_auto_has_to_be_released(left_for: MasterState, seen_by: str) -> None:
+    """Whoever stopped it: the main thread, say, because this very thread hung for seconds."""
+    bench = Bench()
+    at_s = 10.0
+
+    def jog(speed: list[int]) -> None:
+        nonlocal at_s
+        at_s += 0.1
+        bench.ask("jog", speed_percent=speed, now_s=at_s)
+
+    jog(SPEED)
+    bench.state.state = int(MasterState.AUTO)
+    jog(SPEED)
+    bench.state.state = int(left_for)
+    if seen_by == "the round":
+        bench.handlers.tick(at_s)
+        bench.state.state = int(MasterState.WAITING)        # a reset, perhaps
+    for _ in range(5):
+        kind, _, text = notice(lambda: jog(SPEED))
+        assert (kind, "release it first" in text) == (Notice.STALE, True)
+        bench.state.state = int(MasterState.WAITING)
+    assert len(bench.ring.pushed) == 2
+    jog(ZERO)
+    jog(SPEED)
+    assert len(bench.ring.pushed) == 4
