@@ -330,9 +330,13 @@ cdef int obey(Machine* m, const Command* command) noexcept nogil:
 cdef void take_commands(Machine* m) noexcept nogil:
     """At most eight per cycle, so that a flood of commands cannot lengthen it."""
     cdef Command command
-    cdef int taken = 0
+    cdef int state, motion, taken = 0
     while taken < 8 and m.commands.try_pop(command):
         taken += 1
+        state, motion = m.state, m.motion
         command.asked_ns = min(command.asked_ns, m.now_ns)     # a time to come would keep a jog alive for longer
         m.blockers = find_blockers(m)
         finish_command(m, &command, obey(m, &command))
+        if (command.kind == COMMAND_KIND_JOG and m.last_result == COMMAND_RESULT_OK
+                and (m.state != state or m.motion != motion)):      # it began something, and is not only a refresh
+            event(m, EVENT_KIND_COMMAND, COMMAND_KIND_JOG, COMMAND_RESULT_OK, command.client)
