@@ -78,7 +78,8 @@ class FolderLock:
             except BlockingIOError:
                 if time.monotonic() >= until:
                     os.close(self._descriptor)
-                    raise Unusable(f"{path}: another controller or command uses it") from None
+                    raise Unusable(f"{path}: another controller or command uses it, end that or give this one another "
+                                   "folder (store.path)") from None
                 time.sleep(LOCK_RETRY_S)
             except OSError as error:
                 os.close(self._descriptor)
@@ -147,6 +148,8 @@ def set_aside_files(path: Path) -> list[Path]:
 
 
 def _connect(path: Path, schema: Schema) -> sqlite3.Connection:
+    if not path.is_file():
+        raise OSError("it is no file")      # to open a pipe would wait for ever
     with path.open("rb") as file:
         if file.read(len(MAGIC)) != MAGIC or path.stat().st_size < SMALLEST_BYTES:
             raise _Damaged("it is no SQLite file")  # a short one SQLite would take for empty, and overwrite

@@ -153,10 +153,10 @@ def _packet(message: Message) -> Any:
 def own_ipv4(peer: str = "192.0.2.1") -> tuple[str, str]:
     """(IPv4 address this board uses towards others, "" or the back-end's error why it is loopback instead). No packet
     is sent."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:     # fails too: when all descriptors are in use
             probe.connect((peer, 9))
             return str(ipaddress.IPv4Address(probe.getsockname()[0])), ""
-        except (OSError, ValueError) as error:
-            no_network = isinstance(error, OSError) and error.errno in {errno.ENETUNREACH, errno.ENETDOWN}
-            return "127.0.0.1", "ADDRESS_UNKNOWN" if no_network else "ADDRESS_FAILED"
+    except (OSError, ValueError) as error:
+        no_network = isinstance(error, OSError) and error.errno in {errno.ENETUNREACH, errno.ENETDOWN}
+        return "127.0.0.1", "ADDRESS_UNKNOWN" if no_network else "ADDRESS_FAILED"

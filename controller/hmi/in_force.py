@@ -111,7 +111,8 @@ class InForce:
             if asked == self._range_asked:
                 self._range_retry_s = now_s + RETRY_S
                 in_force = on and self._enforces(targets)  # the loop keeps it over a bring-up
-                self.problem = f"the range of motion is on, but not in force: {why}" if on and not in_force else ""
+                self.problem = "" if in_force or not on else (
+                    f"the range of motion is on, but not in force: nothing moves until it is or is switched off: {why}")
 
         def answered(done: Future[None]) -> None:
             error = done.exception()

@@ -110,7 +110,7 @@ class Passwords:
         return found
 
     def set(self, level: str, password: str) -> None:
-        """Store a password; a file that cannot be read is replaced. PasswordError, OSError."""
+        """Store a password; a file that cannot be read is replaced. PasswordError."""
         new = make_hash(password)
         try:
             stored = self.read()
@@ -119,7 +119,7 @@ class Passwords:
         self._write({**stored, level: new})
 
     def remove(self, level: str) -> bool:
-        """Forget the password of a level; False when it has none. PasswordError, OSError."""
+        """Forget the password of a level; False when it has none. PasswordError."""
         stored = self.read()
         if level not in stored:
             return False
@@ -127,4 +127,8 @@ class Passwords:
         return True
 
     def _write(self, hashes: dict[str, str]) -> None:
-        write_private(self.path, json.dumps(hashes, indent=1).encode() + b"\n")
+        try:
+            write_private(self.path, json.dumps(hashes, indent=1).encode() + b"\n")
+        except OSError as error:
+            raise PasswordError(f"{self.path} cannot be written ({error.strerror}): nothing was changed; check the "
+                                "folder's rights and free space") from error

@@ -20,6 +20,7 @@ import engineio.async_drivers.aiohttp as driver
 import engineio.async_socket
 import engineio.base_socket
 import engineio.packet
+import engineio.payload
 import msgspec
 import socketio
 import socketio.packet
@@ -32,6 +33,10 @@ from controller.spec import hmi
 
 # The library times pings by the wall clock; a step of it would drop every client and so end their motions.
 engineio.async_socket.time = engineio.base_socket.time = SimpleNamespace(time=time.monotonic)
+
+# A polling client sends all that came together during a round trip as one body. Above 16 packets the library would drop
+# all of it, a stop too, and answer "OK"; the body's size and the message rate are limit enough.
+engineio.payload.Payload.max_decode_packets = hmi.MESSAGE_BYTES
 
 # SAF-4: the motion of a client whose link broke without a word ends within three seconds
 PING_INTERVAL_S, PING_TIMEOUT_S = 1, 2

@@ -344,6 +344,17 @@ async def test_a_polling_client_that_stops_asking_is_dropped() -> None:
             assert status["hmi"]["dropped"] == 1
 
 
+async def test_saf_2_a_stop_is_heard_behind_hundreds_of_packets_in_one_polling_body(rig: Rig) -> None:
+    base = rig.url + "/socket.io/?EIO=4&transport=polling"
+    stops = rig.state.stops
+    async with aiohttp.ClientSession() as session:
+        sid = json.loads((await (await session.get(base)).text())[1:])["sid"]
+        await session.post(f"{base}&sid={sid}", data="40")
+        body = "\x1e".join(['42["command",{"type":"why"}]'] * 300 + ['42["response",["stop"]]'])
+        assert (await session.post(f"{base}&sid={sid}", data=body)).status == 200
+        await asyncio.to_thread(rig.until, lambda s: s.stops > stops)
+
+
 async def test_no_frame_comes_before_an_upgrade_is_complete() -> None:
     with running(rate_hz=50) as rig:
         base = rig.url + "/socket.io/?EIO=4&transport=polling"

@@ -107,6 +107,14 @@ def test_codes_52_53_no_network_address(number: int, code: int, monkeypatch: pyt
         there_and_gone(rig, code, lambda: monkeypatch.setattr(broadcast.socket, "socket", real))
 
 
+def test_the_round_goes_on_when_no_descriptor_is_left_to_ask_for_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(*arguments: Any) -> Any:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(broadcast.socket, "socket", none_left)
+    assert broadcast.own_ipv4() == ("127.0.0.1", "ADDRESS_FAILED")
+
+
 async def test_code_57_a_setting_that_cannot_be_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("controller.store.RETRY_S", 0.05)
     with running(folder=tmp_path) as rig:

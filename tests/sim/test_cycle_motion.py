@@ -393,3 +393,27 @@ def test_ess_8_a_move_that_stays_blocked_is_an_error_after_a_second() -> None:
     state = arm.run(3.0)
     assert codes(state) & {(607, 1), (608, 1)}, summary(state)
     assert (state.on_target[0], state.motions_done, state.motor_power) == (0, 0, 0)
+
+
+def test_saf_8_a_jog_is_told_when_it_begins_and_not_when_it_is_repeated() -> None:
+    arm = VirtualArm(2)
+    arm.auto()
+    arm.core.events()
+    for _ in range(2):
+        for _ in range(10):
+            arm.jog(20.0, -10.0)
+            arm.run(0.05)
+        arm.jog(0.0, 0.0)
+        arm.run(1.0)
+        told = [row[2:4] for row in arm.core.events() if row[1] == EventKind.COMMAND]
+        assert told == [(CommandKind.JOG, CommandResult.OK)]
+
+
+def test_saf_8_a_jog_that_switches_motor_power_on_is_told() -> None:
+    arm = VirtualArm(2)
+    arm.waiting()
+    arm.core.events()
+    arm.jog(20.0, -10.0)
+    arm.until(lambda s: s.state == MasterState.AUTO)     # a jog that was not repeated during the power-up moves nothing
+    told = [row[2:4] for row in arm.core.events() if row[1] == EventKind.COMMAND]
+    assert told == [(CommandKind.JOG, CommandResult.OK)]

@@ -87,7 +87,7 @@ def test_nothing_moves_while_the_range_cannot_come_into_force() -> None:
     assert page.state.rom_enforced == (0, 0, 0, 0)
     refused = page.say(["start"])
     assert refused.code == "blocked"
-    assert "not in force" in refused.text
+    assert "not in force: nothing moves until it is or is switched off" in refused.text
     assert "axis 1 stands at" in refused.text
     assert any("not in force" in item["message"] for item in (page.ask("why").fields or {})["blockers"])
     assert page.say(["rest_ROM_position"]).code == "ok"

@@ -159,5 +159,8 @@ def test_what_cannot_be_used_now_is_left_alone(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "b.sqlite").mkdir()
     with pytest.raises(Unusable):
         opened(tmp_path / "b.sqlite")
+    os.mkfifo(tmp_path / "c.sqlite")    # to open it would wait for a writer, and the start with it
+    with pytest.raises(Unusable, match="it is no file"):
+        opened(tmp_path / "c.sqlite")
     assert not set_aside_files(path)
     opened(path).connection.close()

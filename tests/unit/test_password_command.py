@@ -101,7 +101,10 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Mon
                                          capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     assert call(monkeypatch, f"{GOOD}\n", "set", "--level", "Base", "--folder", str(tmp_path / "file" / "x")) == 1
-    assert "allyarm:" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "allyarm:" in said
+    assert str(tmp_path / "file" / "x" / FILE) in said
+    assert "check the folder's rights and free space" in said
 
 
 def test_at_a_terminal_it_asks_twice_and_shows_nothing(tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def test_one_writer_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     first.put({"a": 1}).result(5)
     monkeypatch.setattr(FolderLock.__init__, "__defaults__", (0.05,))
     second = Store(tmp_path)
-    assert "another controller or command uses it" in second.problem
+    assert "another controller or command uses it, end that" in second.problem
     assert second.unaccepted
     with pytest.raises(StoreError, match="another controller"):
         second.put({"a": 2}).result(5)
