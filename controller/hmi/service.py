@@ -248,7 +248,7 @@ class Service:
                   "history_written": history.written, "history_dropped": history.dropped, **self._counters.as_dict()}
         return self._builder.build(
             self._state, running=running, counts=counts, link=self.link,
-            store_problem="; ".join(filter(None, (self._store.problem, self._rest.problem, history.problem))),
+            store_problem="; ".join(filter(None, (self._store.trouble, self._rest.problem, history.problem))),
             blockers=[found.message for found in self._handlers.gate.general()],
             sequence=self._handlers.sequencer.progress,
             holder=Holder(holder.number if holder else None, holder.name if holder else ""))
