@@ -438,7 +438,7 @@ class Service:
         if error is None or isinstance(error, Refused):
             self._settle(client, error, reply)
             return
-        text = str(error) if isinstance(error, StoreError) else Notice.NOT_SAVED.doc
+        text = f"in force, but not saved: {error}" if isinstance(error, StoreError) else Notice.NOT_SAVED.doc
         self._refuse(client, Refused(Notice.NOT_SAVED, "", text), reply)
 
     def _refuse(self, client: Client, refused: Refused, reply: Reply) -> None:
