@@ -32,6 +32,7 @@ SCHEMA = Schema(1, (
     "checksum INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE acceptance (id INTEGER PRIMARY KEY, asked_at REAL NOT NULL, why TEXT NOT NULL, accepted_at REAL, "
     "accepted_by TEXT)"))
+HANGS_S = 5.0
 RETRY_S = 5.0
 CLOSE_LIMIT_S = 1.0
 HOW_TO_ACCEPT = "check the settings, then accept them (button Reset, or `allyarm settings accept`)"
@@ -80,6 +81,7 @@ class Store:
         self._database: sqlite3.Connection | None = None
         self._unsaved = _Change()
         self._bad_rows: list[str] = []
+        self._saving_since_s = 0.0      # 0: not at work on the disk
         self._work = threading.Condition()
         self._asked: list[tuple[_Change, Future[None]]] = []
         self._ending = False
@@ -90,6 +92,14 @@ class Store:
             self._writer = threading.Thread(target=self._write, args=(self.path, opened), name="store", daemon=True)
             self._writer.start()
             self._values = opened.result()
+
+    @property
+    def trouble(self) -> str:
+        """`problem`, or that the disk hangs: then nothing fails, and nobody would learn of it."""
+        since_s = self._saving_since_s
+        if since_s and time.monotonic() - since_s > HANGS_S:
+            return f"the disk of {self.path} does not answer: changes of settings are in force and not saved"
+        return self.problem
 
     def get(self, key: str, default: Value = None) -> Value:
         """The stored value, or `default`."""
@@ -152,7 +162,9 @@ class Store:
                 asked, self._asked, ending = self._asked, [], self._ending
             for change, _ in asked:
                 self._unsaved.add(change)
+            self._saving_since_s = time.monotonic()
             failure = self._save() if self._unsaved else None
+            self._saving_since_s = 0.0
             for _, future in asked:
                 if failure is None:
                     future.set_result(None)

@@ -97,7 +97,7 @@ class Answers:
         if error is None or isinstance(error, Refused):
             self._settle(client, error, reply)
             return
-        text = str(error) if isinstance(error, StoreError) else Notice.NOT_SAVED.doc
+        text = f"in force, but not saved: {error}" if isinstance(error, StoreError) else Notice.NOT_SAVED.doc
         self.refuse(client, Refused(Notice.NOT_SAVED, "", text), reply)
 
     def refuse(self, client: Client, refused: Refused, reply: Reply) -> None:

@@ -36,7 +36,10 @@ class Hold:
         old the input was when it was sent, `sent_ms` the sender's own clock then.
         """
         self.late_s = late_s = age_ms * 1e-3 + (0.0 if sent_ms is None else self._late_s(now_s - sent_ms * 1e-3, now_s))
-        held = self._pause_s(now_s, sent_ms) <= hmi.JOG_REFRESH_S
+        # A sender without a clock cannot be told from a link that stalls: its hand has let go only when it says so, or
+        # after a pause that no link makes, or a stop would be undone by what a stall has held back.
+        told = sent_ms is not None and self.sent_ms is not None
+        held = self._pause_s(now_s, sent_ms) <= (hmi.JOG_REFRESH_S if told else hmi.JOG_FORGOTTEN_S)
         self.seen_s, self.sent_ms = now_s, sent_ms
         if released or not held:
             self.ended = False

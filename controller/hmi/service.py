@@ -233,7 +233,7 @@ class Service:
                   "history_written": history.written, "history_dropped": history.dropped, **self._counters.as_dict()}
         return self._builder.build(
             self._state, running=running, counts=counts, link=self.link,
-            store_problem="; ".join(filter(None, (self._store.problem, self._rest.problem, history.problem))),
+            store_problem="; ".join(filter(None, (self._store.trouble, self._rest.problem, history.problem))),
             blockers=[found.message for found in self._handlers.gate.general()],
             sequence=self._handlers.sequencer.progress,
             holder=Holder(holder.number if holder else None, holder.name if holder else ""))
@@ -285,8 +285,8 @@ class Service:
                 client, Refused(Notice.TOO_LARGE, "", f"{TOO_LARGE}; this client is disconnected"), Reply())
         elif not client.within_rate(now_s) and client.flooding_since_s == now_s:
             self._answers.refuse(client, Refused(
-                Notice.RATE, "", f"more than {hmi.MESSAGES_PER_S} messages per second: this client is disconnected; only "
-                "stop is still taken"), Reply())
+                Notice.RATE, "", f"more than {hmi.MESSAGES_PER_S} messages per second: this client is disconnected; "
+                "only stop is still taken"), Reply())
 
     def malformed(self, key: str, why: str) -> None:
         """A packet that is none; its connection ends, and where it still takes a message it is told why."""

@@ -139,7 +139,6 @@ class Reason(Coded):
     """Why the master state changed."""
 
     NONE = 0, ""
-    BUS_ATTACHED = 1, "bring-up finished"
     START_CHECKS_GOOD = 2, "emergency stop chain is consistent"
     OPERATOR_START = 3, "motion command"
     DRIVES_READY = 4, "contacts closed and drives ready"

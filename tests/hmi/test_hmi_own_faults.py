@@ -115,6 +115,21 @@ def test_the_round_goes_on_when_no_descriptor_is_left_to_ask_for_the_address(mon
     assert broadcast.own_ipv4() == ("127.0.0.1", "ADDRESS_FAILED")
 
 
+def test_code_57_a_disk_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("controller.store.HANGS_S", 0.2)
+    with running(folder=tmp_path) as rig:
+        assert rig.store._database is not None
+        database = Faulty(rig.store._database)
+        database.hold.clear()
+        rig.store._database = database  # type: ignore[assignment]
+        saved = rig.store.put({"voice_1a": 50})
+        until(rig, lambda found: (57, None) in found)
+        assert "does not answer" in rig.status()["store_problem"]
+        there_and_gone(rig, 57, database.hold.set)
+        saved.result(5)
+        assert rig.status()["store_problem"] == ""
+
+
 async def test_code_57_a_setting_that_cannot_be_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("controller.store.RETRY_S", 0.05)
     with running(folder=tmp_path) as rig:

@@ -60,6 +60,7 @@ async def test_a_setting_that_cannot_be_saved_is_in_force_and_told(tmp_path: Pat
             answer = await client.call("command", {"type": "settings", "write": {"user_speed_percent.1": 10}},
                 timeout=5)
             assert answer["error"]["code"] == "not_saved"
+            assert answer["error"]["message"].startswith("in force, but not saved: settings file cannot be used")
         assert "cannot be used" in rig.status()["store_problem"]
         rig.until(lambda s: s.speed_limit_deg_s[0] == pytest.approx(rig.facts.axis[0].max_speed_deg_s * 0.1))
 

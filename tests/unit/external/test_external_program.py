@@ -230,11 +230,13 @@ def test_a_program_of_another_release(tmp_path: Path) -> None:
         thread.join()
 
 
-@pytest.mark.parametrize(("size", "text"), [(4096, "has 4096 bytes"), (40960, "another magic number")])
-def test_memory_that_is_none_of_ours(size: int, text: str) -> None:
+def test_memory_that_is_none_of_ours() -> None:
     fd = os.memfd_create("other")
-    os.ftruncate(fd, size)
-    with pytest.raises(ValueError, match=text):
+    os.ftruncate(fd, 4096)
+    with pytest.raises(ValueError, match="has 4096 bytes, ([0-9]+) are expected") as refused:
+        ProgramLink(fd)
+    os.ftruncate(fd, int(str(refused.value).split()[-4]))
+    with pytest.raises(ValueError, match="another magic number"):
         ProgramLink(fd)
     os.close(fd)
 
