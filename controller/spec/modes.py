@@ -146,7 +146,6 @@ class Reason(Coded):
     STOPPED = 6, "standing still"
     FAULT = 7, "error raised"
     RESET = 8, "RESET_ERROR"
-    BUS_LOST = 9, "communication lost"
     BUS_DETACHED = 10, "line taken back"
     OFF_COMMAND = 11, "mode OFF"
     SHUTDOWN = 12, "program ends"
