@@ -342,8 +342,12 @@ cdef uint32_t find_blockers(Machine* m) noexcept nogil:
             bits |= 1 << BLOCKER_DRIVE_ERROR
         if m.axis[i].driver_state in (DRIVER_STATE_NOT_CONNECTED, DRIVER_STATE_SETUP_NEEDED):
             bits |= 1 << BLOCKER_DRIVE_SETUP
+        if not range_fits(m, i):
+            bits |= 1 << BLOCKER_RANGE_OF_MOTION
+        if m.axis[i].driver_state == DRIVER_STATE_NOT_CONNECTED:
+            continue        # blocks already; the zeros it sends say nothing of where the axis stands
         if outside_limits(m, i):
             bits |= 1 << BLOCKER_OUTSIDE_LIMITS
-        if not range_fits(m, i) or (outside_range(m, i) and left_range(m, i)):
+        if outside_range(m, i) and left_range(m, i):
             bits |= 1 << BLOCKER_RANGE_OF_MOTION
     return bits

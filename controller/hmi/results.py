@@ -129,5 +129,6 @@ def _left(state: State) -> str:
         if not warning:
             row = lookup(code, axis, False)
             where = f" of axis {axis}" if axis else ""
-            found.append(f"error {code}{where}{f', {row.message}' if row else ''}")
+            never = f", which no reset clears: {row.solution}" if row and not row.resettable else ""
+            found.append(f"error {code}{where}{f', {row.message}' if row else ''}{never}")
     return f"the cause is still there: {'; '.join(found)}" if found else "the cause is still there"

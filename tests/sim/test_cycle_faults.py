@@ -10,7 +10,7 @@ import pytest
 
 from controller._core import State
 from controller.sim.faults import FAULTS
-from controller.spec.modes import BusFault, BusState, CommandKind, MasterState, StopCategory
+from controller.spec.modes import Blocker, BusFault, BusState, CommandKind, MasterState, StopCategory
 from tests.telegrams import command
 from tests.virtual_arm import VirtualArm, codes, summary, warnings
 
@@ -159,6 +159,15 @@ def test_saf_1_answers_lost_for_longer_end_in_a_quick_stop_and_power_off() -> No
     arm.run(0.3)
     assert not arm.board.truth()["enable"]
     assert arm.board.truth()["phase"] == "register"
+
+
+def test_the_zeros_of_a_drive_that_is_not_connected_are_no_place_outside_the_limits() -> None:
+    """Its axis 1 has its zero at 1024 counts: 0 counts would be -90 deg, outside -60..120."""
+    arm = VirtualArm(2)
+    arm.board.set_fault("not_connected", axis=1)
+    state = arm.run(0.3)
+    assert state.blockers >> Blocker.DRIVE_SETUP & 1
+    assert not state.blockers >> Blocker.OUTSIDE_LIMITS & 1
 
 
 def test_a_drives_new_set_up_is_asked_for_once() -> None:

@@ -100,3 +100,15 @@ def test_a_reset_does_not_blame_the_command_after_it() -> None:
     reset.see(MasterState.ERROR, MasterMode.OFF, last_command=6, last_command_result=int(CommandResult.NOT_READY))
     assert later == [None]
     assert len(reset.told) == 1
+
+
+def test_a_reset_names_what_no_reset_clears_and_what_to_do() -> None:
+    results, told = Results(), []
+    results.expect(1, Client(1, "k", "s", "a", 0.0), 0.0, told.append, reset=True)
+    state: Any = empty_state(1)
+    state.state, state.mode, state.blockers = int(MasterState.ERROR), int(MasterMode.OFF), 1 << Blocker.ERROR
+    state.faults, state.fault_count = (291,), 1
+    state.last_command, state.last_command_kind = 1, int(CommandKind.RESET)
+    results.follow(state)
+    assert "error 291" in told[0].message
+    assert "which no reset clears: Do not use the arm." in told[0].message
