@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from controller.database import Schema, Unusable, open_database
+from controller.database import FolderLock, Schema, Unusable, open_database
 from controller.spec import rest
 from controller.store import StoreError
 from controller.worker import Worker
@@ -85,6 +85,7 @@ class Exercises:
         self.problem = ""
         self._damage = ""
         self._database: sqlite3.Connection | None = None
+        self._lock: FolderLock | None = None
         self._tried_s = -RETRY_S
         self._worker = Worker("exercises", WAITING, first=self._try_open, last=self._close)
         if self.path is not None:
@@ -253,6 +254,7 @@ class Exercises:
             for statement in SCHEMA.statements:
                 database.execute(statement)
             return database
+        self._lock = self._lock or FolderLock(self.path, 0.0)
         opened = open_database(self.path, SCHEMA)
         if opened.aside is not None:
             self._report(f"exercise file {self.path} could not be read ({opened.why}); it was kept as "
@@ -264,6 +266,9 @@ class Exercises:
         if self._database is not None:
             self._database.close()
             self._database = None
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
 
     def _report(self, text: str) -> None:
         if text != self.problem:  # once per cause, not once per request

@@ -168,6 +168,20 @@ def test_a_folder_that_cannot_be_made_is_told_and_tried_again(tmp_path: Path, mo
     store.close()
 
 
+def test_a_second_controller_does_not_write_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("controller.exercises.RETRY_S", 0.0)
+    first = Exercises(tmp_path)
+    first.add("Wave", 1).result(5)
+    second = Exercises(tmp_path)
+    with pytest.raises(StoreError, match="another controller or command uses it"):
+        second.add("Nod", 1).result(5)
+    first.close()
+    second.add("Nod", 1).result(5)
+    assert [exercise.name for exercise in second.exercises().result(5)] == ["Nod", "Wave"]
+    assert second.problem == ""
+    second.close()
+
+
 def test_a_disk_that_hangs_holds_up_neither_the_server_nor_the_end(tmp_path: Path,
                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("controller.exercises.CLOSE_LIMIT_S", 0.2)
