@@ -69,7 +69,8 @@ def _commands() -> str:
         return ", ".join(f"`{item.name}`: {messages.ALLOWED[name, item.name]}" for item in msgspec.structs.fields(kind))
 
     return markdown(("type", "fields", "does"), (
-        (f"`{name}`", fields(name, kind), (kind.__doc__ or "").strip()) for name, kind in messages.BY_TYPE.items()))
+        (f"`{name}`", fields(name, kind), " ".join((kind.__doc__ or "").split()))
+        for name, kind in messages.BY_TYPE.items()))
 
 
 def _data() -> str:
