@@ -19,8 +19,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # Under nohup children would inherit that SIGHUP is ignored, and `allyarm run` rightly leaves it so. A handler is not
-    # inherited.
+    # Under nohup children would inherit that SIGHUP is ignored, and `allyarm run` rightly leaves it so; a handler they
+    # do not inherit.
     if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
         signal.signal(signal.SIGHUP, lambda *_: None)
     if path := config.getoption("--traceability"):
