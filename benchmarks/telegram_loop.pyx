@@ -32,6 +32,8 @@ cdef extern from "handshake.hpp" namespace "allyarm" nogil:
         pass
 
 include "generated/spec.pxi"
+include "generated/external.pxi"
+include "external_link.pxi"
 include "types.pxi"
 include "telegram.pxi"
 
