@@ -90,7 +90,7 @@ def recognise(message: dict[str, object], axes: int) -> Recognised:
             raise Refused(Notice.BLOCKED, "", "the arm is not connected: what these keys mean depends on its axes")
         if others:
             raise Refused(Notice.UNKNOWN, "", f"these keys belong to an arm with {others[0]} axes, this one has {axes}")
-    names = ", ".join(repr(key[:12]) for key in list(message)[:4])
+    names = ", ".join(repr(key[:12])[:30] for key in list(message)[:4])  # what is not printable takes ten characters
     more = f" and {len(message) - 4} more" if len(message) > 4 else ""
     raise Refused(Notice.UNKNOWN, "", f"no form has the keys {names}{more}" if keys else "an empty object is no form")
 
