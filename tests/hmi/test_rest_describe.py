@@ -216,7 +216,8 @@ def test_a_typescript_client_compiles_and_runs(tmp_path: Path) -> None:
         done = run("node", "build/client.js", rig.url, cwd=tmp_path / "client")
         assert done.returncode == 0, done.stderr
         found = json.loads(done.stdout)
-        assert found.pop("position") == pytest.approx(found.pop("axis"), abs=0.1)
+        # two readings of one axis at different times: rounding to 0.1 degrees, sensor noise of some counts
+        assert found.pop("position") == pytest.approx(found.pop("axis"), abs=0.5)
         assert found == {"axes": rig.facts.axes, "version": True, "stopped": True, "refused": "replay", "row": 10,
                          "rep": 2, "chosen": "Lunch", "missing": "Error: name: there is no exercise 'Nobody'"}
         assert client.get("/exercises_names") == (200, [{"name": "Wave", "rep": 2}])
