@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Protocol
+from typing import Any, Protocol
 
 from controller.spec.input import (
     ALWAYS_ONE_SIDED,
@@ -92,10 +92,12 @@ class Description:
 AbsRange = tuple[int, int, int]  # minimum, maximum, flat
 
 
-def describe(path: str, name: str, ids: tuple[int, int, int], relative: Sequence[int], absolute: Mapping[int, AbsRange],
-             keys: Sequence[int], properties: Sequence[int] = ()) -> Description:
+def describe(path: str, name: str, ids: tuple[int, int, int], *, relative: Sequence[int] = (),
+             absolute: Mapping[int, AbsRange] | None = None, keys: Sequence[int] = (),
+             properties: Sequence[int] = ()) -> Description:
     """A Description from what the kernel tells: `ids` are bus, vendor, product, the others are codes."""
     bus, vendor, product = ids
+    absolute = absolute or {}
     axes = [Axis(BY_CODE[code].name, code, True, -RELATIVE_FULL, RELATIVE_FULL)
             for code in relative if code in BY_CODE and BY_CODE[code].relative]
     there = {axis.name for axis in axes}
@@ -165,11 +167,10 @@ def described(path: str, device: object) -> Description:
     from evdev import InputDevice
 
     assert isinstance(device, InputDevice)
-    found = device.capabilities(absinfo=True)
-    absolute = {int(code): (int(info.min), int(info.max), int(info.flat))
-                for code, info in found.get(EV_ABS, ())}  # type: ignore[misc]
+    found: dict[int, Any] = dict(device.capabilities(absinfo=True))
+    absolute = {int(code): (int(info.min), int(info.max), int(info.flat)) for code, info in found.get(EV_ABS, ())}
     name = "".join(letter if letter.isprintable() else "?" for letter in str(device.name))[:80]
     return describe(path, name or os.path.basename(path),
                     (device.info.bustype, device.info.vendor, device.info.product),
-                    [int(code) for code in found.get(EV_REL, ())], absolute,
-                    [int(code) for code in found.get(EV_KEY, ())], [int(code) for code in device.input_props()])
+                    relative=found.get(EV_REL, ()), absolute=absolute, keys=found.get(EV_KEY, ()),
+                    properties=[int(code) for code in device.input_props()])

@@ -13,7 +13,8 @@ from controller.input.device import Description
 from controller.spec.input import EV_ABS, EV_KEY, EV_MAX, EV_REL, EV_SYN, SYN_DROPPED, SYN_REPORT
 
 EVENT = struct.Struct("@llHHi")  # struct input_event: seconds, microseconds, type, code, value
-OLDEST_S = 60.0  # an event that is dated further away than this is not dated at all
+OLDEST_S = 60.0  # an event that is dated further away than this is none
+UNDATED = EV_MAX + 1
 ABSURD = 1 << 24  # no axis has a value like that
 
 
@@ -97,9 +98,10 @@ class Tracker:
         self.fault = why
 
     def view(self) -> View:
-        return View(self.number, self.description,
-                    tuple(axis.deflection(value) for axis, value in zip(self.description.axes, self.values, strict=True)),
-                    tuple(self.told_s), self.heard_s, self.mode_presses, self.stop_presses, self.faults, self.fault)
+        deflection = tuple(axis.deflection(value)
+                           for axis, value in zip(self.description.axes, self.values, strict=True))
+        return View(self.number, self.description, deflection, tuple(self.told_s), self.heard_s,
+                    self.mode_presses, self.stop_presses, self.faults, self.fault)
 
     def _look(self, now_s: float) -> None:
         """Ask the kernel where the absolute axes are; relative ones have to tell again."""
@@ -119,4 +121,5 @@ class Tracker:
         self._rest = data[whole:]
         for seconds, microseconds, kind, code, value in EVENT.iter_unpack(data[:whole]):
             at_s = seconds + microseconds * 1e-6
-            yield (min(at_s, now_s) if abs(now_s - at_s) < OLDEST_S else now_s), kind, code, value
+            dated = abs(now_s - at_s) < OLDEST_S
+            yield min(at_s, now_s), kind if dated else UNDATED, code, value
