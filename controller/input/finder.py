@@ -11,6 +11,7 @@ import logging
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -41,6 +42,7 @@ class Finder:
                  open_source: Callable[[str], Source] = EvdevSource) -> None:
         self._patterns, self._found, self._folder, self._open = tuple(patterns), found, folder, open_source
         self._known: dict[Path, tuple[int, int]] = {}
+        self._forgotten: deque[Path] = deque()
         self._refused: dict[Path, str] = {}
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="input-finder", daemon=True)
@@ -71,6 +73,8 @@ class Finder:
 
     def look(self) -> None:
         """One look: what is there, what is new."""
+        while self._forgotten:
+            self._known.pop(self._forgotten.popleft(), None)
         there = {}
         for path in nodes(self._folder):
             try:
@@ -105,7 +109,7 @@ class Finder:
 
     def forget(self, path: str) -> None:
         """A device that was given out is closed: if it is still there it may be opened again."""
-        self._known.pop(Path(path), None)
+        self._forgotten.append(Path(path))
 
 
 def refusal(error: OSError) -> str:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from controller.input.device import EvdevSource, Source
+from controller.input.finder import FOLDER
 from controller.input.mapping import DEFAULT, Modes, drives_of
 
 if TYPE_CHECKING:
@@ -14,7 +18,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True, slots=True)
 class InputOptions:
     """`devices` as in Description.matches; `dead_zone` is a share of the full deflection; `silence_s` is for relative
-    axes, `still_s` for absolute ones; without `may_start` a device moves an arm that was started, and starts none."""
+    axes, `still_s` for absolute ones; without `may_start` a device moves an arm that was started, and starts none.
+    Event devices are in `folder`, and opened by `open_source`."""
 
     devices: tuple[str, ...] = ()
     modes: Modes = DEFAULT
@@ -22,6 +27,8 @@ class InputOptions:
     silence_s: float = 0.15
     still_s: float = 1.0
     may_start: bool = True
+    folder: Path = FOLDER
+    open_source: Callable[[str], Source] = EvdevSource
 
     @classmethod
     def from_config(cls, config: Config) -> InputOptions | None:

@@ -21,7 +21,7 @@ from controller.input.events import EVENT, Tracker, View
 from controller.spec.input import ACT_S, READ_S
 
 READ_BYTES = 256 * EVENT.size
-IDLE_S = 0.25
+IDLE_S = 0.25  # longest wait for an event while nothing is deflected
 IN_USE_S = 2.0  # after its last event; or while it is deflected
 DEFLECTED = 0.05
 CLOSE_LIMIT_S = 1.0
@@ -29,10 +29,12 @@ log = logging.getLogger(__name__)
 
 
 class Reader:
-    """`wake` is called when there is something new, `lost` with the path of a device that is gone."""
+    """`wake` is called when there is something new, with True when it is a stop; `lost`, which may be set before the
+    start, with the path of a device that is gone."""
 
-    def __init__(self, wake: Callable[[], None], lost: Callable[[str], None]) -> None:
-        self._wake, self._lost = wake, lost
+    def __init__(self, wake: Callable[[bool], None]) -> None:
+        self._wake = wake
+        self.lost: Callable[[str], None] = lambda path: None
         self._new: deque[Source] = deque()
         self._open: dict[int, tuple[Source, Tracker]] = {}
         self._numbers = 0
@@ -74,7 +76,7 @@ class Reader:
             self.views = ()
             for source, _ in self._open.values():
                 source.close()
-            self._wake()
+            self._wake(True)
 
     def _round(self) -> None:
         """Wait for events, take them, publish."""
@@ -88,11 +90,11 @@ class Reader:
             elif fd in self._open:
                 changed = True
                 self._read(fd, now_s)
-        if changed:
-            self.views = tuple(tracker.view() for _, tracker in self._open.values())
         self.alive_s = now_s
         if changed:
-            self._wake()
+            stops = sum(view.stop_presses for view in self.views)
+            self.views = tuple(tracker.view() for _, tracker in self._open.values())
+            self._wake(sum(view.stop_presses for view in self.views) != stops)
 
     def _in_use(self) -> bool:
         now_s = time.monotonic()
@@ -136,4 +138,4 @@ class Reader:
     def _give_up(self, source: Source) -> None:
         with contextlib.suppress(OSError):
             source.close()
-        self._lost(source.description.path)
+        self.lost(source.description.path)
