@@ -398,7 +398,7 @@ def _check_chain(config: Config, reader: Reader, axes: int) -> None:
 
 def _check_input(config: Config, reader: Reader) -> None:
     """Rows of the mapping of input devices."""
-    if not config.input_axis:
+    if not config.input_axis or any(problem.key.startswith("input_axis") for problem in reader.problems):
         return
     from controller.input import mapping
 

@@ -246,12 +246,12 @@ class InputDevices:
 
     def _deflection(self, view: View, place: int, now_s: float) -> float | None:
         """-1..1. Of a relative axis the kernel tells only what is not zero: silent it is at rest, but unknown (None)
-        where the whole device fell silent while this axis was deflected."""
-        found = view.deflection[place]
+        where the device fell silent with it while it was deflected."""
+        found, told_s = view.deflection[place], view.told_s[place]
         silence_s = self._options.silence_s
-        if not view.description.axes[place].relative or now_s - view.told_s[place] <= silence_s:
+        if not view.description.axes[place].relative or now_s - told_s <= silence_s:
             return found
-        return None if now_s - view.heard_s > silence_s and abs(found) > self._options.dead_zone else 0.0
+        return 0.0 if abs(found) <= self._options.dead_zone or view.heard_s - told_s > silence_s else None
 
     def _still(self, view: View, used: Sequence[str], now_s: float) -> bool:
         """An absolute axis tells only changes, so that a hand that holds still and a link that broke look the same."""
