@@ -152,7 +152,7 @@ class InputDevices:
         for view in self._views:
             hand = self._hands.get(view.number)
             if hand is not None:
-                deflection = {axis.name: round(found, 3)
+                deflection = {axis.name: round(found, 3) + 0.0  # no -0
                               for axis, found in zip(view.description.axes, view.deflection, strict=True)}
                 devices.append(InputDeviceState(view.description.name, view.description.kind, hand.client.number,
                                                 hand.active, deflection, hand.why if hand.deflected else ""))
