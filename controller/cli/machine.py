@@ -97,6 +97,7 @@ class Probes:
     limit: Callable[[int], tuple[int, int]] = resource.getrlimit
     privileged: Callable[[], bool] = lambda: os.geteuid() == 0
     resolution_s: Callable[[int], float] = time.clock_getres
+    readable: Callable[[Path], bool] = lambda path: os.access(path, os.R_OK)
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,7 @@ class Machine:
     port: str = ""
     hmi_host: str = "127.0.0.1"
     hmi_port: int = DEFAULT_PORT
+    input: bool = False
     probes: Probes = field(default_factory=Probes)
 
     def read(self, path: str) -> str | None:
@@ -338,8 +340,26 @@ def hmi(machine: Machine) -> Iterator[Finding]:
         yield Finding("HMI port", "green", f"{where} is free")
 
 
+def inputs(machine: Machine) -> Iterator[Finding]:
+    """Only where input devices are switched on."""
+    if not machine.input:
+        return
+    folder = machine.root / "dev/input"
+    nodes = sorted(path for path in folder.glob("event*") if path.name[5:].isdigit())
+    closed = [path for path in nodes if not machine.probes.readable(path)]
+    if not nodes:
+        yield Finding("input devices", "yellow", "none found", "plug in a 3D mouse or game pad (by Bluetooth: pair it), "
+                      "then: allyarm devices")
+    elif closed:
+        yield Finding("input devices", "yellow", f"{len(closed)} of {len(nodes)} may not be read "
+                      f"({', '.join(path.name for path in closed[:4])})", "usermod -aG input $USER, then log in again; "
+                      "as a service: SupplementaryGroups=input and DeviceAllow=char-13 r in the unit")
+    else:
+        yield Finding("input devices", "green", f"{len(nodes)} may be read (allyarm devices lists them)")
+
+
 QUESTIONS: tuple[Callable[[Machine], Iterator[Finding]], ...] = (
-    kernel, scheduling, memory, clock, processors, power, ports, hmi,
+    kernel, scheduling, memory, clock, processors, power, ports, hmi, inputs,
 )
 
 

@@ -130,6 +130,9 @@ class Source(Protocol):
     description: Description
     fd: int
 
+    def hold(self) -> None:
+        """Have it for us alone: no other program acts on it meanwhile. OSError."""
+
     def absolutes(self) -> Mapping[int, int]:
         """Present values of the absolute axes by code; OSError when it is gone."""
 
@@ -138,9 +141,9 @@ class Source(Protocol):
 
 
 class EvdevSource:
-    """A device of the kernel, for us alone while it is open: no other program acts on it meanwhile. OSError."""
+    """A device of the kernel. OSError where it cannot be opened."""
 
-    def __init__(self, path: str, *, grab: bool = True) -> None:
+    def __init__(self, path: str) -> None:
         from evdev import InputDevice
 
         self._device = InputDevice(path, readonly=True)
@@ -148,12 +151,13 @@ class EvdevSource:
             self.fd = int(self._device.fd)
             self.description = described(path, self._device)
             self._codes = [axis.code for axis in self.description.axes if not axis.relative]
-            if grab:
-                fcntl.ioctl(self.fd, EVIOCSCLOCKID, struct.pack("i", time.CLOCK_MONOTONIC))
-                self._device.grab()
+            fcntl.ioctl(self.fd, EVIOCSCLOCKID, struct.pack("i", time.CLOCK_MONOTONIC))
         except BaseException:
             self._device.close()
             raise
+
+    def hold(self) -> None:
+        self._device.grab()
 
     def absolutes(self) -> Mapping[int, int]:
         return {code: int(self._device.absinfo(code).value) for code in self._codes}

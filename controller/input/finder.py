@@ -90,9 +90,15 @@ class Finder:
 
     def _try(self, path: Path, mark: tuple[int, int]) -> None:
         self._at = (time.monotonic(), str(path))
+        source: Source | None = None
         try:
             source = self._open(str(path))
+            wanted = source.description.matches(self._patterns)
+            if wanted:
+                source.hold()
         except OSError as error:
+            if source is not None:
+                source.close()
             why = refusal(error)
             if self._refused.get(path) != why and error.errno not in {errno.ENODEV, errno.ENOENT}:
                 log.warning("input device %s: %s", path, why)
@@ -102,7 +108,7 @@ class Finder:
             self._at = (0.0, "")
         self._known[path] = mark
         self._refused.pop(path, None)
-        if source.description.matches(self._patterns):
+        if wanted:
             self._found(source)
         else:
             source.close()

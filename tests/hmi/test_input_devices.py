@@ -236,7 +236,10 @@ def test_a_virtual_device_of_the_kernel(tmp_path: Path) -> None:
             assert source.absolutes()[0] == 12345
             found = os.read(source.fd, 4096)
             assert len(found) == 48
+            source.hold()
+            second = EvdevSource(virtual.device.path)
             with pytest.raises(OSError, match="busy"):
-                EvdevSource(virtual.device.path)
+                second.hold()
+            second.close()
         finally:
             source.close()

@@ -93,7 +93,8 @@ def record(at_s: float, kind: int, code: int, value: int) -> bytes:
 
 class FakeDevice:
     """A Source: one end of a socket pair, the test has the other. `pull` unplugs it: it then fails as the kernel's
-    does, with ENODEV. While `hang_s` is not 0 its questions take so long."""
+    does, with ENODEV. While `hang_s` is not 0 its questions take so long; while `busy`
+    another program has it."""
 
     def __init__(self, recording: Recording, path: str = "/dev/input/event0") -> None:
         found = recording.description
@@ -106,7 +107,13 @@ class FakeDevice:
         self.now: dict[int, int] = {axis.code: axis.minimum if axis.one_sided else (axis.minimum + axis.maximum) // 2
                                     for axis in found.axes if not axis.relative}
         self.hang_s = 0.0
+        self.busy = self.held = False
         self.closed = False
+
+    def hold(self) -> None:
+        if self.busy:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        self.held = True
 
     def absolutes(self) -> Mapping[int, int]:
         time.sleep(self.hang_s)

@@ -276,6 +276,33 @@ def test_why_a_device_cannot_be_opened_is_told_until_it_can(folder: Folder, erro
     assert finder.problem == ""
 
 
+def test_only_what_is_wanted_is_held_and_a_busy_one_is_waited_for(folder: Folder) -> None:
+    busy = True
+    opened: list[FakeDevice] = []
+
+    def open_source(path: str) -> Source:
+        device = folder.open(path)
+        assert isinstance(device, FakeDevice)
+        device.busy = busy
+        opened.append(device)
+        return device
+
+    folder.plug(1)
+    folder.plug(2, SPACE)
+    finder = Finder(("045e:*",), folder.found.append, folder=folder.path, open_source=open_source)
+    finder.look()
+    assert folder.found == []       # a pattern of numbers has no *
+    finder = Finder(("045e:028e",), folder.found.append, folder=folder.path, open_source=open_source)
+    finder.look()
+    assert "event1: another program has it" in finder.problem
+    assert "event2" not in finder.problem       # not wanted: it may be anybody's
+    assert all(device.closed for device in opened)
+    busy = False
+    finder.look()
+    assert names(folder.found) == ["event1"]
+    assert [device.held for device in opened[-1:]] == [True]
+
+
 def test_without_a_folder_nothing_is_found(tmp_path: Path) -> None:
     finder = Folder(tmp_path / "none").finder()
     finder.look()
