@@ -190,14 +190,13 @@ class InputDevices:
             if now_s - self._pressed_s >= PRESS_PAUSE_S:
                 self._pressed_s = now_s
                 self._enter(self.modes.after(self.mode), now_s)
+                self._door.tell(f"input devices: mode {self.mode} ({self.modes.names.index(self.mode) + 1} of "
+                                f"{len(self.modes.names)})")
 
     def _enter(self, mode: str, now_s: float) -> None:
         """Another mode: what is held now must not drive something else."""
         self.mode = mode
         self._halt_all(now_s, f"mode {mode} now: let it go first")
-        if self._hands:
-            self._door.tell(f"input devices: mode {mode} ({self.modes.names.index(mode) + 1} of "
-                            f"{len(self.modes.names)})")
 
     def _halt_all(self, now_s: float, why: str) -> None:
         for hand in self._hands.values():

@@ -343,3 +343,18 @@ def test_a_damaged_stored_limit_becomes_the_default() -> None:
     row = next(row for row in hmi.SETTINGS if row.name == "user_speed_percent")
     assert [_percent(value, row) for value in ("text", None, True, float("nan"), 101, -1)] == [100.0] * 6
     assert _percent(35, row) == 35.0
+
+
+def test_test_cycle_7_ends_with_a_stop_at_once_and_with_a_refusal() -> None:
+    """Also before the loop has begun it, when it never leaves AUTO."""
+    bench = Bench()
+    bench.handlers._devices = lambda: 1
+    bench.say({"10": 2, "11": 7})
+    assert bench.handlers.testing_device
+    assert bench.last == (CommandKind.START, {"client": 1, "mask": 1, "values": (), "value": 0.0, "asked_ns": 0})
+    bench.handlers.stop()
+    assert not bench.handlers.testing_device
+    sent = bench.say({"10": 2, "11": 7})
+    assert bench.handlers.testing_device
+    sent.refused()
+    assert not bench.handlers.testing_device
