@@ -83,7 +83,8 @@ class DeviceClients:
 
     def message(self) -> InputState:
         """For `state`."""
-        return self.devices.state("; ".join(filter(None, (self._finder.problem, self._scenario_problem))))
+        problems = (self._reader.problem, self._finder.problem, self._scenario_problem)
+        return self.devices.state("; ".join(filter(None, problems)))
 
     @property
     def count(self) -> int:
