@@ -157,11 +157,12 @@ class DeviceClients:
         return self._handlers.testing_device
 
     def sensitivity(self, joint: int) -> float:
-        """Of a joint beyond the map, and of the hand (-1), the lowest one."""
+        """Of a joint beyond the map, and of the hand (-1), the lowest one. A value above its scale, which was reset
+        without it, is one of 100: never faster than it was meant."""
         full = self._number("joystick_sensitivity_scale", hmi.G2_SENSITIVITY)
         values = [self._number(f"joystick_sensitivity.{i + 1}", hmi.G2_SENSITIVITY) for i in range(hmi.MAP_AXES)]
         found = values[joint] if 0 <= joint < hmi.MAP_AXES else min(values)
-        return min(1.0, max(0.0, found / full))
+        return min(1.0, max(0.0, found / (full if found <= full else 100.0)))
 
     def _number(self, name: str, default: float) -> float:
         value = self._store.get(name, default)

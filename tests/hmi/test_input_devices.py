@@ -209,6 +209,13 @@ def test_sensitivity_of_the_page_counts(both: tuple[Desk, Rig]) -> None:
     desk, rig = both
     page = Client(rig.url)
     assert page.send(type="settings", write={"joystick_sensitivity.1": 2, "joystick_sensitivity_scale": 10})["ok"]
+    devices = rig.server._service._devices  # type: ignore[union-attr]
+    assert devices is not None
+    assert [devices.sensitivity(joint) for joint in (0, 1, 6, -1)] == [0.2, 1.0, 0.2, 0.2]
+    assert page.send(type="settings", write={"joystick_sensitivity.1": 20, "joystick_sensitivity_scale": 100})["ok"]
+    assert devices.sensitivity(0) == 0.2
+    assert page.send(type="settings", reset=["joystick_sensitivity_scale"])["ok"]
+    assert devices.sensitivity(0) == 0.2        # not 20 of 10
     pad = desk.plug(rig, PAD)
     with Hand(pad, 1.0):
         state = rig.until(lambda s: s.setpoint_speed_deg_s[0] > 5)
