@@ -103,7 +103,12 @@ def test_a_program_is_told_when_the_controller_ends(program: Program) -> None:
     assert program.stop() == 0
     output = sine.communicate(timeout=10)[0]
     assert sine.returncode == 1
-    assert "ControllerGone: the controller has ended or closed the connection: connect anew" in output
+    assert output.strip().split("\n")[1:] == [     # one line, no traceback
+        "external_sine: the controller has ended or closed the connection: connect anew"]
+    late = example(program)
+    output = late.communicate(timeout=10)[0]
+    assert (late.returncode, output.count("\n")) == (1, 1)
+    assert output.startswith("external_sine: no controller")
 
 
 def test_off_by_default_and_says_how_to_switch_it_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -154,7 +154,7 @@ def test_tokens_that_were_good_stay_so_while_the_disk_hangs_and_a_stop_does_not_
         hold.set()
 
 
-def test_code_640_settings_that_do_not_open_at_the_start_are_not_waited_for(
+def test_code_640_settings_that_do_not_open_at_the_start(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = Store(tmp_path)
     first.put({"voice_1a": 10}).result(5)

@@ -212,7 +212,7 @@ def test_esm_1_esm_2_esm_3_esm_4_esm_5_esm_6_esm_7_every_combination_in_every_st
 
 @pytest.mark.parametrize("welded", [False, True])
 def test_esm_4_a_silence_longer_than_the_relay_is_no_open_or_closed_contact(welded: bool) -> None:
-    """bus.silence_ms may be longer than safety.relay_switch_ms: what is timed is what inputs show, not their absence."""
+    """bus.silence_ms may be longer than safety.relay_switch_ms: timed is what inputs show, not their absence."""
     config = Config(bus=msgspec.structs.replace(Config().bus, silence_ms=400.0))
     arm = VirtualArm(2, config=config, watchdog_ms=5000.0, fallback_ms=10000.0)
     arm.auto()

@@ -228,7 +228,8 @@ def test_saf_1_saf_2_saf_5_a_million_actions_in_four_parts(loaded: ctypes.CDLL, 
         jump, speed = max(jump, found.worst_jump), max(speed, found.worst_speed)
         slope, bend = max(slope, found.worst_slope), max(bend, found.worst_bend)
     print(f"{sum(done.values())} actions, {cycles} cycles, {moving} in motion ({in_range} of them with a range of "
-          f"motion, {admitted} of an external program), {starts} starts of motion, {power_ons} power-ons, {stops} stops; worst: jump {jump:.4f} deg, "
+          f"motion, {admitted} of an external program), {starts} starts of motion, {power_ons} power-ons, "
+          f"{stops} stops; worst: jump {jump:.4f} deg, "
           f"speed {speed:.4f}, acceleration {slope:.4f}, jerk {bend:.4f} of the limit")
     assert sum(done.values()) == ARMS * ACTIONS_PER_ARM // 4
     assert len(done) == 20
