@@ -70,7 +70,7 @@ class InForce:
         if not self.facts.axes or not self._limits_missing:
             return ""
         names = ", ".join(sorted(self._limits_missing))
-        return f"stored speed limits are not in force yet ({names}): they are given to the control loop until it has them"
+        return f"stored speed limits are not in force yet ({names}): they are given to the loop until it has them"
 
     # -- speed limits
 
