@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from controller.exercises import Exercises
     from controller.input.options import InputOptions
 
+SCENARIO_RETRY_S = 5.0  # a disk may come back
 log = logger("controller.hmi.input")
 
 
@@ -101,17 +102,24 @@ class DeviceClients:
         task.add_done_callback(self._asking.discard)
 
     async def _ask(self, exercises: Exercises, asked: int) -> None:
-        name, found, self_problem = "", None, ""
+        name, found, problem = "", None, ""
         try:
             _, name = await asyncio.wrap_future(exercises.scenarios())
             if name:
                 found = of_stored(name, await asyncio.wrap_future(exercises.scenario(name, "name")))
         except Exception as error:
-            self_problem = f"the mapping of scenario {name!r} cannot be used: {error}" if name else ""
-            log.warning("input devices: the chosen scenario cannot be read: %s", error)
+            problem = f"the mapping of the chosen scenario{f' {name!r}' if name else ''} cannot be used: {error}"
+            log.warning("input devices: %s", problem)
+        if asked != self._asked or self._ended:
+            return
+        self._scenario_problem = problem
+        self.devices.choose(found, time.monotonic())
+        if problem:
+            self._loop.call_later(SCENARIO_RETRY_S, self._retry, exercises, asked)
+
+    def _retry(self, exercises: Exercises, asked: int) -> None:
         if asked == self._asked and not self._ended:
-            self._scenario_problem = self_problem
-            self.devices.choose(found, time.monotonic())
+            self.scenario_changed(exercises)
 
     # -- ticking
 

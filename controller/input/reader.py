@@ -24,7 +24,7 @@ READ_BYTES = 256 * EVENT.size
 IDLE_S = 0.25  # longest wait for an event while nothing is deflected
 IN_USE_S = 2.0  # after its last event; or while it is deflected
 DEFLECTED = 0.05
-CLOSE_LIMIT_S = 1.0
+CLOSE_LIMIT_S = 0.1  # of the half second that the server has for its end
 log = logging.getLogger(__name__)
 
 
