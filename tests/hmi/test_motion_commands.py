@@ -20,7 +20,6 @@ from controller.spec.modes import MasterState
 from tests.hmi.rig import Rig, running
 from tests.program import Client
 
-
 # A busy machine can hold up the thread that is the base board: a lost bus is another test's subject.
 pytestmark = pytest.mark.flaky(reruns=2, only_rerun=["the arm is not connected", "lost bus", "Lost bus"])
 
