@@ -20,8 +20,8 @@ from tests.hmi.rig import Rig
 from tests.input.recording import load, record
 from tests.program import Client, wait_for
 
-# A busy machine can hold up the base board's thread (a lost bus) or the reading one (150 ms): only what says so is tried
-# again. What both must lead to is tested on the virtual clock.
+# A busy machine can hold up the base board's thread (a lost bus) or the reading one (150 ms): only what says so is
+# tried again. What both must lead to is tested on the virtual clock.
 pytestmark = pytest.mark.flaky(reruns=2, only_rerun=["0x2000001", "held up"])
 PAD, SPACE = load("pad_left_stick"), load("space_x")
 ROWS = [{"mode": "elbow", "axis": "x", "drives": "joint 4", "invert": True}, {"mode": "wrist", "axis": "x",
