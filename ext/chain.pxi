@@ -38,6 +38,11 @@ cdef class Kinematics:
         for name in ("elbow_axis", "wrist_axis"):
             if not 0 <= given[name] <= chain.joints:
                 raise ValueError(f"{name}: {given[name]} given, 0 (none)..{chain.joints} allowed")
+        for name in ("max_speed_mm_s", "max_acceleration_mm_s2"):
+            if not (isfinite(given[name]) and given[name] > 0.0):
+                raise ValueError(f"{name}: {given[name]} given, a number above 0 allowed")
+        chain.max_speed_mm_s = given["max_speed_mm_s"]
+        chain.max_acceleration_mm_s2 = given["max_acceleration_mm_s2"]
         chain.elbow = given["elbow_axis"] - 1
         chain.wrist = given["wrist_axis"] - 1
         return 0
@@ -89,3 +94,44 @@ cdef class Kinematics:
         forward(&self.chain, q, &f)
         return [(tuple([f.origin_mm[i][k] for k in range(3)]), tuple([f.axis[i][k] for k in range(3)]),
                  tuple([f.rotation[i][k] for k in range(9)])) for i in range(self.chain.joints)]
+
+    def line(self, position_deg, hand_mm, low_deg, high_deg, *, wrist_deg=None):
+        """Search the straight line of the hand from these joint angles to `hand_mm` (x, y, z), each joint inside its
+        low..high, the wrist turning evenly to `wrist_deg`.
+
+        Returns (share of the way that there is, 1.0 all of it; points, each the joint angles in degrees, first and last
+        included; joints (0-based) whose minimum stands in the way; the same of maxima)."""
+        cdef double q[MAX_AXES]
+        cdef double to[3]
+        cdef double wrist = 0.0
+        cdef double* wrist_given = NULL
+        cdef Line* line
+        cdef int i, k
+        self._angles(position_deg, q)
+        Kinematics.vector(hand_mm, "hand_mm", to)
+        line = <Line*>calloc(1, sizeof(Line))
+        if line == NULL:
+            raise MemoryError()
+        try:
+            self._angles(low_deg, line.low_deg)
+            self._angles(high_deg, line.high_deg)
+            if wrist_deg is not None:
+                wrist = wrist_deg
+                wrist_given = &wrist
+                if not isfinite(wrist):
+                    raise ValueError(f"wrist_deg: {wrist_deg} is not a finite number")
+            with nogil:
+                begin_line(&self.chain, line, q, to, wrist_given)
+                while line.state == LINE_SEARCHING:
+                    search(&self.chain, line)
+            return (line.at[line.count - 1],
+                    [tuple([line.point_deg[k][i] for i in range(self.chain.joints)]) for k in range(line.count)],
+                    [i for i in range(self.chain.joints) if line.held_low >> i & 1],
+                    [i for i in range(self.chain.joints) if line.held_high >> i & 1])
+        finally:
+            free(line)
+
+    @property
+    def reach_mm(self):
+        """(nearest, farthest) that the links' lengths let the hand be from the first joint."""
+        return self.chain.shortest_mm, self.chain.longest_mm
