@@ -209,9 +209,9 @@ cdef double joint_rates(Machine* m, double* speed, double* rate, uint32_t* hinde
         aside += (got[k] - had * speed[k]) * (got[k] - had * speed[k])
     aside = sqrt(aside) / length
     if had < 0.9:
-        way_out = escape(&m.hand.chain, &frames, columns, along, m.position_deg, low, high, held, rate, n)
+        turn = (1.0 - had) * length / (m.hand.chain.longest_mm * RADIANS)
+        way_out = escape(&m.hand.chain, &frames, columns, along, m.position_deg, low, high, held, rate, 0.3 * turn, n)
         if way_out:
-            turn = (1.0 - had) * length / (m.hand.chain.longest_mm * RADIANS)
             for i in range(axes):
                 rate[i] = clamp(rate[i] + turn * n[i], least[i], most[i])
     share = clamp(1.0 - (aside - SIDEWAYS) / SIDEWAYS, 0.0, 1.0)

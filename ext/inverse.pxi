@@ -130,10 +130,10 @@ cdef double bending(const Chain* chain, const Frames* frames, const double (*col
 
 cdef flag escape(const Chain* chain, const Frames* frames, const double (*columns)[3], const double* along,
                  const double* q, const double* low, const double* high, uint32_t held, const double* lean,
-                 double* n) noexcept nogil:
+                 double least_lean, double* n) noexcept nogil:
     """A way out of a singular posture, where no joint speed moves the hand in direction `along` (of length 1): a motion
     of the joints that leaves the hand where it is to the first order, and bends it that way to the second. Its largest
-    element is 1; it leans to `lean` where that tells, else to where there is more room. False: there is none."""
+    element is 1; it goes where `lean` does by more than `least_lean`, else to where there is more room. False: there is none."""
     cdef double a[6]
     cdef double y[3]
     cdef double other[MAX_AXES]
@@ -164,7 +164,7 @@ cdef flag escape(const Chain* chain, const Frames* frames, const double (*column
             continue
         best = bent
         found = True
-        if fabs(told) < 1e-9 or (plus if told > 0.0 else minus) < ROOM_TO_ESCAPE_DEG:
+        if fabs(told) <= least_lean or (plus if told > 0.0 else minus) < ROOM_TO_ESCAPE_DEG:
             told = plus - minus
         for j in range(chain.joints):
             n[j] = other[j] if told >= 0.0 else -other[j]

@@ -6,6 +6,7 @@
 
 cdef double POINT_DEG = 0.6             # largest joint's way from point to point
 cdef double POINT_MM = 1e-3             # so near to the line is each point
+cdef double STRETCHED = 6e-5             # of the arm's length: the weakest direction, mm per degree
 cdef double SHORTEST_STEP = 1.0 / 2048.0
 
 
@@ -28,8 +29,7 @@ cdef void begin_line(const Chain* chain, Line* line, const double* position_deg,
         line.point_deg[0][i] = position_deg[i]
         line.low_deg[i] = fmin(line.low_deg[i], position_deg[i])
         line.high_deg[i] = fmax(line.high_deg[i], position_deg[i])
-        line.longest_deg[i] = 0.0
-    line.at[0] = 0.0
+    line.at[0] = line.along_deg[0] = 0.0
     line.count = 1
     line.step = 1.0
     line.escapes = 0
@@ -103,7 +103,9 @@ cdef double first_guess(const Chain* chain, Line* line, double* q) noexcept nogi
     cdef double n[MAX_AXES]
     cdef double got[3]
     cdef double along[3]
+    cdef double product[6]
     cdef double missing = 0.0, largest = 0.0
+    cdef flag stretched = False
     cdef uint32_t held = 0
     cdef int i, k
     forward(chain, here, &frames)
@@ -117,12 +119,22 @@ cdef double first_guess(const Chain* chain, Line* line, double* q) noexcept nogi
     moved_by(chain.joints, columns, rate, got)
     for k in range(3):
         missing = fmax(missing, fabs(line.way_mm[k] - got[k]))
-    if length > 1e-6 and missing > LOST * length:
+    if length > 1e-6 and line.count == 1 and line.step == 1.0:
+        # where it stands in a singular posture but for the noise of its sensors, both ways out of it are open
+        gram(chain.joints, columns, held, product)
+        stretched = least_eigenvalue(product) < STRETCHED * STRETCHED * chain.longest_mm * chain.longest_mm
+    if length > 1e-6 and (missing > LOST * length or stretched):
         for k in range(3):
             along[k] = line.way_mm[k] / length
         line.escapes += 1
-        if line.escapes > ESCAPES or not escape(chain, &frames, columns, along, here, line.low_deg, line.high_deg, held, rate, n):
-            return -1.0
+        if line.escapes > ESCAPES or not escape(chain, &frames, columns, along, here, line.low_deg, line.high_deg, held,
+                                                    rate, FREE if stretched else 0.0, n):
+            if missing > LOST * length:
+                return -1.0
+            stretched = False
+        else:
+            stretched = True
+    if stretched:
         for i in range(chain.joints):
             q[i] = clamp(here[i] + line.step * POINT_DEG * n[i], line.low_deg[i], line.high_deg[i])
         forward(chain, q, &frames)
@@ -136,6 +148,14 @@ cdef double first_guess(const Chain* chain, Line* line, double* q) noexcept nogi
     for i in range(chain.joints):
         q[i] = clamp(here[i] + missing * rate[i], line.low_deg[i], line.high_deg[i])
     return fmin(1.0, at + missing)
+
+
+cdef inline double distance(int joints, const double* one, const double* other) noexcept nogil:
+    cdef double sum_ = 0.0
+    cdef int i
+    for i in range(joints):
+        sum_ += (one[i] - other[i]) * (one[i] - other[i])
+    return sqrt(sum_)
 
 
 cdef void search(const Chain* chain, Line* line) noexcept nogil:
@@ -166,10 +186,55 @@ cdef void search(const Chain* chain, Line* line) noexcept nogil:
             block_line(chain.joints, line, q)
         return
     for i in range(chain.joints):
-        line.longest_deg[i] = fmax(line.longest_deg[i], fabs(q[i] - here[i]))
         line.point_deg[line.count][i] = q[i]
     line.at[line.count] = at
+    line.along_deg[line.count] = line.along_deg[line.count - 1] + distance(chain.joints, q, here)
     line.count += 1
     line.step = fmin(1.0, 2.0 * line.step)
     if at >= 1.0:
         line.state = LINE_FOUND
+
+
+cdef void begin_spacing(Line* line) noexcept nogil:
+    """Of what was found: as many points as the way is long, and one that is shorter has two."""
+    cdef double way = line.along_deg[line.count - 1]
+    line.last = 0 if way == 0.0 else <int>clamp(floor(way / POINT_DEG) + 1.0, 1.0, LINE_POINTS - 1)
+    line.spaced = line.cursor = 0
+    memset(line.longest_deg, 0, sizeof(line.longest_deg))
+
+
+cdef flag space(const Chain* chain, Line* line) noexcept nogil:
+    """The next evenly spaced point: between two that were found, then onto the line where it is nearest. False: that was
+    the last one."""
+    cdef Frames frames
+    cdef double* q = line.even_deg[line.spaced]
+    cdef double wanted, share, at
+    cdef double off[3]
+    cdef double length2 = dot(line.way_mm, line.way_mm)
+    cdef int i, k
+    wanted = line.along_deg[line.count - 1] * line.spaced / (line.last if line.last > 0 else 1)
+    # the points searched are seldom farther apart than these, so few are passed
+    while line.cursor < line.count - 2 and line.along_deg[line.cursor + 1] < wanted:
+        line.cursor += 1
+    k = line.cursor
+    share = 0.0
+    if line.count > 1 and line.along_deg[k + 1] > line.along_deg[k]:
+        share = clamp((wanted - line.along_deg[k]) / (line.along_deg[k + 1] - line.along_deg[k]), 0.0, 1.0)
+    at = line.at[k] + (share * (line.at[k + 1] - line.at[k]) if share > 0.0 else 0.0)
+    for i in range(chain.joints):
+        q[i] = line.point_deg[k][i]
+        if share > 0.0:
+            q[i] += share * (line.point_deg[k + 1][i] - line.point_deg[k][i])
+    if 0 < line.spaced < line.last:
+        if length2 > 1e-12:
+            forward(chain, q, &frames)
+            for i in range(3):
+                off[i] = frames.hand_mm[i] - line.start_mm[i]
+            at = clamp(dot(off, line.way_mm) / length2, line.at[k], line.at[k + 1])
+        onto_line(chain, line, at, q)
+    line.even_at[line.spaced] = at
+    if line.spaced > 0:
+        for i in range(chain.joints):
+            line.longest_deg[i] = fmax(line.longest_deg[i], fabs(q[i] - line.even_deg[line.spaced - 1][i]))
+    line.spaced += 1
+    return line.spaced <= line.last

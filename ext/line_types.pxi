@@ -21,18 +21,25 @@ cdef struct Line:
     int count                           # points found; the last one is where the search stands
     double at[LINE_POINTS]              # share of the way, 0..1
     double point_deg[LINE_POINTS][MAX_AXES]
+    double along_deg[LINE_POINTS]       # length of the way in joint space up to each point
     double step                         # share of a full step that is tried next
     int escapes                         # out of a singular posture, in a row
-    double longest_deg[MAX_AXES]        # way of each joint from point to point, at most
     uint32_t held_low, held_high        # blocked: the joints that are at their minimum, maximum
+    # the same way again, in points that are evenly spaced in joint space
+    int last                            # index of the last one
+    int spaced                          # those that are done
+    int cursor
+    double even_at[LINE_POINTS]
+    double even_deg[LINE_POINTS][MAX_AXES]
+    double longest_deg[MAX_AXES]        # way of each joint from point to point, at most
 
 cdef struct Path:
-    int last                            # index of the line's last point; segments are -1..last
+    int last                            # where u ends; segments are 0..last - 1
     int planned                         # segments that have a limit
-    double limit[LINE_POINTS + 2]       # of du in each segment, segment -1 first
-    double smooth[LINE_POINTS + 2]      # the same, smoothed
+    double limit[LINE_POINTS]           # of du in each segment
+    double smooth[LINE_POINTS]          # the same, smoothed
     double acceleration, jerk           # of u
     double u, du, ddu
     double scale                        # of the limits, 0..1: a speed limit that was lowered on the way
-    int brake_to                        # segment before which the speed comes down, -2 none
+    int brake_to                        # segment before which the speed comes down, -1 none; `last` is the end
     double brake_speed

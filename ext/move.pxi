@@ -62,9 +62,6 @@ cdef void refuse_line(Machine* m, uint32_t warned) noexcept nogil:
 cdef void judge_line(Machine* m) noexcept nogil:
     """The search has ended: refuse it, or time what there is of it."""
     cdef Line* line = &m.hand.line
-    cdef double v[MAX_AXES]
-    cdef double a[MAX_AXES]
-    cdef double j[MAX_AXES]
     cdef uint32_t warned = 0
     cdef int i
     if line.state == LINE_BLOCKED:
@@ -78,9 +75,21 @@ cdef void judge_line(Machine* m) noexcept nogil:
     warn_of_hand(m, warned)
     for i in range(m.settings.axes):
         m.hand.limits_deg_s[i] = m.axis[i].speed_limit_deg_s
-    planning_limits(m, m.hand.target.value, v, a, j)
-    begin_path(line, m.settings.axes, a, j, &m.hand.path)
-    m.hand.phase = HAND_PLANS
+    begin_spacing(line)
+    m.hand.phase = HAND_SPACES
+
+
+cdef void space_part(Machine* m, int attempts) noexcept nogil:
+    cdef double v[MAX_AXES]
+    cdef double a[MAX_AXES]
+    cdef double j[MAX_AXES]
+    cdef int turn
+    for turn in range(attempts):
+        if not space(&m.hand.chain, &m.hand.line):
+            planning_limits(m, m.hand.target.value, v, a, j)
+            begin_path(&m.hand.line, m.settings.axes, a, j, &m.hand.path)
+            m.hand.phase = HAND_PLANS
+            return
 
 
 cdef void plan_part(Machine* m, int attempts) noexcept nogil:
@@ -94,22 +103,23 @@ cdef void plan_part(Machine* m, int attempts) noexcept nogil:
     planning_limits(m, m.hand.target.value, v, a, j)
     for turn in range(attempts * SEGMENTS_PER_ATTEMPT):
         if m.hand.phase == HAND_PLANS:
-            plan_segment(&m.hand.line, m.settings.axes, v, a, j, hand_mm_s, path)
-            if path.planned == segments(path):
+            if path.planned < path.last:
+                plan_segment(&m.hand.line, m.settings.axes, v, a, j, hand_mm_s, path)
+            else:
                 m.hand.phase = HAND_SMOOTHS
                 m.hand.smoothed = 0
-        else:
+        elif m.hand.smoothed < path.last:
             smooth_limit(path, m.hand.smoothed)
             m.hand.smoothed += 1
-            if m.hand.smoothed == segments(path):
-                begin_line_motion(m)
-                return
+        else:
+            begin_line_motion(m)
+            return
 
 
 cdef void begin_line_motion(Machine* m) noexcept nogil:
     """Go: set-points from feedback, at the line's first point."""
-    cdef const double* first = m.hand.line.point_deg[0]
-    cdef const double* last = control_point(&m.hand.line, m.hand.path.last, m.hand.path.last)
+    cdef const double* first = m.hand.line.even_deg[0]
+    cdef const double* last = m.hand.line.even_deg[m.hand.line.last]
     cdef int i
     for i in range(m.settings.axes):
         if fabs(m.axis[i].position_deg - first[i]) > fmax(MOVED_DEG, in_position_deg(m, i)):
@@ -122,7 +132,6 @@ cdef void begin_line_motion(Machine* m) noexcept nogil:
         m.axis[i].target_deg = last[i]
         m.axis[i].on_target = False
         widen(m, i, first[i])
-    m.hand.path.du = limit_of(&m.hand.path, -1)
     m.motion = MOTION_LINE
 
 
@@ -145,6 +154,8 @@ cdef void step_search(Machine* m) noexcept nogil:
             search(&m.hand.chain, &m.hand.line)
         if m.hand.line.state != LINE_SEARCHING:
             judge_line(m)
+    elif m.hand.phase == HAND_SPACES:
+        space_part(m, attempts)
     else:
         plan_part(m, attempts)
 

@@ -1,9 +1,9 @@
 # How fast a line is gone along: a smooth path through its points, and a speed along it that keeps every joint within
 # its limits.
 #
-# The points of a line are the control points of a uniform cubic B-spline in the path parameter u (one per unit, the
-# ends three times over): it stays inside the ranges that hold for its points, and its derivatives are bounded by
-# differences of them (de Boor, "A Practical Guide to Splines", chapter X). With q(u), the joints' speed is q' du,
+# The evenly spaced points of a line are the control points of a uniform cubic B-spline in the path parameter u, one per
+# unit; mirrored at both ends, so that it begins and ends in them. It stays inside the ranges that hold for its points
+# (its value is a mean of them, with weights above 0), and its derivatives are bounded by differences of them (de Boor, "A Practical Guide to Splines", chapter X). With q(u), the joints' speed is q' du,
 # acceleration q'' du^2 + q' ddu, jerk q''' du^3 + 3 q'' du ddu + q' dddu: each limit is shared out among its terms.
 
 cdef double BENT_SHARE = 0.5            # of the acceleration limit: q'' du^2; the rest is for q' ddu
@@ -12,41 +12,42 @@ cdef double MIXED_SHARE = 0.3           # of the jerk limit: 3 q'' du ddu; the r
 cdef enum:
     SMOOTH_SEGMENTS = 3                 # to either side, over which the speed limit is smoothed
 
-cdef inline const double* control_point(const Line* line, int last, int index) noexcept nogil:
-    return line.point_deg[0 if index < 0 else last if index > last else index]
+cdef inline double control_point(const Line* line, int index, int joint) noexcept nogil:
+    """Of the spline; beyond the ends the mirrored ones."""
+    if index < 0:
+        return 2.0 * line.even_deg[0][joint] - line.even_deg[1][joint]
+    if index > line.last:
+        return 2.0 * line.even_deg[line.last][joint] - line.even_deg[line.last - 1][joint]
+    return line.even_deg[index][joint]
 
 
 cdef void begin_path(const Line* line, int joints, const double* a, const double* j, Path* path) noexcept nogil:
-    """A path along the points found so far; `a`, `j`: limits of the joints' acceleration and jerk."""
+    """A path along the evenly spaced points; `a`, `j`: limits of the joints' acceleration and jerk."""
     cdef int i
-    path.last = line.count - 1
+    path.last = line.last
     path.planned = 0
     path.acceleration = path.jerk = FREE
     for i in range(joints):
         if line.longest_deg[i] > 0.0:
             path.acceleration = fmin(path.acceleration, (1.0 - BENT_SHARE) * a[i] / line.longest_deg[i])
             path.jerk = fmin(path.jerk, (1.0 - TWIST_SHARE - MIXED_SHARE) * j[i] / line.longest_deg[i])
-    path.u = -1.0
-    path.du = path.ddu = 0.0
+    path.u = path.du = path.ddu = 0.0
     path.scale = 1.0
-    path.brake_to = -2
+    path.brake_to = -1
 
 
 cdef void plan_segment(const Line* line, int joints, const double* v, const double* a, const double* j, double hand_mm_s,
                        Path* path) noexcept nogil:
     """Limit of du in the next segment from its four control points, within the joints' limits and the hand's speed."""
-    cdef int s = path.planned - 1
+    cdef int s = path.planned
     cdef double limit = FREE
     cdef double one, two, three, first, second, third
     cdef double length = sqrt(dot(line.way_mm, line.way_mm))
-    cdef const double* p[4]
     cdef int i, k
-    for k in range(4):
-        p[k] = control_point(line, path.last, s - 1 + k)
     for i in range(joints):
-        one = p[1][i] - p[0][i]
-        two = p[2][i] - p[1][i]
-        three = p[3][i] - p[2][i]
+        one = control_point(line, s, i) - control_point(line, s - 1, i)
+        two = control_point(line, s + 1, i) - control_point(line, s, i)
+        three = control_point(line, s + 2, i) - control_point(line, s + 1, i)
         first = fmax(fabs(one), fmax(fabs(two), fabs(three)))
         second = fmax(fabs(two - one), fabs(three - two))
         third = fabs(three - 2.0 * two + one)
@@ -57,19 +58,15 @@ cdef void plan_segment(const Line* line, int joints, const double* v, const doub
     one = 0.0
     for k in range(s - 1, s + 2):
         if 0 <= k < path.last:
-            one = fmax(one, length * (line.at[k + 1] - line.at[k]))
-    path.limit[path.planned] = fmin(limit, hand_mm_s / fmax(one, 1e-12))
+            one = fmax(one, length * (line.even_at[k + 1] - line.even_at[k]))
+    path.limit[s] = fmin(limit, hand_mm_s / fmax(one, 1e-12))
     path.planned += 1
-
-
-cdef inline int segments(const Path* path) noexcept nogil:
-    return path.last + 2
 
 
 cdef void smooth_limit(Path* path, int index) noexcept nogil:
     """A mean of least limits around: never above a limit it covers, and without steps that the speed would follow."""
     cdef double sum_ = 0.0, least
-    cdef int i, k, count = segments(path)
+    cdef int i, k, count = path.last
     for i in range(index - SMOOTH_SEGMENTS, index + SMOOTH_SEGMENTS + 1):
         least = FREE
         for k in range(i - SMOOTH_SEGMENTS, i + SMOOTH_SEGMENTS + 1):
@@ -80,7 +77,8 @@ cdef void smooth_limit(Path* path, int index) noexcept nogil:
 
 
 cdef inline double limit_of(const Path* path, int segment) noexcept nogil:
-    return path.smooth[segment + 1] * path.scale
+    """Of du in a segment; 0 at the end."""
+    return path.smooth[segment] * path.scale if segment < path.last else 0.0
 
 
 cdef double slowing_distance(double v, double a, double w, double a_max, double j_max) noexcept nogil:
@@ -97,8 +95,8 @@ cdef double slowing_distance(double v, double a, double w, double a_max, double 
     return stop_distance(speed, a, a_max, j_max) + w * ((a + 2.0 * peak) / j_max + hold)
 
 
-cdef void speed_ahead(Path* path, double u, double v, double a) noexcept nogil:
-    """Note the first segment before which the speed has to come down now, seen from a state that would come next."""
+cdef void look_ahead(Path* path, double u, double v, double a) noexcept nogil:
+    """Note the lowest speed to which, seen from a state that would come next, the speed has to begin to come down."""
     cdef double d, w
     cdef double highest = v + (a * a / (2.0 * path.jerk) if a > 0.0 else 0.0)
     cdef double horizon = stop_distance(v, a, path.acceleration, path.jerk)
@@ -110,9 +108,17 @@ cdef void speed_ahead(Path* path, double u, double v, double a) noexcept nogil:
             return
         w = limit_of(path, s)
         if highest > w and slowing_distance(v, a, w, path.acceleration, path.jerk) > d:
-            if path.brake_to < -1 or w < path.brake_speed:
+            if path.brake_to < 0 or w < path.brake_speed:
                 path.brake_to = s
                 path.brake_speed = w
+
+
+cdef flag plan_progress(Planner* planner, Path* path, double wanted) noexcept nogil:
+    """To that speed; where the end is what it has to come down for, to rest in it."""
+    cdef double end = path.last
+    if path.brake_to == path.last:
+        return planner.plan_position(1, &path.u, &path.du, &path.ddu, &end, &wanted, &path.acceleration, &path.jerk)
+    return planner.plan_velocity(1, &path.u, &path.du, &path.ddu, &wanted, &path.acceleration, &path.jerk)
 
 
 cdef flag step_progress(Planner* planner, Path* path, double dt) noexcept nogil:
@@ -121,17 +127,21 @@ cdef flag step_progress(Planner* planner, Path* path, double dt) noexcept nogil:
     cdef double v[MAX_AXES]
     cdef double a[MAX_AXES]
     cdef int s = <int>floor(path.u)
-    cdef double wanted = limit_of(path, s)
-    if path.brake_to >= -1 and s >= path.brake_to:
-        path.brake_to = -2
-    if path.brake_to >= -1:
+    cdef int before
+    cdef double wanted = fmax(limit_of(path, s), MINIMUM_SPEED_DEG_S)
+    if 0 <= path.brake_to <= s:
+        path.brake_to = -1
+    if 0 <= path.brake_to < path.last:
         wanted = fmin(wanted, path.brake_speed)
-    if not planner.plan_velocity(1, &path.u, &path.du, &path.ddu, &wanted, &path.acceleration, &path.jerk):
+    if not plan_progress(planner, path, wanted):
         return False
     planner.at(dt, u, v, a)
-    speed_ahead(path, u[0], v[0], a[0])
-    if path.brake_to >= -1 and path.brake_speed < wanted:
-        if not planner.plan_velocity(1, &path.u, &path.du, &path.ddu, &path.brake_speed, &path.acceleration, &path.jerk):
+    before = path.brake_to
+    look_ahead(path, u[0], v[0], a[0])
+    if path.brake_to != before:
+        if path.brake_to < path.last:
+            wanted = fmin(wanted, path.brake_speed)
+        if not plan_progress(planner, path, wanted):
             return False
         planner.at(dt, u, v, a)
     path.u = u[0]
@@ -140,29 +150,28 @@ cdef flag step_progress(Planner* planner, Path* path, double dt) noexcept nogil:
     return True
 
 
-cdef flag path_done(const Path* path) noexcept nogil:
-    return path.u >= path.last + 1
+cdef inline flag path_done(const Path* path) noexcept nogil:
+    return path.u >= path.last - 1e-9
 
 
 cdef void on_path(const Line* line, const Path* path, int joints, double* p, double* v, double* a) noexcept nogil:
-    """Joint position, speed and acceleration at the path's present progress; at rest beyond its end."""
+    """Joint position, speed and acceleration at the path's present progress; at rest at its end."""
     cdef int s = <int>floor(path.u)
     cdef double t = path.u - s
     cdef double r = 1.0 - t
     cdef double first
-    cdef const double* c[4]
+    cdef double c[4]
     cdef int i, k
-    for k in range(4):
-        c[k] = control_point(line, path.last, s - 1 + k)
     if path_done(path):
         for i in range(joints):
-            p[i] = control_point(line, path.last, path.last)[i]
+            p[i] = line.even_deg[line.last][i]
             v[i] = a[i] = 0.0
         return
     for i in range(joints):
-        p[i] = (r * r * r * c[0][i] + (3.0 * t * t * t - 6.0 * t * t + 4.0) * c[1][i]
-                + (3.0 * r * r * r - 6.0 * r * r + 4.0) * c[2][i] + t * t * t * c[3][i]) / 6.0
-        first = (r * r * (c[1][i] - c[0][i]) + (1.0 + 2.0 * t * r) * (c[2][i] - c[1][i]) + t * t * (c[3][i] - c[2][i])) / 2.0
+        for k in range(4):
+            c[k] = control_point(line, s - 1 + k, i)
+        p[i] = (r * r * r * c[0] + (3.0 * t * t * t - 6.0 * t * t + 4.0) * c[1]
+                + (3.0 * r * r * r - 6.0 * r * r + 4.0) * c[2] + t * t * t * c[3]) / 6.0
+        first = (r * r * (c[1] - c[0]) + (1.0 + 2.0 * t * r) * (c[2] - c[1]) + t * t * (c[3] - c[2])) / 2.0
         v[i] = first * path.du
-        a[i] = ((r * (c[2][i] - 2.0 * c[1][i] + c[0][i]) + t * (c[3][i] - 2.0 * c[2][i] + c[1][i])) * path.du * path.du
-                + first * path.ddu)
+        a[i] = (r * (c[2] - 2.0 * c[1] + c[0]) + t * (c[3] - 2.0 * c[2] + c[1])) * path.du * path.du + first * path.ddu

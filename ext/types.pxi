@@ -32,6 +32,7 @@ cdef enum HandPhase:     # of a move of the hand before it goes
     HAND_IDLE
     HAND_WAITS           # for the motion before it to end
     HAND_SEARCHES
+    HAND_SPACES          # evenly spaced points of it
     HAND_PLANS           # speed limits along the line
     HAND_SMOOTHS
 
