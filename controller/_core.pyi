@@ -5,7 +5,7 @@ Thread contract: `Core.push` belongs to one thread (HMI); `events` to one thread
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 FIRST_RATE_HZ: int
 SETTINGS: tuple[str, ...]
@@ -58,6 +58,11 @@ class LiveText:
     def nulls(self) -> int: ...
     def text(self, state: State) -> bytes: ...
 
+class FoundLine(NamedTuple):
+    share: float
+    points: list[tuple[float, ...]]
+    warnings: list[int]
+
 class Kinematics:
     def __init__(self, chain: Mapping[str, Any], *, upper_arm_mm: float = 0.0, forearm_mm: float = 0.0) -> None: ...
     def forward(self, position_deg: Sequence[float]) -> tuple[tuple[float, float, float], float]: ...
@@ -65,8 +70,7 @@ class Kinematics:
     def frames(self, position_deg: Sequence[float]) -> list[
         tuple[tuple[float, float, float], tuple[float, float, float], tuple[float, ...]]]: ...
     def line(self, position_deg: Sequence[float], hand_mm: Sequence[float], low_deg: Sequence[float],
-             high_deg: Sequence[float], *, wrist_deg: float | None = None) -> tuple[
-                 float, list[tuple[float, ...]], list[int], list[int]]: ...
+             high_deg: Sequence[float], *, wrist_deg: float | None = None) -> FoundLine: ...
     @property
     def reach_mm(self) -> tuple[float, float]: ...
 

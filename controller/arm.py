@@ -6,7 +6,9 @@ Thread contract: values are frozen; the main thread makes a new ArmFacts after e
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 INT16_MIN, INT16_MAX = -32768, 32767
 
@@ -75,6 +77,7 @@ class ArmFacts:
     serial: str
     version: str
     axis: tuple[AxisFacts, ...]
+    chain: Mapping[str, Any] | None = None  # its joints, as chain.chain_of gives them
 
     @property
     def axes(self) -> int:

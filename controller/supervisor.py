@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from controller._core import Core
 from controller.arm import ArmFacts
@@ -145,7 +146,8 @@ class Supervisor:
         facts = bus.read_facts([config.limits(i).max_speed_deg_s for i in range(8)], self._cancelled)
         facts = facts.with_margin(config.motion.limit_margin_deg)
         check_axes(config, facts.axes)
-        self._core.configure(core_settings(config), core_axes(config, facts), chain_of(config, facts.axes))
+        facts = replace(facts, chain=chain_of(config, facts.axes))
+        self._core.configure(core_settings(config), core_axes(config, facts), facts.chain)
         self.configured = True
         self._on_arm(facts)
         bus.enter_cyclic(self._cancelled)

@@ -1,5 +1,8 @@
 # The same kinematics for Python: checks, tools, tests and benchmarks.
 
+FoundLine = collections.namedtuple("FoundLine", "share points warnings")
+
+
 @cython.final
 cdef class Kinematics:
     """A chain of joints, as controller.chain.chain_of describes it, with its length adjustments. Joint angles in degrees, one per
@@ -99,13 +102,14 @@ cdef class Kinematics:
         """Search the straight line of the hand from these joint angles to `hand_mm` (x, y, z), each joint inside its
         low..high, the wrist turning evenly to `wrist_deg`.
 
-        Returns (share of the way that there is, 1.0 all of it; points, each the joint angles in degrees, first and last
-        included; joints (0-based) whose minimum stands in the way; the same of maxima)."""
+        Returns a FoundLine: the share of the way that there is, 1.0 all of it; its points, each the joint angles in
+        degrees, first and last included; codes of the warnings that say why there is no more."""
         cdef double q[MAX_AXES]
         cdef double to[3]
         cdef double wrist = 0.0
         cdef double* wrist_given = NULL
         cdef Line* line
+        cdef uint32_t warned = 0
         cdef int i, k
         self._angles(position_deg, q)
         Kinematics.vector(hand_mm, "hand_mm", to)
@@ -124,10 +128,11 @@ cdef class Kinematics:
                 begin_line(&self.chain, line, q, to, wrist_given)
                 while line.state == LINE_SEARCHING:
                     search(&self.chain, line)
-            return (line.at[line.count - 1],
-                    [tuple([line.point_deg[k][i] for i in range(self.chain.joints)]) for k in range(line.count)],
-                    [i for i in range(self.chain.joints) if line.held_low >> i & 1],
-                    [i for i in range(self.chain.joints) if line.held_high >> i & 1])
+                if line.state == LINE_BLOCKED:
+                    warned = blocked_warning(&self.chain, line)
+            return FoundLine(line.at[line.count - 1],
+                             [tuple([line.point_deg[k][i] for i in range(self.chain.joints)]) for k in range(line.count)],
+                             [hand_warning(i) for i in range(HAND_WARNINGS) if warned >> i & 1])
         finally:
             free(line)
 

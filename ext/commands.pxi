@@ -134,6 +134,7 @@ cdef int begin_jog(Machine* m, const Command* command) noexcept nogil:
         m.axis[i].jog_percent = command.values[i] if command.mask >> i & 1 else 0.0
         m.axis[i].on_target = False
     memset(m.hand.jog_percent, 0, sizeof(m.hand.jog_percent))
+    m.hand.phase = HAND_IDLE
     m.jog_ns = command.asked_ns
     m.motion = MOTION_JOG
     transition(m, COMMAND_KIND_JOG)
@@ -152,6 +153,7 @@ cdef int begin_start(Machine* m, const Command* command) noexcept nogil:
 cdef void end_motion(Machine* m) noexcept nogil:
     """End the present motion softly and stay in AUTO."""
     cdef int i
+    m.hand.phase = HAND_IDLE
     if m.motion == MOTION_STANDING or m.motion == MOTION_SETTLING:
         return
     memset(m.hand.jog_percent, 0, sizeof(m.hand.jog_percent))

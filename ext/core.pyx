@@ -15,6 +15,7 @@ from posix.unistd cimport close, read, write
 
 from ring cimport CommandRing64, CommandRing1024, StateReader1024, StateRing1024
 
+import collections
 import fcntl
 import os
 import resource

@@ -240,7 +240,7 @@ cdef int run_cycle(Machine* m, int64_t now_ns, const uint8_t* received, int size
     watch_people(m)
     take_commands(m)
     step_state(m)
-    step_search(m)
+    start_waiting_line(m)
     step_motion(m)
     m.blockers = find_blockers(m)
     size = compose(m, out)

@@ -125,7 +125,10 @@ cdef double first_guess(const Chain* chain, Line* line, double* q) noexcept nogi
         stretched = least_eigenvalue(product) < STRETCHED * STRETCHED * chain.longest_mm * chain.longest_mm
     if length > 1e-6 and (missing > LOST * length or stretched):
         for k in range(3):
-            along[k] = line.way_mm[k] / length
+            along[k] = line.way_mm[k] / length if stretched else line.way_mm[k] - got[k]
+        largest = sqrt(dot(along, along))
+        for k in range(3):
+            along[k] /= largest
         line.escapes += 1
         if line.escapes > ESCAPES or not escape(chain, &frames, columns, along, here, line.low_deg, line.high_deg, held,
                                                     rate, FREE if stretched else 0.0, n):
@@ -140,8 +143,9 @@ cdef double first_guess(const Chain* chain, Line* line, double* q) noexcept nogi
         forward(chain, q, &frames)
         for k in range(3):
             got[k] = frames.hand_mm[k] - line.start_mm[k]
-        return fmin(1.0, fmax(dot(got, along) / length, at + 1e-9))
+        return fmin(1.0, fmax(dot(got, line.way_mm) / (length * length), at + 1e-9))
     line.escapes = 0
+    largest = 0.0
     for i in range(chain.joints):
         largest = fmax(largest, fabs(rate[i]))
     missing = fmin(1.0 - at, line.step * POINT_DEG / largest) if largest > 0.0 else 1.0 - at

@@ -41,5 +41,6 @@ cdef struct Path:
     double acceleration, jerk           # of u
     double u, du, ddu
     double scale                        # of the limits, 0..1: a speed limit that was lowered on the way
-    int brake_to                        # segment before which the speed comes down, -1 none; `last` is the end
+    int brake_to                        # segment before which the speed comes down, -1 none
+    bint ending                         # it comes down for the end
     double brake_speed

@@ -202,6 +202,7 @@ cdef void arrive(Machine* m) noexcept nogil:
     stand_still(m)
     if at_target:
         set_mode(m, MASTER_MODE_STAND_STILL)
+    start_waiting_line(m)
 
 
 cdef void settle(Machine* m) noexcept nogil:
@@ -291,6 +292,7 @@ cdef void begin_stop(Machine* m, int category) noexcept nogil:
     if category >= m.stop_category:
         return
     m.stop_category = category
+    m.hand.phase = HAND_IDLE
     event(m, EVENT_KIND_STOP, category, 0, 0)
     if category == STOP_CATEGORY_EMERGENCY:
         finish_stop(m)

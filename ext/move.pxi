@@ -29,6 +29,8 @@ cdef int begin_hand_move(Machine* m, const Command* command) noexcept nogil:
         if m.axis[i].speed_limit_deg_s * command.value * 1e-2 <= MINIMUM_SPEED_DEG_S:
             return COMMAND_RESULT_NO_SPEED
     end_motion(m)
+    for i in range(m.settings.axes):
+        m.axis[i].on_target = False
     m.hand.target = command[0]
     m.hand.phase = HAND_WAITS
     return transition(m, COMMAND_KIND_HAND_MOVE)
@@ -37,15 +39,13 @@ cdef int begin_hand_move(Machine* m, const Command* command) noexcept nogil:
 cdef void begin_search(Machine* m) noexcept nogil:
     """From where the arm stands."""
     cdef Line* line = &m.hand.line
-    cdef double position_deg[MAX_AXES]
     cdef int i
     for i in range(MAX_AXES):
-        position_deg[i] = m.axis[i].position_deg
         line.low_deg[i] = m.axis[i].minimum_deg
         line.high_deg[i] = m.axis[i].maximum_deg
-    begin_line(&m.hand.chain, line, position_deg, m.hand.target.values,
+    begin_line(&m.hand.chain, line, m.position_deg, m.hand.target.values,
                &m.hand.target.values[4] if m.hand.target.mask & WRIST_GIVEN else NULL)
-    m.hand.phase = HAND_SEARCHES
+    m.hand.phase = HAND_BEGINS
 
 
 cdef void refuse_line(Machine* m, uint32_t warned) noexcept nogil:
@@ -57,6 +57,7 @@ cdef void refuse_line(Machine* m, uint32_t warned) noexcept nogil:
         m.last_result = COMMAND_RESULT_NOT_REACHABLE
     event(m, EVENT_KIND_COMMAND, COMMAND_KIND_HAND_MOVE, COMMAND_RESULT_NOT_REACHABLE, m.hand.target.client)
     set_idle_mode(m)
+    settle(m)
 
 
 cdef void judge_line(Machine* m) noexcept nogil:
@@ -99,7 +100,7 @@ cdef void plan_part(Machine* m, int attempts) noexcept nogil:
     cdef double a[MAX_AXES]
     cdef double j[MAX_AXES]
     cdef double hand_mm_s = m.hand.chain.max_speed_mm_s * share_of_speed(m) * m.hand.target.value * 1e-2
-    cdef int turn
+    cdef int turn, i
     planning_limits(m, m.hand.target.value, v, a, j)
     for turn in range(attempts * SEGMENTS_PER_ATTEMPT):
         if m.hand.phase == HAND_PLANS:
@@ -112,43 +113,18 @@ cdef void plan_part(Machine* m, int attempts) noexcept nogil:
             smooth_limit(path, m.hand.smoothed)
             m.hand.smoothed += 1
         else:
-            begin_line_motion(m)
+            for i in range(m.settings.axes):
+                m.axis[i].target_deg = m.hand.line.even_deg[m.hand.line.last][i]
+            m.hand.phase = HAND_IDLE
             return
 
 
-cdef void begin_line_motion(Machine* m) noexcept nogil:
-    """Go: set-points from feedback, at the line's first point."""
-    cdef const double* first = m.hand.line.even_deg[0]
-    cdef const double* last = m.hand.line.even_deg[m.hand.line.last]
-    cdef int i
-    for i in range(m.settings.axes):
-        if fabs(m.axis[i].position_deg - first[i]) > fmax(MOVED_DEG, in_position_deg(m, i)):
-            m.hand.phase = HAND_WAITS
-            return
-    m.hand.phase = HAND_IDLE
-    begin_motion(m)
-    for i in range(m.settings.axes):
-        m.position_deg[i] = first[i]
-        m.axis[i].target_deg = last[i]
-        m.axis[i].on_target = False
-        widen(m, i, first[i])
-    m.motion = MOTION_LINE
-
-
-cdef void step_search(Machine* m) noexcept nogil:
-    """What a move of the hand that does not go yet does in this cycle."""
+cdef void step_line_phase(Machine* m) noexcept nogil:
+    """What a line that does not go yet does in this cycle; the set-points stay."""
     cdef int attempts = <int>clamp(m.settings.period_ns // ATTEMPT_NS, 1, ATTEMPTS_MOST)
     cdef int turn
-    if m.hand.phase == HAND_IDLE:
-        return
-    if m.state != MASTER_STATE_AUTO or m.mode != MASTER_MODE_POSITION_TARGET:
-        m.hand.phase = HAND_IDLE        # a stop, an error, another command
-        return
-    if m.motion != MOTION_STANDING:
-        return
-    if m.hand.phase == HAND_WAITS:
-        if m.bus.fresh:
-            begin_search(m)
+    if m.hand.phase == HAND_BEGINS:
+        m.hand.phase = HAND_SEARCHES
     elif m.hand.phase == HAND_SEARCHES:
         for turn in range(attempts):
             search(&m.hand.chain, &m.hand.line)
@@ -158,6 +134,18 @@ cdef void step_search(Machine* m) noexcept nogil:
         space_part(m, attempts)
     else:
         plan_part(m, attempts)
+
+
+cdef void start_waiting_line(Machine* m) noexcept nogil:
+    """Once the motion before it has ended: set-points from feedback, and from there the search."""
+    if m.hand.phase != HAND_WAITS:
+        return
+    if m.state != MASTER_STATE_AUTO or m.mode != MASTER_MODE_POSITION_TARGET:
+        m.hand.phase = HAND_IDLE        # a stop, an error, another command
+    elif m.motion == MOTION_STANDING:
+        begin_motion(m)
+        m.motion = MOTION_LINE
+        begin_search(m)
 
 
 cdef void rescale_line(Machine* m) noexcept nogil:
@@ -180,6 +168,9 @@ cdef void step_line(Machine* m) noexcept nogil:
     cdef double p[MAX_AXES]
     cdef double v[MAX_AXES]
     cdef double a[MAX_AXES]
+    if m.hand.phase != HAND_IDLE:
+        step_line_phase(m)
+        return
     if not step_progress(m.hand_planner, &m.hand.path, m.settings.period_ns * 1e-9):
         raise_error(m, ERROR_TRAJECTORY, NO_AXIS)
         return

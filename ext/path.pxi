@@ -34,6 +34,7 @@ cdef void begin_path(const Line* line, int joints, const double* a, const double
     path.u = path.du = path.ddu = 0.0
     path.scale = 1.0
     path.brake_to = -1
+    path.ending = False
 
 
 cdef void plan_segment(const Line* line, int joints, const double* v, const double* a, const double* j, double hand_mm_s,
@@ -77,8 +78,8 @@ cdef void smooth_limit(Path* path, int index) noexcept nogil:
 
 
 cdef inline double limit_of(const Path* path, int segment) noexcept nogil:
-    """Of du in a segment; 0 at the end."""
-    return path.smooth[segment] * path.scale if segment < path.last else 0.0
+    """Of du in a segment; beyond the last one, that one's."""
+    return path.smooth[segment if segment < path.last else path.last - 1] * path.scale
 
 
 cdef double slowing_distance(double v, double a, double w, double a_max, double j_max) noexcept nogil:
@@ -96,12 +97,15 @@ cdef double slowing_distance(double v, double a, double w, double a_max, double 
 
 
 cdef void look_ahead(Path* path, double u, double v, double a) noexcept nogil:
-    """Note the lowest speed to which, seen from a state that would come next, the speed has to begin to come down."""
+    """Note the lowest speed to which, seen from a state that would come next, the speed has to begin to come down before
+    a slower segment, and whether it has to come to rest for the end."""
     cdef double d, w
     cdef double highest = v + (a * a / (2.0 * path.jerk) if a > 0.0 else 0.0)
     cdef double horizon = stop_distance(v, a, path.acceleration, path.jerk)
     cdef int s = <int>floor(u)
-    while s < path.last:
+    if horizon >= path.last - u:
+        path.ending = True
+    while s < path.last - 1:
         s += 1
         d = s - u
         if d > horizon:
@@ -114,10 +118,11 @@ cdef void look_ahead(Path* path, double u, double v, double a) noexcept nogil:
 
 
 cdef flag plan_progress(Planner* planner, Path* path, double wanted) noexcept nogil:
-    """To that speed; where the end is what it has to come down for, to rest in it."""
+    """To that speed, or, where it has to come down for the end, to rest in it with no more than that speed."""
     cdef double end = path.last
-    if path.brake_to == path.last:
-        return planner.plan_position(1, &path.u, &path.du, &path.ddu, &end, &wanted, &path.acceleration, &path.jerk)
+    if path.ending and planner.plan_position(1, &path.u, &path.du, &path.ddu, &end, &wanted, &path.acceleration,
+                                             &path.jerk):
+        return True
     return planner.plan_velocity(1, &path.u, &path.du, &path.ddu, &wanted, &path.acceleration, &path.jerk)
 
 
@@ -128,23 +133,24 @@ cdef flag step_progress(Planner* planner, Path* path, double dt) noexcept nogil:
     cdef double a[MAX_AXES]
     cdef int s = <int>floor(path.u)
     cdef int before
+    cdef flag ended = path.ending
     cdef double wanted = fmax(limit_of(path, s), MINIMUM_SPEED_DEG_S)
     if 0 <= path.brake_to <= s:
         path.brake_to = -1
-    if 0 <= path.brake_to < path.last:
+    if path.brake_to >= 0:
         wanted = fmin(wanted, path.brake_speed)
     if not plan_progress(planner, path, wanted):
         return False
     planner.at(dt, u, v, a)
     before = path.brake_to
     look_ahead(path, u[0], v[0], a[0])
-    if path.brake_to != before:
-        if path.brake_to < path.last:
+    if path.brake_to != before or path.ending != ended:
+        if path.brake_to >= 0:
             wanted = fmin(wanted, path.brake_speed)
-        if not plan_progress(planner, path, wanted):
+        if not plan_progress(planner, path, fmax(wanted, MINIMUM_SPEED_DEG_S)):
             return False
         planner.at(dt, u, v, a)
-    path.u = u[0]
+    path.u = fmin(u[0], path.last)
     path.du = v[0]
     path.ddu = a[0]
     return True

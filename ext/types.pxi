@@ -31,6 +31,7 @@ cdef enum Motion:
 cdef enum HandPhase:     # of a move of the hand before it goes
     HAND_IDLE
     HAND_WAITS           # for the motion before it to end
+    HAND_BEGINS          # taken: the verdict is another cycle's, so that it follows the command's own
     HAND_SEARCHES
     HAND_SPACES          # evenly spaced points of it
     HAND_PLANS           # speed limits along the line
@@ -147,11 +148,15 @@ cdef struct Hand:        # where the hand is, by the chain of joints (kinematics
     double elbow_deg
     flag known                      # the arm has been heard since the line was lent
     uint32_t warned                 # warnings that are active, see cartesian.pxi
-    int64_t warned_ns               # when a jog was last hindered
+    int64_t warned_ns[12]           # when a jog was last hindered, by warning
     # jog
     double jog_percent[3]
     double speed_mm_s[3]
     double acceleration_mm_s2[3]
+    double reference_mm[3]          # where it would be by its speed alone
+    flag followed                   # the cycle before was one of this jog, from the speeds `before_deg_s`
+    double before_deg_s[MAX_AXES]
+    double effort_s2_mm             # largest share of an axis's acceleration that 1 mm/s^2 of the hand takes
     # move
     int phase
     int smoothed                    # segments of the path whose limit is smoothed

@@ -100,8 +100,8 @@ class CommandKind(Coded):
     PREPARE = 11, "as MOVE, but targets wait for the next START; any command but limits and ranges forgets them"
     EXTERNAL = 16, "admit the program that is connected for external development; mode EXTERNAL_DEVELOPER_AUTO"
     HAND_JOG = 20, "values: speed of the hand in percent, x, y, z, -100..100; mask: which of them"
-    HAND_MOVE = 21, ("values: hand position in mm, x, y, z, then elbow and wrist angle in degrees; mask: 7, bit 3 elbow, "
-                     "bit 4 wrist given, bit 5 go as far as there is a way; value: speed percent 0..100")
+    HAND_MOVE = 21, ("values: hand position in mm, x, y, z, then elbow and wrist angle in degrees; mask: 7, bit 3 "
+                     "elbow, bit 4 wrist given, bit 5 go as far as there is a way; value: speed percent 0..100")
     ARM_LENGTHS = 22, "values: upper arm and forearm longer by so many mm (registers 90, 92)"
     RELEASE_LINE = 17, "without motor power: leave the cyclic phase and give the line back for a new bring-up"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -12,6 +13,7 @@ import pytest
 from controller import supervisor as module
 from controller.arm import ArmFacts, AxisFacts
 from controller.bus.base import BusError, Cancelled
+from controller.chain import chain_of
 from controller.config import Config
 from controller.supervisor import Supervisor, core_axes, core_settings
 
@@ -94,7 +96,7 @@ def test_connects_and_tells_the_facts_before_it_lends_the_line(world: World) -> 
     world.core.attach = lambda fd: world.core.calls.append(("attach", fd, list(world.arms)))
     world.tick()
     assert world.supervisor.connected
-    assert world.core.calls == [("configure", 2), "cyclic", ("attach", 42, [FACTS.with_margin(1.0)])]
+    assert world.core.calls == [("configure", 2), "cyclic", ("attach", 42, [replace(FACTS.with_margin(1.0), chain=chain_of(world.config, 2))])]
     assert (world.supervisor.attempts, world.supervisor.connections) == (1, 1)
 
 
