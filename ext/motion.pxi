@@ -188,7 +188,7 @@ cdef void arrive(Machine* m) noexcept nogil:
     """Settling is over: say for each axis whether it stands on its target."""
     cdef int i
     cdef flag all_on_target = True
-    if arrival_failed(m, ARRIVAL_TOLERANCES, 0.5):
+    if arrival_failed(m, ARRIVAL_TOLERANCES, 0.5) or line_takes_over(m):
         return
     cdef flag at_target = m.mode == MASTER_MODE_POSITION_TARGET and m.hand.phase == HAND_IDLE
     for i in range(m.settings.axes):
@@ -202,7 +202,6 @@ cdef void arrive(Machine* m) noexcept nogil:
     stand_still(m)
     if at_target:
         set_mode(m, MASTER_MODE_STAND_STILL)
-    start_waiting_line(m)
 
 
 cdef void settle(Machine* m) noexcept nogil:

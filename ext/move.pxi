@@ -46,6 +46,7 @@ cdef void begin_search(Machine* m) noexcept nogil:
     begin_line(&m.hand.chain, line, m.position_deg, m.hand.target.values,
                &m.hand.target.values[4] if m.hand.target.mask & WRIST_GIVEN else NULL)
     m.hand.phase = HAND_BEGINS
+    m.motion = MOTION_LINE
 
 
 cdef void refuse_line(Machine* m, uint32_t warned) noexcept nogil:
@@ -144,8 +145,15 @@ cdef void start_waiting_line(Machine* m) noexcept nogil:
         m.hand.phase = HAND_IDLE        # a stop, an error, another command
     elif m.motion == MOTION_STANDING:
         begin_motion(m)
-        m.motion = MOTION_LINE
         begin_search(m)
+
+
+cdef flag line_takes_over(Machine* m) noexcept nogil:
+    """Straight from the end of the motion before, which goes on holding its last set-points."""
+    if m.hand.phase != HAND_WAITS or m.state != MASTER_STATE_AUTO or m.mode != MASTER_MODE_POSITION_TARGET:
+        return False
+    begin_search(m)
+    return True
 
 
 cdef void rescale_line(Machine* m) noexcept nogil:
