@@ -227,8 +227,8 @@ cdef double joint_rates(Machine* m, double* speed, double* rate, uint32_t* hinde
     cdef double columns[MAX_AXES][3]
     cdef double low[MAX_AXES]
     cdef double high[MAX_AXES]
-    cdef double least[MAX_AXES]
-    cdef double most[MAX_AXES]
+    cdef double* least = m.hand.least_deg_s
+    cdef double* most = m.hand.most_deg_s
     cdef double n[MAX_AXES]
     cdef double got[3]
     cdef double along[3]
@@ -243,15 +243,15 @@ cdef double joint_rates(Machine* m, double* speed, double* rate, uint32_t* hinde
     cdef flag way_out = False
     hindered[0] = 0
     memset(rate, 0, MAX_AXES * sizeof(double))
-    if length < 1e-9:
-        return 1.0
-    forward(&m.hand.chain, m.position_deg, &frames)
-    columns_per_deg(&m.hand.chain, &frames, columns)
     for i in range(axes):
         low[i] = m.axis[i].minimum_deg
         high[i] = m.axis[i].maximum_deg
         least[i] = -approach(&m.parameters[i], m.position_deg[i] - low[i])
         most[i] = approach(&m.parameters[i], high[i] - m.position_deg[i])
+    if length < 1e-9:
+        return 1.0
+    forward(&m.hand.chain, m.position_deg, &frames)
+    columns_per_deg(&m.hand.chain, &frames, columns)
     back_to_the_way(m, &frames, speed, length, wanted)
     held = resolve(axes, columns, wanted, least, most, 0, WEAK * m.hand.chain.longest_mm * RADIANS, rate)
     moved_by(axes, columns, rate, got)
@@ -324,7 +324,9 @@ cdef void follow_rates(Machine* m, const double* rate, double* p, double* v, dou
         p[i] = m.position_deg[i] + 0.5 * (m.speed_deg_s[i] + rate[i]) * dt
         # against the mean of the cycle before: a planned one ends with more than that
         if (fabs(a[i]) > most[i] or fabs(a[i] - (m.speed_deg_s[i] - m.hand.before_deg_s[i]) / dt) > jerk[i] * dt
-                or fabs(v[i] + a[i] * fabs(a[i]) / (2.0 * jerk[i])) > limit[i]):    # speed when a has come down to 0
+                or fabs(v[i] + a[i] * fabs(a[i]) / (2.0 * jerk[i])) > limit[i]    # speed when a has come down to 0
+                or a[i] < 0.0 and v[i] - a[i] * a[i] / (2.0 * jerk[i]) < m.hand.least_deg_s[i] - 1e-9
+                or a[i] > 0.0 and v[i] + a[i] * a[i] / (2.0 * jerk[i]) > m.hand.most_deg_s[i] + 1e-9):
             direct = False
         change = fmax(change, fabs(rate[i] - m.speed_deg_s[i]))
     if direct:

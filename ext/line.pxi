@@ -13,7 +13,7 @@ cdef double SHORTEST_STEP = 1.0 / 2048.0
 cdef void begin_line(const Chain* chain, Line* line, const double* position_deg, const double* hand_mm,
                      const double* wrist_deg) noexcept nogil:
     """From the given joint angles to the given place of the hand; `wrist_deg` NULL leaves the wrist free. The bounds of
-    the joints are set by the caller; an angle outside them widens them."""
+    the joints are set by the caller."""
     cdef Frames frames
     cdef int i, k
     forward(chain, position_deg, &frames)
@@ -27,14 +27,20 @@ cdef void begin_line(const Chain* chain, Line* line, const double* position_deg,
         line.wrist_way_deg = wrist_deg[0] - position_deg[chain.wrist]
     for i in range(chain.joints):
         line.point_deg[0][i] = position_deg[i]
-        line.low_deg[i] = fmin(line.low_deg[i], position_deg[i])
-        line.high_deg[i] = fmax(line.high_deg[i], position_deg[i])
     line.at[0] = line.along_deg[0] = 0.0
     line.count = 1
     line.step = 1.0
     line.escapes = 0
     line.held_low = line.held_high = 0
     line.state = LINE_SEARCHING
+
+
+cdef inline void bound_from(int joints, Line* line, const double* q) noexcept nogil:
+    """Bounds of the next point: a joint that is outside its range may come in, and not go back out."""
+    cdef int i
+    for i in range(joints):
+        line.least_deg[i] = fmin(line.low_deg[i], q[i])
+        line.most_deg[i] = fmax(line.high_deg[i], q[i])
 
 
 cdef inline void bounds_at(const double* q, const double* low, const double* high, double* least,
@@ -51,9 +57,9 @@ cdef void block_line(int joints, Line* line, const double* q) noexcept nogil:
     cdef int i
     line.state = LINE_BLOCKED
     for i in range(joints):
-        if q[i] - line.low_deg[i] <= AT_LIMIT_DEG:
+        if q[i] - line.least_deg[i] <= AT_LIMIT_DEG:
             line.held_low |= <uint32_t>1 << i
-        if line.high_deg[i] - q[i] <= AT_LIMIT_DEG:
+        if line.most_deg[i] - q[i] <= AT_LIMIT_DEG:
             line.held_high |= <uint32_t>1 << i
 
 
@@ -78,14 +84,14 @@ cdef flag onto_line(const Chain* chain, Line* line, double at, double* q) noexce
         if dot(off, off) < POINT_MM * POINT_MM:
             return True
         columns_per_deg(chain, &frames, columns)
-        bounds_at(q, line.low_deg, line.high_deg, least, most)
+        bounds_at(q, line.least_deg, line.most_deg, least, most)
         memset(rate, 0, sizeof(rate))
         resolve(chain.joints, columns, off, least, most, held, 0.0, rate)
         largest = 1.0
         for i in range(chain.joints):
             largest = fmax(largest, fabs(rate[i]) / (2.0 * POINT_DEG))
         for i in range(chain.joints):
-            q[i] = clamp(q[i] + rate[i] / largest, line.low_deg[i], line.high_deg[i])
+            q[i] = clamp(q[i] + rate[i] / largest, line.least_deg[i], line.most_deg[i])
     return False
 
 
@@ -110,7 +116,7 @@ cdef double first_guess(const Chain* chain, Line* line, double* q) noexcept nogi
     cdef int i, k
     forward(chain, here, &frames)
     columns_per_deg(chain, &frames, columns)
-    bounds_at(here, line.low_deg, line.high_deg, least, most)
+    bounds_at(here, line.least_deg, line.most_deg, least, most)
     memset(rate, 0, sizeof(rate))
     if line.wrist >= 0:
         held = <uint32_t>1 << line.wrist
@@ -130,7 +136,7 @@ cdef double first_guess(const Chain* chain, Line* line, double* q) noexcept nogi
         for k in range(3):
             along[k] /= largest
         line.escapes += 1
-        if line.escapes > ESCAPES or not escape(chain, &frames, columns, along, here, line.low_deg, line.high_deg, held,
+        if line.escapes > ESCAPES or not escape(chain, &frames, columns, along, here, line.least_deg, line.most_deg, held,
                                                     rate, FREE if stretched else 0.0, n):
             if missing > LOST * length:
                 return -1.0
@@ -139,7 +145,7 @@ cdef double first_guess(const Chain* chain, Line* line, double* q) noexcept nogi
             stretched = True
     if stretched:
         for i in range(chain.joints):
-            q[i] = clamp(here[i] + line.step * POINT_DEG * n[i], line.low_deg[i], line.high_deg[i])
+            q[i] = clamp(here[i] + line.step * POINT_DEG * n[i], line.least_deg[i], line.most_deg[i])
         forward(chain, q, &frames)
         for k in range(3):
             got[k] = frames.hand_mm[k] - line.start_mm[k]
@@ -150,7 +156,7 @@ cdef double first_guess(const Chain* chain, Line* line, double* q) noexcept nogi
         largest = fmax(largest, fabs(rate[i]))
     missing = fmin(1.0 - at, line.step * POINT_DEG / largest) if largest > 0.0 else 1.0 - at
     for i in range(chain.joints):
-        q[i] = clamp(here[i] + missing * rate[i], line.low_deg[i], line.high_deg[i])
+        q[i] = clamp(here[i] + missing * rate[i], line.least_deg[i], line.most_deg[i])
     return fmin(1.0, at + missing)
 
 
@@ -174,6 +180,7 @@ cdef void search(const Chain* chain, Line* line) noexcept nogil:
     if line.count == LINE_POINTS:
         block_line(chain.joints, line, here)
         return
+    bound_from(chain.joints, line, here)
     memset(q, 0, sizeof(q))
     at = first_guess(chain, line, q)
     if at < 0.0:
@@ -182,7 +189,7 @@ cdef void search(const Chain* chain, Line* line) noexcept nogil:
     good = onto_line(chain, line, at, q)
     for i in range(chain.joints):
         way = fmax(way, fabs(q[i] - here[i]))
-        if not line.low_deg[i] - 1e-9 <= q[i] <= line.high_deg[i] + 1e-9:
+        if not line.least_deg[i] - 1e-9 <= q[i] <= line.most_deg[i] + 1e-9:
             good = False            # a wrist that has to turn beyond its limit
     if not good or way > 2.5 * POINT_DEG:
         line.step *= 0.5
@@ -230,6 +237,7 @@ cdef flag space(const Chain* chain, Line* line) noexcept nogil:
         if share > 0.0:
             q[i] += share * (line.point_deg[k + 1][i] - line.point_deg[k][i])
     if 0 < line.spaced < line.last:
+        bound_from(chain.joints, line, line.point_deg[k])
         if length2 > 1e-12:
             forward(chain, q, &frames)
             for i in range(3):

@@ -17,6 +17,8 @@ cdef struct Line:
     double wrist_way_deg
     double low_deg[MAX_AXES]
     double high_deg[MAX_AXES]
+    double least_deg[MAX_AXES]          # the same for the next point
+    double most_deg[MAX_AXES]
     int state
     int count                           # points found; the last one is where the search stands
     double at[LINE_POINTS]              # share of the way, 0..1

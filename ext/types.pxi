@@ -156,6 +156,8 @@ cdef struct Hand:        # where the hand is, by the chain of joints (kinematics
     double reference_mm[3]          # where it would be by its speed alone
     flag followed                   # the cycle before was one of this jog, from the speeds `before_deg_s`
     double before_deg_s[MAX_AXES]
+    double least_deg_s[MAX_AXES]    # speeds at which each axis still comes to rest before its limits
+    double most_deg_s[MAX_AXES]
     double effort_s2_mm             # largest share of an axis's acceleration that 1 mm/s^2 of the hand takes
     # move
     int phase
