@@ -402,6 +402,7 @@ cdef void step_hand_jog(Machine* m) noexcept nogil:
     take_setpoints(m, p, v, a)
     tell_hindrance(m, hindered)
     if not jog_held(m) and dot(speed, speed) < 1e-18 and setpoints_at_rest(m):
+        warn_of_hand(m, 0)
         settle(m)
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -159,14 +160,12 @@ def no_way(name: str) -> Recipe:
         arm.push(CommandKind.ROM_MAXIMUM, [deg + 1.0 for deg in at.position_deg])
         arm.push(CommandKind.ROM_ENABLE, mask=15)
         arm.run(0.1)
-        for axis in range(3):
-            for way in (-150.0, 150.0):
-                to = [at.hand_x_mm, at.hand_y_mm, at.hand_z_mm]
-                to[axis] += way
-                arm.push(CommandKind.HAND_MOVE, to, mask=7, value=100.0)
-                arm.run(0.3)
-                if (True, BY_NAME[name].code, 0, "master") in arm.seen:
-                    return arm, 0
+        for way in product((0.0, -60.0, 60.0), repeat=3):
+            to = [part + step for part, step in zip((at.hand_x_mm, at.hand_y_mm, at.hand_z_mm), way, strict=True)]
+            arm.push(CommandKind.HAND_MOVE, to, mask=7, value=100.0)
+            arm.run(0.25)
+            if (True, BY_NAME[name].code, 0, "master") in arm.seen:
+                return arm, 0
         raise AssertionError(f"no move of the hand was refused with {name}: {sorted(arm.seen)}")
 
     return provoke
