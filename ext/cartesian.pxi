@@ -196,7 +196,7 @@ cdef double singular_share(Machine* m, const double* rate, double largest, int a
     cdef int i
     if largest <= 0.0 or weakest > NEAR_SINGULAR * m.hand.chain.longest_mm * RADIANS:
         return 1.0
-    for i in range(m.settings.axes):
+    for i in range(MAX_AXES):
         q[i] = m.position_deg[i] + rate[i] * LOOK_DEG / largest
     forward(&m.hand.chain, q, &frames)
     columns_per_deg(&m.hand.chain, &frames, columns)

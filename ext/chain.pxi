@@ -140,3 +140,42 @@ cdef class Kinematics:
     def reach_mm(self):
         """(nearest, farthest) that the links' lengths let the hand be from the first joint."""
         return self.chain.shortest_mm, self.chain.longest_mm
+
+    def timed(self, position_deg, speed_mm_s, int times):
+        """For benchmarks: nanoseconds of one forward kinematics, and of one inverse step (forward kinematics, Jacobian and
+        damped least squares for a speed of the hand), each the mean of so many from poses that drift a little."""
+        cdef double q[MAX_AXES]
+        cdef double want[3]
+        cdef double columns[MAX_AXES][3]
+        cdef double low[MAX_AXES]
+        cdef double high[MAX_AXES]
+        cdef double rate[MAX_AXES]
+        cdef Frames frames
+        cdef double sum_ = 0.0
+        cdef int64_t start, middle, end
+        cdef int i
+        if times < 1:
+            raise ValueError(f"times: {times} given, at least 1 needed")
+        memset(q, 0, sizeof(q))
+        self._angles(position_deg, q)
+        Kinematics.vector(speed_mm_s, "speed_mm_s", want)
+        for i in range(MAX_AXES):
+            low[i] = -FREE
+            high[i] = FREE
+        with nogil:
+            start = monotonic_ns()
+            for i in range(times):
+                q[0] += 1e-6
+                forward(&self.chain, q, &frames)
+                sum_ += frames.hand_mm[0]
+            middle = monotonic_ns()
+            for i in range(times):
+                q[0] += 1e-6
+                forward(&self.chain, q, &frames)
+                columns_per_deg(&self.chain, &frames, columns)
+                resolve(self.chain.joints, columns, want, low, high, 0, WEAK * self.chain.longest_mm * RADIANS, rate)
+                sum_ += rate[0]
+            end = monotonic_ns()
+        if not isfinite(sum_):      # else the compiler could leave it all out
+            raise ArithmeticError("the kinematics gave no finite result")
+        return (middle - start) / times, (end - middle) / times

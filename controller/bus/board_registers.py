@@ -1,25 +1,29 @@
 """The base board's text registers on their way from the HMI to the line: Wi-Fi credentials, firmware update.
 
 Their values are secrets: no text, log or representation here ever holds one.
-Thread contract: `offer` and `withdraw` are the HMI thread's, `take` and `fail` the main thread's; none of them waits.
+Thread contract: `offer` and `withdraw` are the HMI thread's, `waiting`, `take` and `fail` the main thread's; none of
+them waits.
 """
 
 from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+
+import msgspec
 
 from controller.spec import registers as reg
 from controller.spec.board import BOARD_TEXTS
 
 
-@dataclass(frozen=True, slots=True)
-class BoardWrite:
+class BoardWrite(msgspec.Struct, frozen=True):
     """Texts by address, and what becomes of them: `done` holds None or an exception whose text is for the operator."""
 
-    texts: dict[int, str] = field(repr=False)
-    done: Future[None] = field(default_factory=Future)
+    texts: dict[int, str]
+    done: Future[None] = msgspec.field(default_factory=Future)
+
+    def __repr__(self) -> str:     # texts may be credentials: they must not reach a log by way of a traceback
+        return f"BoardWrite({self.names})"
 
     @property
     def names(self) -> str:
@@ -41,6 +45,12 @@ class BoardWrites:
                 return None
             self._waiting = write
             return write
+
+    @property
+    def waiting(self) -> bool:
+        """Whether texts wait for a line to be written on."""
+        with self._lock:
+            return self._waiting is not None
 
     def withdraw(self, write: BoardWrite) -> bool:
         """Take it back; False when the main thread has it already."""

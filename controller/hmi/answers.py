@@ -8,23 +8,23 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+
+import msgspec
 
 from controller.hmi.broadcast import Broadcast
 from controller.hmi.clients import Client, Refused
 from controller.hmi.counters import Counters
 from controller.hmi.handlers import Outcome, Sent
 from controller.hmi.results import Results
+from controller.kept import StoreError
 from controller.spec.hmi import Notice
 from controller.spec.modes import CommandKind
-from controller.store import StoreError
 
 RESULT_POLL_S = 0.002
 Answer = Callable[[dict[str, object]], None]
 
 
-@dataclass(slots=True)
-class Reply:
+class Reply(msgspec.Struct):
     """How one message is answered: its acknowledgement if it asked for one, and whether a refusal is also shown."""
 
     answer: Answer | None = None

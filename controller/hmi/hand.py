@@ -8,8 +8,9 @@ Thread contract: HMI thread only.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
+
+import msgspec
 
 from controller._core import Kinematics
 from controller.hmi.clients import Refused
@@ -30,8 +31,7 @@ SQUARE_MM = (120.0, 90.0, 60.0, 30.0)
 SQUARE_PERCENT = 50.0
 
 
-@dataclass(frozen=True, slots=True)
-class HandTarget:
+class HandTarget(msgspec.Struct, frozen=True):
     """A place of the hand in mm, base frame; angles in degrees, None leaves them free."""
 
     hand_mm: tuple[float, float, float]

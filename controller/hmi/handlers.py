@@ -11,8 +11,9 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from controller.arm import ArmFacts
 from controller.bus.board_registers import BoardWrites
@@ -26,7 +27,7 @@ from controller.hmi.hand import HandSearch, HandTarget
 from controller.hmi.in_force import Follow, InForce
 from controller.hmi.sequence import Sequencer, Step, Told, standard_movements
 from controller.hmi.settings import StoredSettings
-from controller.spec import hmi
+from controller.spec import hmi, registers
 from controller.spec.history import Kind
 from controller.spec.hmi import ACTION, Notice
 from controller.spec.modes import Blocker, BusState, CommandKind, CommandResult, MasterState
@@ -40,8 +41,7 @@ POSITION_OF_BUTTON = {button: name for name, (button, _) in hmi.POSITIONS.items(
 log = logger("controller.hmi")
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(msgspec.Struct, frozen=True):
     """A command is in the ring under this number. `refused` is called when the control loop refuses it."""
 
     sequence: int
@@ -109,6 +109,8 @@ class Handlers:
             return self._coded(client, "10", found.values["10"], hmi.MODES, now_s)
         if found.form.name == "go_to_position":
             return self._go_to_position(client, found, now_s)
+        if found.form.name == "driver_mode":
+            return self._driver_mode(client, found, now_s)
         values = {key: (found.meaning[key][0], found.meaning[key][1], value) for key, value in found.values.items()}
         return self._settings.write(client, values, ACTION[found.form.action], now_s)
 
@@ -195,7 +197,8 @@ class Handlers:
 
     def _own_blockers(self) -> list[str]:
         """What keeps every client from moving the arm and the core does not know."""
-        return [problem for problem in (self.in_force.problem, self._store.unaccepted) if problem]
+        return [problem for problem in (self.in_force.problem, self.in_force.limits_problem, self._store.unaccepted)
+                if problem]
 
     # -- to the ring
 
@@ -259,10 +262,10 @@ class Handlers:
 
     def _coded(self, client: Client, key: str, value: object, table: Mapping[int, str], now_s: float) -> Outcome:
         """An action by its number in `table`."""
-        code = int(forms.number(key, value, min(table), max(table), whole=True))
+        code = forms.plain(value)
         if code not in table:
-            raise Refused(Notice.VALUE, key, f"{code}: allowed are {', '.join(map(str, sorted(table)))}")
-        return self._simple(client, table[code], now_s)
+            raise Refused(Notice.VALUE, key, f"{forms.shown(value)}: allowed are {', '.join(map(str, sorted(table)))}")
+        return self._simple(client, table[int(code)], now_s)
 
     def _stand_still(self, client: Client, now_s: float) -> Outcome:
         if self._forget_targets():
@@ -274,7 +277,7 @@ class Handlers:
         who clicked while the link was down has not seen that they do."""
         state = self._latest()
         if self._store.unaccepted and state is not None and state.state != MasterState.ERROR:
-            self.gate.check(client, replace(ACTION["settings_accept"], guarded=True), now_s)
+            self.gate.check(client, msgspec.structs.replace(ACTION["settings_accept"], guarded=True), now_s)
             return (self._settings.accept(client),)
         return self._push(client, CommandKind.RESET)
 
@@ -338,7 +341,7 @@ class Handlers:
         kind = CommandKind.JOG if command.hand_percent is None else CommandKind.HAND_JOG
         sent = self._push(client, kind, mask=(1 << len(asked)) - 1, values=tuple(asked),
                           asked_s=now_s - client.hold.late_s)
-        return replace(sent, refused=client.hold.end)
+        return msgspec.structs.replace(sent, refused=client.hold.end)
 
     def _move_command(self, client: Client, command: messages.Move, now_s: float) -> Outcome:
         if command.hand_mm is not None:
@@ -387,6 +390,16 @@ class Handlers:
         targets = {key: (int(key) - first, forms.number(key, value, -3600, 3600))
                    for key, value in found.values.items() if key != "4" and value != ""}
         return self._move(client, "move", targets, 100.0, now_s)
+
+    def _driver_mode(self, client: Client, found: forms.Recognised, now_s: float) -> Outcome:
+        """Registers 12..: always refused, with what to do instead."""
+        row = registers.BY_NAME["driver_mode"]
+        assert row.low is not None
+        assert row.high is not None
+        for key, value in found.values.items():
+            forms.number(key, value, row.low, row.high, whole=True)
+        self.gate.check(client, ACTION["driver_mode"], now_s)
+        raise AssertionError("an action that is not available passed the gate")
 
     def _go_to(self, client: Client, name: str, percent: float, now_s: float, *, wait: bool = False) -> Outcome:
         """A saved position by its name in hmi.POSITIONS."""

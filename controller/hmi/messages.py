@@ -18,7 +18,7 @@ SignedPercent = Annotated[float, Meta(ge=-100.0, le=100.0)]
 Degrees = Annotated[float, Meta(ge=-3600.0, le=3600.0)]
 Millimetres = Annotated[float, Meta(ge=-10_000.0, le=10_000.0)]
 AxisKey = Annotated[str, Meta(pattern=f"^[1-{telegram.MAX_AXES}]$")]
-ModeNumber = Annotated[int, Meta(ge=0, le=9)]
+ModeNumber = Annotated[int, Meta(ge=min(hmi.MODES), le=max(hmi.MODES))]
 SettingValue = float | bool | Annotated[str, Meta(max_length=64)] | None
 SettingName = Annotated[str, Meta(max_length=64)]
 
@@ -46,8 +46,8 @@ class Mode(_Base, tag="mode"):
 
 
 class Jog(_Base, tag="jog"):
-    """Joint speeds in percent of the present limit, one per axis, or the velocity of the hand (x forward, y left, z up)
-    in percent of its highest speed; repeat at least every 200 ms while held, and release with zeros. With `sequence` and
+    """Joint speeds in percent of the present limit, one per axis, or the velocity of the hand (x forward, y left, z
+    up) in percent of its highest speed; repeat at least every 200 ms while held, and release with zeros. With `sequence` and
     `sent_ms`, one that comes late, twice or out of order is dropped."""
 
     speed_percent: Annotated[list[SignedPercent], Meta(min_length=1, max_length=telegram.MAX_AXES)] | None = None
@@ -163,7 +163,7 @@ BY_TYPE: dict[str, type[_Base]] = {
     "board_registers": BoardRegisters,
 }
 ALLOWED = {
-    ("mode", "mode"): "a whole number 0..9",
+    ("mode", "mode"): f"one of {', '.join(map(str, hmi.MODES))}",
     ("jog", "speed_percent"): "an array of numbers -100..100, one per axis",
     ("move", "position_deg"): "an array of degrees or null per axis, or an object of axis number and degrees",
     ("jog", "hand_percent"): "an array of three numbers -100..100: x, y, z",

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from dataclasses import replace
+
+import msgspec
 
 from controller.history_words import Note
 from controller.hmi import forms
@@ -166,7 +167,8 @@ class StoredSettings:
                 continue
             given = keys.get(low_name) or keys[high_name]
             if low_name not in new or high_name not in new:
-                raise Refused(Notice.VALUE, given, f"minimum and maximum of axis {i + 1} belong together")
+                raise Refused(Notice.VALUE, given, f"minimum and maximum of axis {i + 1} belong together: give both, "
+                              f"`{low_name if low_name not in new else high_name}` is missing too")
             facts = self._in_force.facts
             if not facts.axes:
                 raise Refused(Notice.BLOCKED, "", "the arm is not connected")
@@ -215,4 +217,6 @@ class StoredSettings:
 
 def _of_generation(row: Setting, client: Client) -> Setting:
     """Pages that check their version know the joystick sensitivity as 0..10, the ones before them as 0..100."""
-    return replace(row, high=hmi.G2_SENSITIVITY) if row.name == "joystick_sensitivity" and client.version else row
+    if row.name == "joystick_sensitivity" and client.version:
+        return msgspec.structs.replace(row, high=hmi.G2_SENSITIVITY)
+    return row

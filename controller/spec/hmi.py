@@ -6,8 +6,9 @@ stores by that setting's row. `n` in a key is one address per axis of the arm, `
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from controller.spec import registers
 from controller.spec.coded import Coded
@@ -67,8 +68,7 @@ class Notice(Coded):
 Control = Literal["anyone", "waits", "takes"]  # waits: refused while another client has control
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(msgspec.Struct, frozen=True):
     """Something a client can ask for. `guarded`: refused within REPLAY_WINDOW_S of the connection."""
 
     name: str
@@ -115,6 +115,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("range_off", "relax: limits of the range of motion off", control="waits", guarded=True),
     Action("target_wait", "store the next targets, wait for start", control="takes", guarded=True),
     Action("external", "external development: admit the program that is connected", Role.ADMINISTRATOR, "takes", True),
+    Action("driver_mode", "working modes of single drives, registers 12..; the control loop alone sets them, in "
+           "external development too, where a program sends targets (mode 8)", Role.ADMINISTRATOR, "takes", True,
+           available=False),
     Action("board_registers", "write Wi-Fi and update registers of the board", Role.ADMINISTRATOR, "waits", True),
 )
 ACTION: dict[str, Action] = {row.name: row for row in ACTIONS}
@@ -141,8 +144,7 @@ Kind = Literal["number", "boolean", "text", "choice"]
 Span = Literal["one", "five", "arm"]  # a single value, one per address of the map, one per axis of the arm
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(msgspec.Struct, frozen=True):
     """A stored value. `key` is its HMI address (of axis 1); elements are stored under `name.1`, `name.2`, ...
 
     `step` is the distance between the addresses of two axes. `register` is the first register of a speed limit that
@@ -220,8 +222,7 @@ ADJUSTMENT_REGISTERS: dict[str, int] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(msgspec.Struct, frozen=True):
     """One object form of `response`. All `required` keys, and of the `settings`' keys either all (`whole`) or some.
 
     `axes` names the key of axis 1 of values per axis that are not stored (go to position).
@@ -241,6 +242,8 @@ FORMS: tuple[Form, ...] = (
     Form("test_cycle", "test_motion", "10: 2; 11: number of the test cycle (its own row of actions)", ("10", "11")),
     Form("mode", "start", "10: working mode (its own row of actions); 7 is reset", ("10",)),
     Form("go_to_position", "move", "4: 0; 50..: degrees, also as text; \"\" leaves the axis", ("4",), axes="50"),
+    Form("driver_mode", "driver_mode", "working modes of single drives: refused, the control loop alone sets them",
+         axes="12"),
     Form("advanced_speed", "speed_limit", "percent", settings=("advanced_speed_percent", "lock_advanced_speed")),
     Form("user_speed", "speed_limit", "percent", settings=("user_speed_percent", "lock_speed")),
     Form("movement_speed", "speed_limit", "percent, registers 80..84", settings=("movement_speed_percent",)),
@@ -272,8 +275,7 @@ COMMANDS: dict[str, str] = {
 Shape = Literal["node", "five", "axis", "number", "text", "object", "list"]
 
 
-@dataclass(frozen=True, slots=True)
-class DataField:
+class DataField(msgspec.Struct, frozen=True):
     """One field of `data`. `node`: 6 elements, master last (N + 1 above five axes); `five`: at least 5; `axis`: N."""
 
     name: str

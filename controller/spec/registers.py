@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 Source = Literal["arm", "HMI", "live"]
 Role = Literal["base", "advanced", "administrator"]
 AXES_IN_MAP = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Register:
+class Register(msgspec.Struct, frozen=True):
     """One row. `address` is that of axis 1 when `per_axis`; `low`..`high` bound the value where the table does."""
 
     address: int
@@ -65,7 +65,8 @@ REGISTERS: tuple[Register, ...] = (
     Register(WIFI_PASSWORD, "wifi_password", "", "HMI", role="administrator", doc="its password; never logged or sent"),
     Register(MASTER_MODE, "master_mode", "", "HMI", low=0, high=9, doc="master working mode"),
     Register(TEST_CYCLE, "test_cycle", "", "HMI", low=0, high=255, role="administrator", doc="test cycle number"),
-    Register(DRIVER_MODE, "driver_mode", "", "HMI", True, 0, 9, "administrator", "external development only"),
+    Register(DRIVER_MODE, "driver_mode", "", "HMI", True, 0, 9, "administrator",
+             "external development only; a client that sets it is refused, the control loop alone does"),
     Register(TARGET_POSITION, "target_position", "counts", "HMI", True, doc="target joint position"),
     Register(ADVANCED_SPEED, "advanced_speed", "%", "HMI", True, 0, 100, "advanced", "speed limit, always applied"),
     Register(USER_SPEED, "user_speed", "%", "HMI", True, 0, 100, doc="speed limit on top of the advanced one"),

@@ -341,6 +341,7 @@ def test_the_throttle_is_bounded_and_runs_on_its_own_clock() -> None:
 
 async def test_a_client_that_leaves_while_its_token_is_looked_at_leaves_nothing(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("controller.worker.LATE_S", 60.0)
     set_passwords(tmp_path, Base=PASSWORDS["Base"])
     with rest(tmp_path) as (rig, client):
         token = client.token("Base", PASSWORDS["Base"])
@@ -372,6 +373,18 @@ def test_starting_loads_nothing_of_it() -> None:
     code = ("import sys; from controller.hmi.server import _servers_only\n"
             "with _servers_only():\n    import controller.hmi.service\n"
             "print([name for name in ('argon2', 'jwt', 'controller.hmi.rest', 'controller.hmi.rest_messages', "
-            "'controller.exercises', 'controller.describe.schemas', 'requests') if name in sys.modules])")
+            "'controller.exercises', 'controller.describe.schemas', 'requests', 'aiohttp.client', "
+            "'dataclasses') if name in sys.modules])")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_client_finds_all_of_aiohttp_afterwards() -> None:
+    """Whoever wants more of the package than the server does gets it, whole."""
+    code = ("import sys; from controller.hmi.server import _servers_only\n"
+            "with _servers_only():\n    import controller.hmi.service\n"
+            "import aiohttp\n"
+            "print(hasattr(aiohttp, 'no_such_name'), aiohttp.ClientSession.__name__, aiohttp.ClientTimeout.__name__, "
+            "aiohttp.web is sys.modules['aiohttp.web'], aiohttp.__version__ == aiohttp.http.__version__)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == ["False", "ClientSession", "ClientTimeout", "True", "True"]
