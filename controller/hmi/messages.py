@@ -47,8 +47,8 @@ class Mode(_Base, tag="mode"):
 
 class Jog(_Base, tag="jog"):
     """Joint speeds in percent of the present limit, one per axis, or the velocity of the hand (x forward, y left, z
-    up) in percent of its highest speed; repeat at least every 200 ms while held, and release with zeros. With `sequence` and
-    `sent_ms`, one that comes late, twice or out of order is dropped."""
+    up) in percent of its highest speed; repeat at least every 200 ms while held, and release with zeros. With `sequence`
+    and `sent_ms`, one that comes late, twice or out of order is dropped."""
 
     speed_percent: Annotated[list[SignedPercent], Meta(min_length=1, max_length=telegram.MAX_AXES)] | None = None
     hand_percent: Annotated[list[SignedPercent], Meta(min_length=3, max_length=3)] | None = None
@@ -60,8 +60,8 @@ class Jog(_Base, tag="jog"):
 class Move(_Base, tag="move"):
     """Joint targets in degrees: one per axis with null = leave it, or an object by axis number. Or a place of the hand
     in mm, gone to in a straight line, where wanted with the angles of elbow and wrist there: `check` is "checked" (only
-    when all of the line is possible), "unchecked" (as far as it is) or "only" (nothing moves, the answer says whether it
-    is `reachable`, and if not, `why`)."""
+    when all of the line is possible), "unchecked" (as far as it is) or "only" (nothing moves, the answer says whether
+    it is `reachable`, and if not, `why`)."""
 
     position_deg: (Annotated[list[Degrees | None], Meta(min_length=1, max_length=telegram.MAX_AXES)]
                    | Annotated[dict[AxisKey, Degrees], Meta(min_length=1, max_length=telegram.MAX_AXES)] | None) = None

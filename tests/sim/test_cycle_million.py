@@ -55,7 +55,8 @@ class Operator:
         self.hand_mm = (0.0, 0.0, -500.0)
         self.done: Counter[str] = Counter()
         self.actions = (
-            (25, self.move), (30, self.jog), (25, self.hand_jog), (8, self.hand_move), (1, self.lengths), (9, self.start), (5, self.stop), (1, self.off), (6, self.reset),
+            (25, self.move), (30, self.jog), (25, self.hand_jog), (8, self.hand_move),
+            (1, self.lengths), (9, self.start), (5, self.stop), (1, self.off), (6, self.reset),
             (3, self.stand_still), (4, self.range_minimum), (4, self.range_maximum), (4, self.range_enable),
             (8, self.speed_limits), (3, self.prepare), (2, self.junk), (0.4, self.button), (1, self.line_fault),
             (0.15, self.silence), (0.3, self.drive_error))
@@ -93,7 +94,8 @@ class Operator:
             self.hand_mm = (state.hand_x_mm, state.hand_y_mm, state.hand_z_mm)
         values = [part + self.pick.uniform(-span, span) for part in self.hand_mm]
         self.arm.push(CommandKind.HAND_MOVE, [*values, 0.0, self.pick.uniform(-60.0, 60.0)],
-                      7 | self.pick.choice((0, 0, 32, 48 if self.axes > 4 else 0)), self.pick.choice((100.0, 100.0, 30.0)))
+                      7 | self.pick.choice((0, 0, 32, 48 if self.axes > 4 else 0)),
+                      self.pick.choice((100.0, 100.0, 30.0)))
 
     def lengths(self) -> None:
         self.arm.push(CommandKind.ARM_LENGTHS, [self.pick.uniform(0.0, 60.0), self.pick.uniform(0.0, 200.0)])

@@ -204,7 +204,7 @@ def test_go_checked_and_unchecked() -> None:
 
 
 @pytest.mark.parametrize("fields", [
-    {"hand_mm": [1, 2]}, {"hand_mm": [1, 2, "x"]}, {"hand_mm": [1e9, 0, 0]}, {"hand_mm": [300, 0, -300], "check": "maybe"},
+    {"hand_mm": [1, 2]}, {"hand_mm": [1, 2, "x"]}, {"hand_mm": [1e9, 0, 0]}, {"hand_mm": [9, 0, 9], "check": "maybe"},
     {"hand_mm": [300, 0, -300], "position_deg": [0, 0, 0, 0]}, {"position_deg": [0, 0, 0, 0], "check": "only"},
     {"hand_mm": [300, 0, -300], "wait_for_start": True}, {}, {"hand_mm": [300, 0, -300], "elbow_deg": 1e9}])
 def test_saf_9_bad_moves_are_refused_by_field(fields: dict[str, object]) -> None:

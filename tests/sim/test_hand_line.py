@@ -240,7 +240,8 @@ class Follow:
     def __init__(self, arm: HandArm) -> None:
         self.dt, one, two = arm.period_ns * 1e-9, arm.cycle(), arm.cycle()
         self.before = two.setpoint_speed_deg_s
-        self.slope = [(b - a) / self.dt for a, b in zip(one.setpoint_speed_deg_s, two.setpoint_speed_deg_s, strict=True)]
+        self.slope = [(b - a) / self.dt
+                      for a, b in zip(one.setpoint_speed_deg_s, two.setpoint_speed_deg_s, strict=True)]
 
     def check(self, state: State) -> None:
         limits = Motion()
@@ -298,6 +299,6 @@ def test_without_a_chain_it_is_refused() -> None:
     arm.core.configure(core_settings(load(None)), core_axes(load(None), arm.facts))
     arm.reattach()
     arm.waiting()
-    for kind, values, mask in ((CommandKind.HAND_MOVE, [100.0, 0.0, -400.0], 7), (CommandKind.HAND_JOG, [50.0, 0, 0], 7)):
-        arm.push(kind, values, mask=mask, value=100.0)
+    for kind in (CommandKind.HAND_MOVE, CommandKind.HAND_JOG):
+        arm.push(kind, [50.0, 0.0, -40.0], mask=7, value=100.0)
         assert arm.run(0.05).last_command_result == CommandResult.NO_HAND

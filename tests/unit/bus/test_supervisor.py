@@ -96,7 +96,8 @@ def test_connects_and_tells_the_facts_before_it_lends_the_line(world: World) -> 
     world.core.attach = lambda fd: world.core.calls.append(("attach", fd, list(world.arms)))
     world.tick()
     assert world.supervisor.connected
-    assert world.core.calls == [("configure", 2), "cyclic", ("attach", 42, [replace(FACTS.with_margin(1.0), chain=chain_of(world.config, 2))])]
+    facts = replace(FACTS.with_margin(1.0), chain=chain_of(world.config, 2))
+    assert world.core.calls == [("configure", 2), "cyclic", ("attach", 42, [facts])]
     assert (world.supervisor.attempts, world.supervisor.connections) == (1, 1)
 
 
