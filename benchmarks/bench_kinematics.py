@@ -41,8 +41,8 @@ def compiled(quick: bool) -> Table:
             aims = [Aim(f"forward kinematics, {axes} axes", forward_us, FORWARD_US, "us"),
                     Aim(f"inverse kinematics, {axes} axes", inverse_us, INVERSE_US, "us")]
     return Table("Kinematics in the core, us", ["axes", "forward", "inverse"], rows,
-                 f"Median over {rounds} poses of the mean of {times:,} calls. Forward: frames of all joints and the hand. "
-                 "Inverse: those, the Jacobian, and damped least squares for a velocity of the hand.", aims)
+                 f"Median over {rounds} poses of the mean of {times:,} calls. Forward: frames of all joints and the "
+                 "hand. Inverse: those, the Jacobian, and damped least squares for a velocity of the hand.", aims)
 
 
 class HandTape(Tape):

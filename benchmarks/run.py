@@ -19,7 +19,8 @@ DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 # benchmarks/bench_NAME.py
 NAMES = ("latency", "cycle", "telegram", "kinematics", "ring", "hmi", "stop", "start", "memory", "soak")
 HEADINGS = {
-    "latency": "Wake-up lateness", "cycle": "Control cycle", "telegram": "Motor bus telegrams", "kinematics": "Kinematics", "ring": "Rings",
+    "latency": "Wake-up lateness", "cycle": "Control cycle", "telegram": "Motor bus telegrams",
+    "kinematics": "Kinematics", "ring": "Rings",
     "hmi": "HMI server", "stop": "Stop", "soak": "Soak", "start": "Start-up", "memory": "Memory",
 }
 INTRODUCTION = """# Benchmarks

@@ -101,8 +101,8 @@ class HandSearch:
                 if self._all_reachable(facts, state, corners):
                     return [Step(f"corner {number}, {side:g} mm", {}, SQUARE_PERCENT, hand_mm=corner)
                             for number, corner in enumerate(corners, 1)]
-        raise Refused(Notice.BLOCKED, "", f"no square of {SQUARE_MM[-1]:g} mm fits beside the hand: move it to the middle "
-                      "of its reach first")
+        raise Refused(Notice.BLOCKED, "", f"no square of {SQUARE_MM[-1]:g} mm fits beside the hand: move it to the "
+                      "middle of its reach first")
 
     def _all_reachable(self, facts: ArmFacts, state: State, corners: Sequence[tuple[float, float, float]]) -> bool:
         at: Sequence[float] = state.position_deg

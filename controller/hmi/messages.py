@@ -47,8 +47,8 @@ class Mode(_Base, tag="mode"):
 
 class Jog(_Base, tag="jog"):
     """Joint speeds in percent of the present limit, one per axis, or the velocity of the hand (x forward, y left, z
-    up) in percent of its highest speed; repeat at least every 200 ms while held, and release with zeros. With `sequence`
-    and `sent_ms`, one that comes late, twice or out of order is dropped."""
+    up) in percent of its highest speed; repeat at least every 200 ms while held, and release with zeros. With
+    `sequence` and `sent_ms`, one that comes late, twice or out of order is dropped."""
 
     speed_percent: Annotated[list[SignedPercent], Meta(min_length=1, max_length=telegram.MAX_AXES)] | None = None
     hand_percent: Annotated[list[SignedPercent], Meta(min_length=3, max_length=3)] | None = None
