@@ -8,12 +8,14 @@ import math
 import random
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from controller._core import Kinematics, State
-from controller.config import Motion, load
+from controller.config import Config, Hand, Joint, Motion, load
 from controller.spec.modes import CommandKind, CommandResult, MasterMode, MasterState
 from tests.sim.test_cycle_limits import LimitWatch
+from tests.unit.test_kinematics import random_chain
 from tests.virtual_arm import VirtualArm, codes, warnings
 
 STRAIGHT_MM = 2.0
@@ -26,7 +28,7 @@ class HandArm(VirtualArm):
     def __init__(self, axes: int = 4, *joints_deg: float, **board: object) -> None:
         super().__init__(axes, 1, **board)  # type: ignore[arg-type]
         self.kinematics = Kinematics(self.facts.chain)  # type: ignore[arg-type]
-        self.auto()
+        self.last = self.auto()
         if joints_deg:
             self.go(*joints_deg)
 
@@ -302,3 +304,62 @@ def test_without_a_chain_it_is_refused() -> None:
     for kind in (CommandKind.HAND_MOVE, CommandKind.HAND_JOG):
         arm.push(kind, [50.0, 0.0, -40.0], mask=7, value=100.0)
         assert arm.run(0.05).last_command_result == CommandResult.NO_HAND
+
+
+def arm_with(source: random.Random, axes: int) -> HandArm:
+    """Any chain at all: directions and offsets at random."""
+    chain = random_chain(source, axes)
+    joints = tuple(Joint(axis=tuple(row["axis"]), offset_mm=tuple(row["offset_mm"])) for row in chain["joints"])
+    config = msgspec.structs.replace(Config(), joint=joints, hand=Hand(offset_mm=tuple(chain["hand_offset_mm"])))
+    return HandArm(axes, config=config)
+
+
+@pytest.mark.parametrize("seed", range(2, 8))
+def test_saf_5_arms_of_any_kind_keep_every_limit(seed: int) -> None:
+    config = msgspec.structs.replace(Config(), joint=joints,
+                                     hand=Hand(offset_mm=tuple(chain["hand_offset_mm"])))
+    is within the limits, and nothing is an error."""
+    source = random.Random(seed)
+    arm = arm_with(source, 1 + seed)
+    watch, moved = LimitWatch(arm), 0
+    for _ in range(200):
+        jog = [source.choice((0.0, 100.0, source.uniform(-100, 100))) for _ in range(3)]
+        if source.random() < 0.5:
+            to = [part + source.uniform(-150, 150) for part in arm.hand(arm.last)]
+            arm.ask(*to, mask=source.choice((7, 7 | UNCHECKED)))
+            jog = []
+        for cycle in range(source.choice((30, 150, 600, 1500))):
+            if jog and cycle % 100 == 0:
+                arm.push(CommandKind.HAND_JOG, jog)
+            arm.last = arm.cycle()
+            watch.check(arm.last)
+            moved += any(arm.last.moving)
+        assert not codes(arm.last)
+    assert moved > 10_000
+
+
+@pytest.mark.parametrize("seed", range(2, 8))
+def test_lines_of_arms_of_any_kind_are_straight(seed: int) -> None:
+    source = random.Random(seed)
+    arm = arm_with(source, 1 + seed)
+    gone = 0
+    for _ in range(200):
+        state = arm.cycle()
+        to = [part + source.uniform(-120, 120) for part in arm.hand(state)]
+        found = arm.kinematics.line(state.position_deg, to, state.range_minimum_deg, state.range_maximum_deg)
+        if found.share == 1.0:
+            state, off_setpoint, off_true = arm.line(*to)
+            assert off_setpoint < 0.3
+            assert off_true < STRAIGHT_MM
+            gone += 1
+            if gone == 3:
+                return
+    raise AssertionError(f"only {gone} lines were found")
+
+
+def test_the_watch_over_random_arms_can_fail() -> None:
+    arm = arm_with(random.Random(4), 5)
+    watch = LimitWatch(arm, Motion(max_acceleration_deg_s2=20.0))
+    arm.push(CommandKind.HAND_JOG, [100.0, -100.0, 100.0])
+    with pytest.raises(AssertionError):
+        arm.run(0.15, watch.check)
