@@ -26,12 +26,14 @@ TEST_SHARE = 0.25  # of the range is kept free at both ends
 
 
 class Step(msgspec.Struct, frozen=True):
-    """Joint targets {0-based axis: degrees}, speed in percent (above 0, up to 100), and a rest after it."""
+    """Joint targets {0-based axis: degrees}, speed in percent (above 0, up to 100), and a rest after it; or, with no
+    targets, a place of the hand in mm, which is gone to in a straight line."""
 
     text: str
     targets: Mapping[int, float]
     speed_percent: float = 100.0
     pause_s: float = 0.0
+    hand_mm: tuple[float, float, float] | None = None
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -116,7 +118,7 @@ class Sequencer:
         step = run.steps[run.number]
         if any(state.moving):
             run.still_since_s = None
-        elif all(state.on_target[axis] for axis in step.targets):
+        elif all(state.on_target[axis] for axis in step.targets or range(state.axes)):
             run.done_s = now_s if run.done_s is None else run.done_s
             if now_s - run.done_s >= step.pause_s:
                 self._next(run, now_s)

@@ -92,13 +92,14 @@ ACTIONS: tuple[Action, ...] = (
     Action("subscribe", "choose the rate of `data` or `state` for this client", incompatible=True),
     Action("settings_read", "read stored settings", incompatible=True),
     Action("diagnostics_section", "note the visit", incompatible=True),
+    Action("hand_check", "whether the hand can go somewhere in a straight line", control="anyone"),
     Action("why", "what keeps this client from moving the arm", incompatible=True),
     Action("release", "give up control", incompatible=True),
     Action("acquire", "take control when nobody has it", control="takes"),
     Action("start", "run stored targets, else power up and stand ready for jog", control="takes", guarded=True),
     Action("ready", "power up and stand ready for jog; stored targets are forgotten", control="takes", guarded=True),
-    Action("jog", "joint speeds while held", control="takes", guarded=True),
-    Action("move", "go to joint positions", control="takes", guarded=True),
+    Action("jog", "joint speeds, or a velocity of the hand, while held", control="takes", guarded=True),
+    Action("move", "go to joint positions, or with the hand along a straight line", control="takes", guarded=True),
     Action("stand_still", "end the motion softly and stay ready", control="waits"),
     Action("off", "soft stop, then motor power off", control="waits", guarded=True),
     Action("reset", "RESET_ERROR", Role.ADVANCED),
@@ -108,7 +109,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("test_jog", "test cycle 8: jog", Role.ADMINISTRATOR, "takes", True),
     Action("test_drives_off", "test cycle 4: drives off", Role.ADMINISTRATOR, "waits", True),
     Action("test_axes", "test cycle 1: standard movements on every axis", Role.ADMINISTRATOR, "takes", True),
-    Action("test_motion", "test cycle 3", Role.ADMINISTRATOR, "takes", True, available=False),
+    Action("test_square", "test cycle 3: the hand around a square", Role.ADMINISTRATOR, "takes", True),
     Action("test_device", "test cycle 7: an input device moves axis 1", Role.ADMINISTRATOR, "takes", True),
     Action("saved_position", "go to a saved position", control="takes", guarded=True),
     Action("range_on", "worn: limits of the range of motion on", control="waits", guarded=True),
@@ -137,7 +138,7 @@ MODES: dict[int, str] = {  # register 10
     0: "off", 1: "stand_still", 3: "ready", 4: "ready", 5: "target_wait", 6: "stop", 7: "reset", 8: "external",
 }
 TEST_CYCLES: dict[int, str] = {  # register 11
-    1: "test_axes", 3: "test_motion", 4: "test_drives_off", 7: "test_device", 8: "test_jog",
+    1: "test_axes", 3: "test_square", 4: "test_drives_off", 7: "test_device", 8: "test_jog",
 }
 
 Kind = Literal["number", "boolean", "text", "choice"]
@@ -218,6 +219,7 @@ SETTINGS: tuple[Setting, ...] = (
 )
 SETTING: dict[str, Setting] = {row.name: row for row in SETTINGS}
 # HMI numbers 91 and 92 the other way round than the registers do.
+LENGTHS = ("upper_arm_length_mm", "forearm_length_mm")  # that the control loop takes, in this order
 ADJUSTMENT_REGISTERS: dict[str, int] = {
     "upper_arm_length_mm": 90, "forearm_length_mm": 92, "upper_arm_weight_percent": 91, "forearm_weight_percent": 93,
 }

@@ -98,7 +98,7 @@ class Drive(msgspec.Struct, frozen=True):
 
 
 # Whether jogs have the field hand_percent (forward, left, up): without it, modes that drive the hand are refused.
-HAND_AVAILABLE = False
+HAND_AVAILABLE = True
 
 # Where neither the configuration nor the chosen scenario says anything.
 DEFAULT_DRIVES: tuple[Drive, ...] = (
