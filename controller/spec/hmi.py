@@ -242,7 +242,7 @@ class Form(msgspec.Struct, frozen=True):
 
 FORMS: tuple[Form, ...] = (
     Form("version_check", "version_check", "version of the HMI, \"1.7.8\"", ("1",)),
-    Form("test_cycle", "test_motion", "10: 2; 11: number of the test cycle (its own row of actions)", ("10", "11")),
+    Form("test_cycle", "test_axes", "10: 2; 11: number of the test cycle (its own row of actions)", ("10", "11")),
     Form("mode", "start", "10: working mode (its own row of actions); 7 is reset", ("10",)),
     Form("go_to_position", "move", "4: 0; 50..: degrees, also as text; \"\" leaves the axis", ("4",), axes="50"),
     Form("driver_mode", "driver_mode", "working modes of single drives: refused, the control loop alone sets them",
@@ -270,7 +270,7 @@ FORMS: tuple[Form, ...] = (
 COMMANDS: dict[str, str] = {
     "stop": "stop", "start": "start", "reset": "reset", "mode": "start", "jog": "jog", "move": "move",
     "subscribe": "subscribe", "acquire": "acquire", "release": "release", "settings": "settings_write",
-    "go_to": "saved_position", "range_of_motion": "range_on", "test_cycle": "test_motion", "why": "why",
+    "go_to": "saved_position", "range_of_motion": "range_on", "test_cycle": "test_axes", "why": "why",
     "version": "version_check", "visit": "diagnostics_section",
     "board_registers": "board_registers",
 }
