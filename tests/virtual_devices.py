@@ -144,7 +144,7 @@ class VirtualDevices:
         self.told.append(text)
 
     def jog(self, client: Client, message: dict[str, object], done: Callable[[Refused | None], None]) -> None:
-        speeds = message["speed_percent"]
+        speeds = message.get("speed_percent", message.get("hand_percent"))
         assert isinstance(speeds, list)
         self.page.post("jog", client, done, **message)
         self.jogs.append((client.number, speeds, ""))
