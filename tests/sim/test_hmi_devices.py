@@ -491,7 +491,7 @@ def test_a_pad_drives_the_hand(desk: VirtualDevices, axis: int, share: float, mo
     assert after[moves] - before[moves] > 15
     assert all(abs(after[i] - before[i]) < 5 for i in range(3) if i != moves)
     pad.frame((EV_ABS, axis, 0))
-    stands(desk)
+    stands(desk, 2.0)
 
 
 def test_a_mode_of_the_hand_is_refused_until_it_can_be_driven(desk: VirtualDevices,
