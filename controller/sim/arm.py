@@ -113,8 +113,8 @@ def axes_table() -> str:
 
 def chain_table() -> str:
     """The chain of AXES as Markdown, for docs/simulator.md."""
-    lines = ["| axis | axis of rotation | from the joint before, mm | link, kg | its centre of mass, mm | torque sensor, "
-             "counts per Nm |", "|---|---|---|---|---|---|"]
+    lines = ["| axis | axis of rotation | from the joint before, mm | link, kg | its centre of mass, mm | torque "
+             "sensor, counts per Nm |", "|---|---|---|---|---|---|"]
     for i, a in enumerate(AXES, 1):
         vectors = [", ".join(f"{part:g}" for part in vector) for vector in (a.axis, a.offset_mm, a.centre_mm)]
         lines.append(f"| {i} | {vectors[0]} | {vectors[1]} | {a.mass_kg:g} | {vectors[2]} | {a.counts_per_nm:g} |")

@@ -1,6 +1,7 @@
 """The drives, joints and sensors of the simulated arm."""
 
 import itertools
+import math
 import statistics
 
 import pytest
@@ -267,7 +268,7 @@ def test_gravity_is_the_slope_of_the_weight_and_levers_are_the_slope_of_the_hand
     for axis in range(4):
         moved = [angle + (step if i == axis else 0.0) for i, angle in enumerate(pose)]
         before, after = Line(start_deg=pose).board.truth(), Line(start_deg=moved).board.truth()
-        way = [(b - a) / (step * 0.017453292519943295) for a, b in zip(before["hand_mm"], after["hand_mm"], strict=True)]
+        way = [(b - a) / math.radians(step) for a, b in zip(before["hand_mm"], after["hand_mm"], strict=True)]
         assert before["lever_mm"][axis] == pytest.approx(way, abs=1e-3)
 
 
