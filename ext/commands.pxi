@@ -10,6 +10,7 @@ cdef void act_on_stop(Machine* m) noexcept nogil:
     m.stops += 1
     forget_prepared(m)
     event(m, EVENT_KIND_STOP, STOP_CATEGORY_SOFT, 1, 0)
+    end_retreat(m)
     # bounded, so that a producer that never rests cannot hold the cycle here
     while dropped < COMMANDS_IN_RING and m.commands.try_pop(command):
         dropped += 1
@@ -183,6 +184,8 @@ cdef int dispatch_motion(Machine* m, const Command* command) noexcept nogil:
         return begin_jog(m, command)
     if command.kind == COMMAND_KIND_EXTERNAL:
         return begin_external(m)
+    if command.kind == COMMAND_KIND_COMPLIANT:
+        return begin_compliant(m)
     return begin_start(m, command)
 
 
@@ -202,6 +205,8 @@ cdef int take_motion(Machine* m, const Command* command) noexcept nogil:
             return COMMAND_RESULT_OUT_OF_RANGE
     if command.kind == COMMAND_KIND_EXTERNAL and may_admit(m) != COMMAND_RESULT_OK:
         return may_admit(m)
+    if command.kind == COMMAND_KIND_COMPLIANT and not load_known(m):
+        return COMMAND_RESULT_NO_MASS_MODEL
     if too_old(m, command):
         return COMMAND_RESULT_EXPIRED
     if m.blockers:
@@ -293,9 +298,13 @@ cdef int dispatch(Machine* m, const Command* command) noexcept nogil:
             and m.mode == MASTER_MODE_POSITION_TARGET_WAIT_FOR_START):
         m.prepared.asked_ns = command.asked_ns
         return take_motion(m, &m.prepared)
+    if command.kind == COMMAND_KIND_COMPLIANT and command.mask & 1 == 0:
+        return end_compliant(m)
     if command.kind in (COMMAND_KIND_START, COMMAND_KIND_JOG, COMMAND_KIND_MOVE, COMMAND_KIND_PREPARE,
-                        COMMAND_KIND_EXTERNAL):
+                        COMMAND_KIND_EXTERNAL, COMMAND_KIND_COMPLIANT):
         return take_motion(m, command)
+    if command.kind == COMMAND_KIND_LOAD_SETTINGS:
+        return take_load_settings(m, command)
     if command.kind in (COMMAND_KIND_ROM_MINIMUM, COMMAND_KIND_ROM_MAXIMUM):
         return take_range(m, command)
     if command.kind == COMMAND_KIND_ROM_ENABLE:
@@ -319,9 +328,9 @@ cdef int dispatch(Machine* m, const Command* command) noexcept nogil:
 
 
 cdef inline flag moves_nothing(const Command* command) noexcept nogil:
-    """Speed limits and ranges leave prepared targets alone; those are checked again when they are started."""
+    """Speed limits, ranges and the load leave prepared targets alone; those are checked again when they are started."""
     return command.kind in (COMMAND_KIND_SPEED_LIMITS, COMMAND_KIND_ROM_MINIMUM, COMMAND_KIND_ROM_MAXIMUM,
-                            COMMAND_KIND_ROM_ENABLE)
+                            COMMAND_KIND_ROM_ENABLE, COMMAND_KIND_LOAD_SETTINGS)
 
 
 cdef int obey(Machine* m, const Command* command) noexcept nogil:

@@ -306,6 +306,10 @@ cdef flag cause_present(Machine* m, uint32_t fault) noexcept nogil:
             return outside_range(m, axis)
         if code in (ERROR_ESS_OVERSPEED, ERROR_ESS_CANNOT_STOP, ERROR_ESS_STANDSTILL, ERROR_ESS_FOLLOWING):
             return fabs(m.axis[axis].speed_deg_s) > m.settings.standstill_speed_deg_s
+        if code == ERROR_CONTACT:
+            return m.energised and presses(m, axis)     # without power nothing presses that could be measured
+        if code == ERROR_TORQUE_SENSOR:
+            return m.energised and (m.axis[axis].torque_counts >= TORQUE_END or m.axis[axis].torque_counts <= -TORQUE_END)
         return (m.axis[axis].driver_state not in (DRIVER_STATE_WAITING, DRIVER_STATE_AUTO)
                 or m.axis[axis].status & STATUS_ERROR)
     if code in (ERROR_ESM_CONTACTS_CLOSED, ERROR_ESM_BUTTON_CONTACTS, ERROR_RELAY_NOT_OPENING):

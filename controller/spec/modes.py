@@ -20,7 +20,7 @@ class MasterMode(Coded):
     OFF = 0, "motor power off"
     STAND_STILL = 1, "standing still, drives holding"
     TEST = 2, "a test cycle chosen by register 11"
-    JOG = 3, "joint speeds from the HMI, refreshed while held"
+    JOG = 3, "joint speeds from the HMI, refreshed while held; or of the hand that leads the arm (compliant)"
     POSITION_TARGET = 4, "joint position targets, synchronised arrival"
     POSITION_TARGET_WAIT_FOR_START = 5, "targets stored, waiting for start"
     STOP = 6, "stopping"
@@ -47,7 +47,7 @@ class DriverMode(Coded):
     HARD_STOP = 6, "drive stops at once"
     STAND_STILL_IN_WAITING_STATE = 7, "holding, waiting"
     STAND_STILL_IN_AUTO_STATE = 8, "holding, ready to follow"
-    COMPLIANT_TRANSPARENT_01 = 9, "compliant"
+    COMPLIANT_TRANSPARENT_01 = 9, "compliant: speed target, and the load's compensation as torque offset"
 
 
 class TargetType(Coded):
@@ -75,6 +75,22 @@ class StopCategory(Coded):
     NONE = 3, "not stopping"
 
 
+class CompliantPhase(Coded):
+    """Of compliant mode."""
+
+    NONE = 0, "no hand leads the arm"
+    HANDING_OVER = 1, "coming to rest; the load is held against the mass model"
+    LED = 2, "drives in COMPLIANT_TRANSPARENT_01: a hand leads the arm"
+
+
+class ContactAction(Coded):
+    """What a torque that is too large in a motion leads to (contact.action in the configuration)."""
+
+    OFF = 0, "nothing; in compliant mode a stop"
+    STOP = 1, "error 640: a soft stop"
+    RETREAT = 2, "error 640: a soft stop, then a little way with the outside torque"
+
+
 class SelfTest(Coded):
     """Of the relay path, once after each bring-up, before the arm is powered for the first time."""
 
@@ -99,6 +115,8 @@ class CommandKind(Coded):
     ROM_ENABLE = 10, "mask: axes held to their range of motion from now on, 0 none; all of it or nothing"
     PREPARE = 11, "as MOVE, but targets wait for the next START; any command but limits and ranges forgets them"
     EXTERNAL = 16, "admit the program that is connected for external development; mode EXTERNAL_DEVELOPER_AUTO"
+    COMPLIANT = 24, "mask bit 0: a hand leads the arm from now on; mask 0: no longer, it stands still"
+    LOAD_SETTINGS = 25, "values per axis, mask: axes; value: first register (180, 185, 190, 195), or 91, 93 with one value"
     RELEASE_LINE = 17, "without motor power: leave the cyclic phase and give the line back for a new bring-up"
 
 
@@ -117,6 +135,7 @@ class CommandResult(Coded):
     MOTOR_POWER = 18, "refused: motor power is on; switch it off first (mode OFF)"
 
     EXPIRED = 9, "refused: it was asked for too long ago"
+    NO_MASS_MODEL = 24, "refused: the masses of this arm are not known: configure [[link]] (allyarm calibrate fit)"
 
 
 class Blocker(Coded):
@@ -264,6 +283,8 @@ _ROWS: dict[CommandKind | Trigger, tuple[Cell, ...]] = {
     _K.ROM_MAXIMUM: (_NOTED,) * 6,
     _K.ROM_ENABLE: (_NOTED,) * 6,
     _K.EXTERNAL: _motion(_M.EXTERNAL_DEVELOPER_AUTO, "set-points follow the targets of the external program"),
+    _K.COMPLIANT: _motion(_M.JOG, "a motion ends softly; then a hand leads the arm"),
+    _K.LOAD_SETTINGS: (_NOTED,) * 6,
     Trigger.PROGRAM_ENDED: (_NEVER, _NEVER, _NEVER, Cell(_STAYS, "a motion ends softly", _M.STAND_STILL), _NEVER,
                             _NEVER),
     _K.RELEASE_LINE: (_NO_ARM, Cell(_STAYS, "without motor power: the line is given back, a new bring-up follows"),
@@ -289,7 +310,7 @@ TRANSITIONS: dict[tuple[MasterState, CommandKind | Trigger], Cell] = {
 # What the history gives as the reason of a change of the master state.
 REASONS: dict[CommandKind | Trigger, Reason] = {
     _K.START: Reason.OPERATOR_START, _K.JOG: Reason.OPERATOR_START, _K.MOVE: Reason.OPERATOR_START,
-    _K.EXTERNAL: Reason.OPERATOR_START,
+    _K.EXTERNAL: Reason.OPERATOR_START, _K.COMPLIANT: Reason.OPERATOR_START,
     Trigger.START_TEST: Reason.OPERATOR_START, _K.OFF: Reason.OFF_COMMAND, Trigger.STOP: Reason.STOP_COMMAND,
     Trigger.ERROR: Reason.FAULT, Trigger.HMI_SILENT: Reason.HMI_SILENT, Trigger.SHUTDOWN: Reason.SHUTDOWN,
     Trigger.BUS_DETACHED: Reason.BUS_DETACHED, Trigger.START_CHECKS_GOOD: Reason.START_CHECKS_GOOD,

@@ -24,6 +24,7 @@ from controller.arm import ArmFacts
 from controller.bus.serial import arm_facts, encode_write
 from controller.chain import chain_of
 from controller.config import Config
+from controller.load import load_of
 from controller.history import History
 from controller.hmi.options import HmiOptions
 from controller.hmi.server import HmiServer
@@ -51,7 +52,8 @@ class Rig:
         self.facts = self._facts(axes).with_margin(Config().motion.limit_margin_deg)
         settings = core_settings(Config())
         settings.update(rate_hz=RATE_HZ, silence_ms=400, max_overruns_in_a_row=1000, external_heartbeat_ms=200)
-        self.core.configure(settings, core_axes(Config(), self.facts), chain_of(Config(), axes))
+        self.core.configure(settings, core_axes(Config(), self.facts), chain_of(Config(), axes),
+                            load_of(Config(), self.facts))
         self.core.start()
         if os.geteuid() == 0:  # on a busy machine others would else hold up loop and board for longer than is allowed
             os.setpriority(os.PRIO_PROCESS, 0, -10)  # inherited by the threads that are made from here on
