@@ -299,14 +299,18 @@ cdef void fall(Axis* a, const Drive* drive, double dt) noexcept nogil:
 cdef void axis_step(Axis* a, const Drive* drive, bint power, bint hard_stop, double dt, double gain) noexcept nogil:
     """One substep. `gain` is 1 - exp(-dt / lag)."""
     cdef int mode = working_mode(a, hard_stop), counts
-    cdef double before = a.position, speed_before = a.speed, low, high
+    cdef double before = a.position, speed_before = a.speed, low, high, was, trail
     cdef bint torque_on = power and mode != DRIVER_OFF
     if torque_on:
         if not a.held:  # the rotor catches where the joint is, at the speed it has
             a.drive_position = a.position
             a.drive_speed = a.speed - a.drift   # a hand that moves the joint goes on doing so
+        was = a.drive_position
         follow_command(a, drive, mode, dt)
-        a.position += (a.drive_position - a.position) * gain
+        # exactly the lag's answer to a drive that moves evenly in this substep, so that substeps of any length give the
+        # same speed: lag x' = u(t) - x, with trail = u - x - u' lag fading by exp(-dt / lag)
+        trail = (a.drive_position - was) / dt * drive.lag_s
+        a.position = a.drive_position - trail - (was - a.position - trail) * (1.0 - gain)
         a.speed = (a.position - before) / dt
     else:
         if a.drift == 0.0:
