@@ -117,6 +117,8 @@ class Handlers:
             return self._coded(client, "mode", command.mode, hmi.MODES, now_s)
         if isinstance(command, messages.TestCycle):
             return self._coded(client, "cycle", command.cycle, hmi.TEST_CYCLES, now_s)
+        if isinstance(command, messages.Compliant):
+            return self._simple(client, "compliant" if command.on else "compliant_off", now_s)
         if isinstance(command, messages.Jog):
             return self._jog(client, command, now_s)
         if isinstance(command, messages.Move):
@@ -231,6 +233,7 @@ class Handlers:
         return {
             "start": push(CommandKind.START), "test_jog": push(CommandKind.START, 1),
             "ready": push(CommandKind.START, 2), "external": push(CommandKind.EXTERNAL),
+            "compliant": push(CommandKind.COMPLIANT, 1), "compliant_off": push(CommandKind.COMPLIANT),
             "off": push(CommandKind.OFF), "test_drives_off": push(CommandKind.OFF),
             "stand_still": self._stand_still, "reset": self._reset,
             "acquire": lambda client, now_s: {"client": client.number},

@@ -1,4 +1,4 @@
-"""What the control loop must know of the settings: speed limits and the range of motion, given to it and kept given.
+"""What the control loop must know of the settings: speed limits, weights, gains, the range of motion; given and kept given.
 
 The loop starts with 100 % and no range; after each bring-up it gets everything again. What it did not take goes out
 again by itself. While a range of motion that is on is not in force, `problem` says why, and nothing may move.
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeGuard
 
 from controller.arm import ArmFacts
 from controller.hmi.clients import Refused
-from controller.spec import hmi
+from controller.spec import hmi, registers
 from controller.spec.hmi import Notice, Setting
 from controller.spec.modes import CommandKind
 from controller.spec.telegram import MAX_AXES
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 RETRY_S = 0.25  # a range that the loop refuses: its arm is not there yet, or somebody has to move it
 SAME_DEG = 1e-3
+SPEEDS = {registers.ADVANCED_SPEED, registers.USER_SPEED, registers.MOVEMENT_SPEED}
 RANGE_ON = "range_of_motion_on"
 Follow = Callable[[int, Callable[[Refused | None], None]], None]
 
@@ -62,13 +63,15 @@ class InForce:
         """Whether a connected arm does not have yet what is stored."""
         return bool(self.facts.axes) and (self._limits_late or bool(self.problem))
 
-    # -- speed limits
+    # -- speed limits, weight shares, dead bands and gains
 
     def push_limits(self, row: Setting, client: int) -> Future[None]:
-        """Give the loop one kind of speed limit; done when it took it, Refused when not (then it goes out again)."""
-        values = [_percent(self._store.get(name), row) for name in row.names(hmi.MAP_AXES)]
-        values += [min(values)] * (MAX_AXES - len(values))      # axes beyond the map have no keys of their own
-        return self._push(CommandKind.SPEED_LIMITS, client, mask=(1 << len(values)) - 1, values=values,
+        """Give the loop what has a register; done when it took it, Refused when not (then it goes out again)."""
+        values = [_number(self._store.get(name), row) for name in row.names(hmi.MAP_AXES)]
+        speed = row.register in SPEEDS
+        if row.span != "one":   # axes beyond the map have no keys of their own
+            values += [min(values) if speed else values[-1]] * (MAX_AXES - len(values))
+        return self._push(CommandKind.SPEED_LIMITS if speed else CommandKind.LOAD_SETTINGS, client, mask=(1 << len(values)) - 1, values=values,
                           value=float(row.register), refused=self._limits_refused)
 
     def _limits_refused(self, refused: Refused) -> None:
@@ -220,9 +223,9 @@ def _is_number(value: Value) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _percent(value: Value, row: Setting) -> float:
-    """A stored speed limit; what a damaged file may hold instead of one becomes the default."""
-    if not _is_number(value) or not 0 <= value <= 100:
+def _number(value: Value, row: Setting) -> float:
+    """A stored number; what a damaged file may hold instead of one becomes the default."""
+    if not _is_number(value) or not row.low <= value <= row.high:
         value = row.default
     assert isinstance(value, int | float)
     return float(value)

@@ -43,6 +43,7 @@ from controller.hmi.web import Pages
 from controller.link import LinkReport
 from controller.spec import hmi
 from controller.spec.external import ExternalPhase
+from controller.spec.modes import CompliantPhase
 from controller.spec.history import Kind
 from controller.spec.hmi import Notice
 from controller.store import Store
@@ -175,7 +176,8 @@ class Service:
         self._handlers.tick(now_s)
         state = self._state
         moving = state is not None and (any(state.moving)
-                                        or state.external_phase == ExternalPhase.ADMITTED)
+                                        or state.external_phase == ExternalPhase.ADMITTED
+                                        or state.compliant_phase != CompliantPhase.NONE)
         self._control.tick(now_s, moving or self._handlers.sequencer.running)
         clients = list(self._clients.values())
         for client in clients:

@@ -105,6 +105,8 @@ COMMANDS: dict[CommandKind | Trigger, Callable[[VirtualArm], int]] = {
     CommandKind.ROM_MAXIMUM: lambda arm: arm.push(CommandKind.ROM_MAXIMUM, [90.0, 90.0]),
     CommandKind.ROM_ENABLE: lambda arm: arm.push(CommandKind.ROM_ENABLE, mask=0),
     CommandKind.EXTERNAL: ask_for_external,
+    CommandKind.COMPLIANT: lambda arm: arm.push(CommandKind.COMPLIANT, mask=1),
+    CommandKind.LOAD_SETTINGS: lambda arm: arm.push(CommandKind.LOAD_SETTINGS, [5.0, 5.0], value=180.0),
     CommandKind.RELEASE_LINE: lambda arm: arm.push(CommandKind.RELEASE_LINE),
 }
 OTHERS: dict[Trigger, Callable[[VirtualArm], None]] = {
