@@ -36,7 +36,9 @@ class VirtualArm:
         self.telegram = b""
         self.facts = self._facts()
         self.core.configure(core_settings(self.config), core_axes(self.config, self.facts),
-                            chain_of(self.config, axes), load_of(self.config, self.facts))
+                            chain_of(self.config, axes),
+                            # an arm of other weights has masses that nobody told us
+                            load_of(self.config, self.facts) if board.get("gravity_scale", 1.0) == 1.0 else None)
         self.attach()
 
     def _facts(self) -> ArmFacts:

@@ -149,6 +149,28 @@ def jogged_into_a_limit(language: Language) -> tuple[ListedArm, int]:
     return arm, 1
 
 
+def pushed_in_a_motion(fault: str, counts: float) -> Recipe:
+    def provoke(language: Language) -> tuple[ListedArm, int]:
+        arm = ListedArm(language=language)
+        arm.auto()
+        arm.move(80.0, 60.0)
+        arm.run(0.3)
+        arm.board.set_fault(fault, axis=1, counts=counts)
+        arm.run(0.2)
+        return arm, 1
+
+    return provoke
+
+
+def held_at_the_hand_over(language: Language) -> tuple[ListedArm, int]:
+    arm = ListedArm(language=language)
+    arm.auto()
+    arm.board.set_fault("outside_torque", axis=1, counts=60)
+    arm.push(CommandKind.COMPLIANT, mask=1)
+    arm.run(0.5)
+    return arm, 1
+
+
 def drive(row: Fault) -> Recipe:
     """The drive's own code, reported in its telegrams."""
     name = "drive_warning" if row.warning else "drive_error"
@@ -176,6 +198,8 @@ RECIPES: dict[str, Recipe] = {
     "DRIVES_NOT_READY": after_start("drive_waiting", 1.5),
     "RELAY_NOT_CLOSING": after_start("relay_stuck_open"), "RELAY_NOT_OPENING": after_start("welded_relay"),
     "BATTERY_HIGH": faulty("high_battery", mv=30000, seconds=6.0), "LIMIT_BRAKE": jogged_into_a_limit,
+    "CONTACT": pushed_in_a_motion("outside_torque", -600), "COMPLIANT_LOAD": held_at_the_hand_over,
+    "TORQUE_SENSOR": pushed_in_a_motion("torque_offset", 65535),
     **{row.name: drive(row) for row in (*ERRORS, *WARNINGS) if row.source == "drive"},
 }
 # What the HMI's thread raises needs a server, a folder and a disk; an external program's errors need a program.

@@ -24,7 +24,8 @@ class FakeCore:
         self.released = True
         self.calls: list[object] = []
 
-    def configure(self, settings: dict[str, float], axes: list[dict[str, float]], chain: dict[str, Any]) -> None:
+    def configure(self, settings: dict[str, float], axes: list[dict[str, float]], chain: dict[str, Any],
+                  load: dict[str, Any] | None) -> None:
         assert len(chain["joints"]) == len(axes)
         self.calls.append(("configure", len(axes)))
 
