@@ -161,7 +161,8 @@ class Contact(Section, frozen=True):
     """A torque in a motion that the load does not explain: contact or spasm (error 640)."""
 
     action: Annotated[Literal["off", "stop", "retreat"], Meta(
-        description="soft stop, or after it a little way with the outside torque; off: only compliant mode ends")] = "stop"
+        description="soft stop, or after it a little way with the outside torque; off: only compliant mode ends")
+        ] = "stop"
     torque_nm: Annotated[float, Meta(ge=0.1, le=1000, description="greater torque beside the load is a contact")] = 6.0
     time_ms: Annotated[float, Meta(ge=1, le=2000, description="when it lasts so long; three times the torque at once")
                        ] = 50.0
@@ -263,7 +264,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 
 SECTIONS: dict[str, type[Section]] = {
-    name: {"axis": Limits, "joint": Joint, "link": Link}.get(name, kind) for name, kind in get_type_hints(Config).items()
+    name: {"axis": Limits, "joint": Joint, "link": Link}.get(name, kind)
+    for name, kind in get_type_hints(Config).items()
 }
 LISTS = ("axis", "joint", "link")  # sections that are written as [[name]], once per axis
 
@@ -437,7 +439,7 @@ def notes(config: Config) -> Iterator[str]:
     if config.hmi.insecure and not config.hmi.token and not is_loopback(config.hmi.host):
         yield f"hmi.insecure: whoever reaches {config.hmi.host} can move the arm"
     if not config.link and (config.joint or not config.simulated):
-        yield ("no [[link]] tables: the masses of the arm are not known, so there is no compliant mode, and contacts are "
-               "not found")
+        yield ("no [[link]] tables: the masses of the arm are not known, so there is no compliant mode, and contacts "
+               "are not found")
     if config.simulated:
         yield "bus.port is empty: the simulated arm is started"

@@ -1,4 +1,4 @@
-"""What the control loop must know of the settings: speed limits, weights, gains, the range of motion; given and kept given.
+"""What the control loop must know of the settings: speed limits, weights, gains, range of motion; given, kept given.
 
 The loop starts with 100 % and no range; after each bring-up it gets everything again. What it did not take goes out
 again by itself. While a range of motion that is on is not in force, `problem` says why, and nothing may move.
@@ -71,8 +71,9 @@ class InForce:
         speed = row.register in SPEEDS
         if row.span != "one":   # axes beyond the map have no keys of their own
             values += [min(values) if speed else values[-1]] * (MAX_AXES - len(values))
-        return self._push(CommandKind.SPEED_LIMITS if speed else CommandKind.LOAD_SETTINGS, client, mask=(1 << len(values)) - 1, values=values,
-                          value=float(row.register), refused=self._limits_refused)
+        kind = CommandKind.SPEED_LIMITS if speed else CommandKind.LOAD_SETTINGS
+        return self._push(kind, client, mask=(1 << len(values)) - 1, values=values, value=float(row.register),
+                          refused=self._limits_refused)
 
     def _limits_refused(self, refused: Refused) -> None:
         if refused.notice is not Notice.NO_LOOP:  # that one still waits in the ring

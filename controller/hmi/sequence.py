@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -26,8 +25,7 @@ TEST_SPEED_PERCENT = 50.0
 TEST_SHARE = 0.25  # of the range is kept free at both ends
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """Joint targets {0-based axis: degrees}, speed in percent (above 0, up to 100), and a rest after it."""
 
     text: str
@@ -46,13 +44,12 @@ class Progress(msgspec.Struct, frozen=True):
     ended: str
 
 
-@dataclass(slots=True)
-class _Run:
+class _Run(msgspec.Struct):
     client: Client
     name: str
     steps: Sequence[Step]
     stops: int  # of the core when it began
-    first: Future[None] = field(default_factory=Future)
+    first: Future[None] = msgspec.field(default_factory=Future)
     number: int = -1
     taken: bool = False
     done_s: float | None = None

@@ -43,9 +43,9 @@ from controller.hmi.web import Pages
 from controller.link import LinkReport
 from controller.spec import hmi
 from controller.spec.external import ExternalPhase
-from controller.spec.modes import CompliantPhase
 from controller.spec.history import Kind
 from controller.spec.hmi import Notice
+from controller.spec.modes import CompliantPhase
 from controller.store import Store
 
 if TYPE_CHECKING:

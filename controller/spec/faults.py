@@ -7,8 +7,9 @@ it can be held, so 2 wherever drives and bus are healthy; 0 only for the emergen
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from controller.spec.telegram import MAX_AXES
 
@@ -17,8 +18,7 @@ Language = Literal["en", "it"]
 Texts = tuple[str, str, str, str]   # message, description, cause, solution
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(msgspec.Struct, frozen=True):
     """One row. `category` is the stop category of an error (0 emergency, 1 quick, 2 soft, 3 none)."""
 
     code: int
@@ -205,10 +205,11 @@ MASTER_ERRORS: tuple[Fault, ...] = (
     Fault(640, "CONTACT", "master", 2, "Contact or spasm",
           "In a motion this axis met a torque that its load does not explain. The arm was stopped softly, moved back a "
           "little where that is configured, and is held.",
-          "The arm met an obstacle or a person, the wearer tensed or had a spasm, or the masses in the configuration or "
-          "the weight shares (91, 93) do not fit.",
-          "See that nothing is in the way and the wearer is well, then reset the error. While the torque lasts the reset "
-          "is refused; if nothing touches the arm, switch motor power off (mode OFF), reset, and correct the masses."),
+          "The arm met an obstacle or a person, the wearer tensed or had a spasm, or the masses in the configuration "
+          "or the weight shares (91, 93) do not fit.",
+          "See that nothing is in the way and the wearer is well, then reset the error. While the torque lasts the "
+          "reset is refused; if nothing touches the arm, switch motor power off (mode OFF), reset, and correct the "
+          "masses."),
     Fault(641, "TORQUE_SENSOR", "master", 2, "Torque reading not plausible",
           "The torque sensor of this axis reads the end of its range. The motion was ended softly; the arm is held.",
           "The torque sensor or its cable is faulty, or the axis is overloaded.",

@@ -6,8 +6,9 @@ stores by that setting's row. `n` in a key is one address per axis of the arm, `
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from controller.spec import load, registers
 from controller.spec.coded import Coded
@@ -67,8 +68,7 @@ class Notice(Coded):
 Control = Literal["anyone", "waits", "takes"]  # waits: refused while another client has control
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(msgspec.Struct, frozen=True):
     """Something a client can ask for. `guarded`: refused within REPLAY_WINDOW_S of the connection."""
 
     name: str
@@ -142,13 +142,13 @@ Kind = Literal["number", "boolean", "text", "choice"]
 Span = Literal["one", "five", "arm"]  # a single value, one per address of the map, one per axis of the arm
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(msgspec.Struct, frozen=True):
     """A stored value. `key` is its HMI address (of axis 1); elements are stored under `name.1`, `name.2`, ...
 
-    `step` is the distance between the addresses of two axes. `register` is the first register of a speed limit, weight
-    share, dead band or gain that the control loop takes. A default of None is "never saved". `lock` names the boolean setting that locks this one.
-    A `set_by` names the action that alone changes it; `together`: all axes of the arm are saved at once.
+    `step` is the distance between the addresses of two axes. `register` is the first register of a speed limit,
+    weight share, dead band or gain that the control loop takes. A default of None is "never saved". `lock` names
+    the boolean setting that locks this one. A `set_by` names the action that alone changes it; `together`: all axes
+    of the arm are saved at once.
     """
 
     name: str
@@ -209,7 +209,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("forearm_length_mm", "91", "one", "number", 0, 200, 0, "mm"),
     Setting("upper_arm_weight_percent", "92", "one", "number", 0, 200, 100, "%", register=registers.UPPER_ARM_WEIGHT),
     Setting("forearm_weight_percent", "93", "one", "number", 0, 200, 100, "%", register=registers.FOREARM_WEIGHT),
-    *(Setting(row.name, "", "five", "number", row.low or 0, row.high or 0, default, row.unit, Role.ADVANCED, row.address)
+    *(Setting(row.name, "", "five", "number", row.low or 0, row.high or 0, default, row.unit, Role.ADVANCED,
+              row.address)
       for row, default in ((registers.BY_NAME["compliant_dead_band"], load.DEAD_BAND_DEFAULT),
                            (registers.BY_NAME["compliant_proportional"], load.PROPORTIONAL_DEFAULT),
                            (registers.BY_NAME["compliant_exponential"], load.EXPONENTIAL_DEFAULT),
@@ -225,8 +226,7 @@ ADJUSTMENT_REGISTERS: dict[str, int] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(msgspec.Struct, frozen=True):
     """One object form of `response`. All `required` keys, and of the `settings`' keys either all (`whole`) or some.
 
     `axes` names the key of axis 1 of values per axis that are not stored (go to position).
@@ -277,8 +277,7 @@ COMMANDS: dict[str, str] = {
 Shape = Literal["node", "five", "axis", "number", "text", "object", "list"]
 
 
-@dataclass(frozen=True, slots=True)
-class DataField:
+class DataField(msgspec.Struct, frozen=True):
     """One field of `data`. `node`: 6 elements, master last (N + 1 above five axes); `five`: at least 5; `axis`: N."""
 
     name: str

@@ -1,13 +1,14 @@
 """The links of the default arm and their masses: those of the simulated arm (docs/compliant.md).
 
-Frames are those of spec/chain.py: at 0 degrees every link's frame is parallel to the base frame. Rows are those of a right
-arm; a left one has y mirrored.
+Frames are those of spec/chain.py: at 0 degrees every link's frame is parallel to the base frame. Rows are those of a
+right arm; a left one has y mirrored.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from controller.spec import chain
 from controller.spec.chain import Side, Vector
@@ -21,8 +22,7 @@ SPRING_AXIS = 2  # 1-based: the axis of registers 230 and 231
 DEAD_BAND_DEFAULT, PROPORTIONAL_DEFAULT, EXPONENTIAL_DEFAULT, DERIVATIVE_DEFAULT = 10, 100, 5, 5
 
 
-@dataclass(frozen=True, slots=True)
-class LinkRow:
+class LinkRow(msgspec.Struct, frozen=True):
     """The link behind a joint: limb and structure together. `centre_mm` is its centre of mass, from the joint."""
 
     mass_kg: float
@@ -44,8 +44,8 @@ LINKS: tuple[LinkRow, ...] = (
 
 
 def default_links(axes: int, side: Side) -> list[LinkRow]:
-    """Links of the first `axes` joints (1..8) of the default arm. What such an arm leaves out stays on its last link, as it
-    hangs at 0 degrees: centre of mass = sum of mass x centre / sum of mass."""
+    """Links of the first `axes` joints (1..8) of the default arm. What such an arm leaves out stays on its last link,
+    as it hangs at 0 degrees: centre of mass = sum of mass x centre / sum of mass."""
     links = list(LINKS[:axes])
     last, at = links[-1], [0.0, 0.0, 0.0]
     mass, moment = last.mass_kg, [last.mass_kg * part for part in last.centre_mm]

@@ -116,7 +116,7 @@ class CommandKind(Coded):
     PREPARE = 11, "as MOVE, but targets wait for the next START; any command but limits and ranges forgets them"
     EXTERNAL = 16, "admit the program that is connected for external development; mode EXTERNAL_DEVELOPER_AUTO"
     COMPLIANT = 24, "mask bit 0: a hand leads the arm from now on; mask 0: no longer, it stands still"
-    LOAD_SETTINGS = 25, "values per axis, mask: axes; value: first register (180, 185, 190, 195), or 91, 93 with one value"
+    LOAD_SETTINGS = 25, "values per axis, mask: axes; value: first register (180, 185, 190, 195; 91, 93: one value)"
     RELEASE_LINE = 17, "without motor power: leave the cyclic phase and give the line back for a new bring-up"
 
 

@@ -7,8 +7,9 @@ list the same rows. Rows are ordered by falling size so that the struct has no h
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from controller.spec import telegram
 
@@ -21,8 +22,7 @@ PER_AXIS = -1  # an array with one element per axis
 MAX_FAULTS = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(msgspec.Struct, frozen=True):
     """One field of the record. `count` is 0 for a number, PER_AXIS, or the length of an array."""
 
     name: str
@@ -59,8 +59,8 @@ FIELDS: tuple[Field, ...] = (
     Field("frequency_microsteps_s", "float", "speed the drive reports", PER_AXIS, "microsteps/s"),
     Field("holding_counts", "float", "load by the mass model: gravity less the spring; 0 without a model", PER_AXIS,
           "counts"),
-    Field("residual_counts", "float", "measured torque less that load, smoothed: what a hand or an obstacle makes, with "
-          "the opposite sign", PER_AXIS, "counts"),
+    Field("residual_counts", "float", "measured torque less that load, smoothed: what a hand or an obstacle makes, "
+          "with the opposite sign", PER_AXIS, "counts"),
     Field("battery_percent", "float", "averaged battery charge", unit="%"),
     Field("battery_v", "float", "averaged battery voltage", unit="V"),
     Field("bus_faults", "uint32_t", "faults on the line by kind (modes.BusFault)", 16),

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 Source = Literal["arm", "HMI", "live"]
 Role = Literal["base", "advanced", "administrator"]
 AXES_IN_MAP = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Register:
+class Register(msgspec.Struct, frozen=True):
     """One row. `address` is that of axis 1 when `per_axis`; `low`..`high` bound the value where the table does."""
 
     address: int
@@ -73,7 +73,8 @@ REGISTERS: tuple[Register, ...] = (
     Register(USER_SPEED, "user_speed", "%", "HMI", True, 0, 100, doc="speed limit on top of the advanced one"),
     Register(MOVEMENT_SPEED, "movement_speed", "%", "HMI", True, 0, 100, doc="maximum speed of the present movement"),
     Register(90, "upper_arm_length", "mm", "HMI", low=0, high=60, doc="upper arm length adjustment"),
-    Register(UPPER_ARM_WEIGHT, "upper_arm_weight", "%", "HMI", low=0, high=200, doc="upper arm weight share (HMI pages: 92)"),
+    Register(UPPER_ARM_WEIGHT, "upper_arm_weight", "%", "HMI", low=0, high=200,
+             doc="upper arm weight share (HMI pages: 92)"),
     Register(92, "forearm_length", "mm", "HMI", low=0, high=200, doc="forearm length adjustment (HMI pages: 91)"),
     Register(FOREARM_WEIGHT, "forearm_weight", "%", "HMI", low=0, high=200, doc="forearm weight share"),
     Register(BATTERY, "battery", "%", "live", low=0, high=100, doc="battery charge"),

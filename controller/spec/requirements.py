@@ -9,8 +9,9 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from controller.spec.docs import markdown
 
@@ -18,8 +19,7 @@ TESTS = Path(__file__).resolve().parents[2] / "tests"
 NAMED = re.compile(r"(?<![a-z0-9])(esm|ess|saf)_(\d+)(?![0-9])")
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+class Requirement(msgspec.Struct, frozen=True):
     """One entry; `text` is what has to hold."""
 
     id: str
@@ -65,6 +65,12 @@ REQUIREMENTS: tuple[Requirement, ...] = (
                 "never reach a set-point."),
     Requirement("SAF-10", "If the HMI thread or the main thread hangs, the loop goes on holding or stopping safely and "
                 "the service watchdog restarts the program; if the loop hangs, the base board takes motor power."),
+    Requirement("SAF-11", "Compliant mode: entering and leaving it moves the arm by at most 1 degree; it is entered "
+                "only when every axis carries what its masses explain; speed and range limits hold against any force "
+                "of a hand, with a growing resistance before them; stop, error, HMI silence and loss of control end "
+                "it softly."),
+    Requirement("SAF-12", "A torque in a motion that the load does not explain, for longer than a set time, ends the "
+                "motion softly, by a stop or a retreat of bounded length inside the range; the arm is held."),
 )
 REQUIREMENT: dict[str, Requirement] = {row.id: row for row in REQUIREMENTS}
 

@@ -24,10 +24,10 @@ from controller.arm import ArmFacts
 from controller.bus.serial import arm_facts, encode_write
 from controller.chain import chain_of
 from controller.config import Config
-from controller.load import load_of
 from controller.history import History
 from controller.hmi.options import HmiOptions
 from controller.hmi.server import HmiServer
+from controller.load import load_of
 from controller.settings import fault
 from controller.sim._board import Board
 from controller.spec import registers as reg

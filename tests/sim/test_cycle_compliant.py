@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from itertools import pairwise
 
 import pytest
 
@@ -298,7 +299,8 @@ BAD = [([NAN], 1, DEAD_BAND), ([-1.0], 1, DEAD_BAND), ([1001.0], 1, PROPORTIONAL
 
 
 @pytest.mark.parametrize(("values", "mask", "register"), BAD)
-def test_saf_9_bad_gains_and_weights_are_refused_and_change_nothing(values: list[float], mask: int, register: float) -> None:
+def test_saf_9_bad_gains_and_weights_are_refused_and_change_nothing(values: list[float], mask: int,
+                                                                    register: float) -> None:
     arm = VirtualArm(4)
     arm.auto()
     led(arm)
@@ -324,7 +326,7 @@ def test_a_new_weight_share_comes_in_slowly_while_a_hand_leads_and_at_once_else(
     arm.push(CommandKind.LOAD_SETTINGS, [110.0], 1, 93.0)
     steps = []
     arm.run(0.5, lambda s: steps.append(s.holding_counts[3]))
-    assert max(abs(b - a) for a, b in zip(steps, steps[1:], strict=False)) < 2.0
+    assert max(abs(b - a) for a, b in pairwise(steps)) < 2.0
     arm.run(2.0)
     assert arm.cycle().compliant_phase == LED       # 30 counts more than it weighs: it goes up, and goes on being led
 

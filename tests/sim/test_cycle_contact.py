@@ -177,7 +177,7 @@ def test_saf_9_a_torque_sensor_at_its_end_ends_any_motion() -> None:
 
 @pytest.mark.parametrize("axes", [1, 4, 5, 8])
 def test_ordinary_motions_are_no_contact(axes: int) -> None:
-    """Full speed from end to end, reversed on the way: inertia, damping and friction stay below the torque of a contact."""
+    """Full speed from end to end, reversed on the way: inertia, damping, friction stay below a contact's torque."""
     arm = VirtualArm(axes, 3)
     pick = random.Random(axes)
     arm.auto()
