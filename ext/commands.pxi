@@ -266,6 +266,8 @@ cdef int take_speed_limits(Machine* m, const Command* command) noexcept nogil:
             raise_error(m, ERROR_TRAJECTORY, NO_AXIS)
     elif m.motion == MOTION_POSITION and not plan_targets(m):
         end_motion(m)
+    elif m.motion == MOTION_RETREAT and not (every_axis_has_speed(m) and plan_targets(m)):
+        end_retreat(m)
     return COMMAND_RESULT_OK
 
 

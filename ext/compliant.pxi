@@ -1,9 +1,9 @@
 # Compliant mode: a hand leads the arm. The controller closes the loop (admittance): the torque beside the load makes a
 # speed, which passes what a jog passes: speed cascade, acceleration, jerk, ranges, and braking before them. It goes out in
-# driver mode COMPLIANT_TRANSPARENT_01, together with the load as torque offset.
+# driver mode COMPLIANT_TRANSPARENT_01, together with what the drive carries as torque offset.
 
 cdef int64_t HANDOVER_NS = 200000000     # at rest, before the load is judged
-cdef double HANDOVER_FADE_S = 1.0        # in which what the drives carry beside the load is taken over by the dead band
+cdef double HANDOVER_FADE_S = 1.0        # in which what the drives carried beside the load begins to count as a hand's
 cdef double STEEPEST = 3.0               # highest exponent of the exponential gain
 
 
@@ -44,7 +44,7 @@ cdef inline int compliant_phase(Machine* m) noexcept nogil:
 
 
 cdef inline double handed_over(Machine* m) noexcept nogil:
-    """Share of what the drives carried beside the load at the hand-over that they still carry: 1 -> 0."""
+    """Share of what the drives carried beside the load at the hand-over that is not yet taken for a hand: 1 -> 0."""
     return fmax(0.0, 1.0 - (m.now_ns - m.load.led_since_ns) * 1e-9 / HANDOVER_FADE_S)
 
 
@@ -81,7 +81,7 @@ cdef double asked_speed(Machine* m, int i) noexcept nogil:
     cdef double sign = 1.0 if hand > 0.0 else -1.0
     cdef double beyond_band = fabs(hand) - load.dead_band_counts[i]
     cdef double speed
-    if beyond_band <= 0.0 or load.proportional[i] <= 0.0:
+    if beyond_band <= 0.0:
         return 0.0
     speed = load.proportional[i] * beyond_band * exp(fmin(load.exponential[i] * beyond_band, STEEPEST))
     speed += load.derivative[i] * -sign * load.slope_counts_s[i]
@@ -89,9 +89,12 @@ cdef double asked_speed(Machine* m, int i) noexcept nogil:
 
 
 cdef inline double resistance(Machine* m, int i, double direction) noexcept nogil:
-    """Share of the speed that is left towards the end of the range: 1 outside the zone before it, 0 at the end."""
+    """Share of the speed that is left towards the end of the range: 1 outside the zone before it, 0 at the end, and for an
+    axis that is not to be led at all."""
     cdef double room = (m.axis[i].maximum_deg - m.position_deg[i] if direction > 0.0
                         else m.position_deg[i] - m.axis[i].minimum_deg)
+    if m.load.proportional[i] <= 0.0 or m.axis[i].speed_limit_deg_s <= MINIMUM_SPEED_DEG_S:
+        return 0.0
     return clamp(room / m.load.settings.zone_deg, 0.0, 1.0)
 
 
@@ -104,8 +107,6 @@ cdef void follow_hand(Machine* m, double* speed) noexcept nogil:
     cdef flag heard = m.now_ns - m.bus.sample_ns <= 3 * m.settings.period_ns + 500000
     for i in range(m.settings.axes):
         limit = SPEED_SHARE * m.axis[i].speed_limit_deg_s * m.load.settings.speed_share
-        if m.axis[i].speed_limit_deg_s <= MINIMUM_SPEED_DEG_S:
-            limit = 0.0
         m.load.led_deg_s[i] += ((clamp(asked_speed(m, i), -limit, limit) if heard else 0.0) - m.load.led_deg_s[i]) * share
         if fabs(m.load.led_deg_s[i]) < 1e-4:
             m.load.led_deg_s[i] = 0.0
@@ -139,5 +140,8 @@ cdef void step_compliant(Machine* m) noexcept nogil:
 
 
 cdef inline double torque_offset(Machine* m, int i) noexcept nogil:
-    """What the drive shall carry: the load, and for a moment what else it carried at the hand-over."""
-    return m.load.holding_counts[i] + m.load.carried_counts[i] * handed_over(m)
+    """What the drive shall carry: the load, and what a hand makes beside it (smoothed, at most a contact's torque). A drive in
+    this mode is soft: a hand it did not carry would push it on beside the speed that was planned, over a limit of speed or
+    range too. So the hand moves the arm by the planned speed alone, and by the drive's softness only at a jerk."""
+    cdef double most = m.load.settings.contact_counts[i]
+    return m.load.holding_counts[i] + clamp(m.load.residual_counts[i], -most, most)

@@ -169,8 +169,11 @@ cdef inline flag too_fast_to_stop(Machine* m, int i) noexcept nogil:
 
 
 cdef inline flag stands(Machine* m, int i) noexcept nogil:
-    """Does an axis whose set-point rests, while others move, stand still but for its own position loop?"""
+    """Does an axis whose set-point rests, while others move, stand still but for its own position loop? A hand that leads
+    the arm may jerk at it, and the drives are soft then: there only the way counts."""
     cdef Axis* axis = &m.axis[i]
+    if compliant_phase(m) == COMPLIANT_PHASE_LED:
+        return fabs(axis.following_error_deg) <= m.settings.standstill_drift_deg
     return (fabs(axis.speed_deg_s) <= m.settings.standstill_speed_deg_s + fabs(axis.command_deg_s)
             and fabs(axis.following_error_deg) <= m.settings.standstill_drift_deg)
 

@@ -10,7 +10,7 @@ import pytest
 
 from controller._core import Kinematics, State
 from controller.chain import chain_of
-from controller.config import Compliant, Config, Link
+from controller.config import Compliant, Config
 from controller.spec.faults import WARNINGS
 from controller.spec.modes import (
     CommandKind,
@@ -85,16 +85,16 @@ def test_saf_11_the_arm_is_handed_over_and_taken_back_without_a_jump_or_a_sag(ax
     assert not codes(state)
 
 
-def test_saf_11_without_the_torque_offset_the_arm_would_sag() -> None:
-    """What the test above would find: the same arm, with masses that are counted as nothing and a wide dead band."""
-    arm = VirtualArm(4, start_deg=[40.0, 60.0, 0.0, 60.0],
-                     config=Config(link=tuple(Link(contact_nm=1000.0) for _ in range(4))))
+def test_saf_11_without_the_mass_model_the_arm_would_sink() -> None:
+    """What the test above would find: the same hand-over, and the forearm's weight taken out of the model behind it."""
+    arm = VirtualArm(4, start_deg=[40.0, 60.0, 0.0, 60.0])
     arm.auto()
-    gains(arm, DEAD_BAND, *[1000.0] * 4)
-    before = arm.board.truth()["position_deg"]
     led(arm)
-    arm.run(2.5)
-    assert moved(arm, before) > 1.5
+    arm.run(1.2)
+    before = arm.board.truth()["position_deg"]
+    arm.push(CommandKind.LOAD_SETTINGS, [0.0], 1, 93.0)
+    arm.run(4.0)
+    assert arm.board.truth()["position_deg"][3] < before[3] - 3.0
 
 
 @pytest.mark.parametrize("counts", [-25.0, 25.0, 200.0])
@@ -276,7 +276,7 @@ def speed_under(counts: float, **given: float) -> float:
 def test_dead_band_proportional_exponential_and_derivative_gain_do_what_they_say() -> None:
     usual = speed_under(60.0)
     assert usual > 3.0
-    assert speed_under(-60.0) == pytest.approx(-usual, rel=0.1)
+    assert speed_under(-60.0) == pytest.approx(-usual, rel=0.2)
     assert speed_under(60.0, r180=40.0) < 0.6 * usual
     assert abs(speed_under(30.0, r180=40.0)) < 1e-9
     assert speed_under(60.0, r185=20.0) < 0.6 * usual

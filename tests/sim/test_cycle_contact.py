@@ -199,3 +199,26 @@ def test_a_hand_that_only_holds_the_arm_in_a_motion_is_none() -> None:
     arm = moving()
     pull(arm, 3.0, -3.0, 3.0)
     assert not codes(arm.run(1.5))
+
+
+@pytest.mark.parametrize("where", ["at the end of the range", "not led", "no speed"])
+@pytest.mark.parametrize("counts", [250.0, 3000.0])
+def test_saf_11_saf_12_a_hand_against_an_axis_that_keeps_its_place(where: str, counts: float) -> None:
+    """The drives are soft in this mode: what is not to move has to be carried, and a jerk must not take power away."""
+    arm = VirtualArm(2, start_deg=[10.0, 30.0])
+    arm.auto()
+    if where == "not led":
+        arm.push(CommandKind.LOAD_SETTINGS, [0.0, 100.0], value=185.0)
+    led(arm)
+    if where == "no speed":
+        arm.push(CommandKind.SPEED_LIMITS, [0.0, 100.0], value=60.0)
+    if where == "at the end of the range":
+        arm.board.set_fault("outside_torque", axis=1, counts=250.0)
+        arm.run(25.0)
+    arm.run(1.2)
+    before = arm.board.truth()["position_deg"][0]
+    arm.board.set_fault("outside_torque", axis=1, counts=counts)
+    state = arm.run(3.0)
+    assert codes(state) == ({(CONTACT, 1)} if counts > 300.0 else set()), summary(state)
+    assert state.motor_power == 1
+    assert abs(arm.board.truth()["position_deg"][0] - before) < 0.5
