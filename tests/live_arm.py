@@ -53,7 +53,8 @@ class LiveArm:
                                        pass_fds=[self.far], stdout=subprocess.PIPE)
         os.close(self.far)
         board = Board(axes)
-        addresses = [*reg.BRING_UP_ARM, *(a + i for a in reg.BRING_UP_AXIS for i in range(axes))]
+        addresses = [*reg.BRING_UP_ARM, *(a + i for a in reg.BRING_UP_AXIS for i in range(axes)),
+                     *reg.BRING_UP_SPRING]
         facts = arm_facts({a: board.register(a) for a in addresses}, axes, [60.0] * axes)
         self.core.configure(core_settings(self.config), core_axes(self.config, facts),
                             chain_of(self.config, facts.axes), load_of(self.config, facts))

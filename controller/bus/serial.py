@@ -256,5 +256,5 @@ def arm_facts(found: dict[int, Value], axes: int, max_speed_deg_s: Sequence[floa
             hard_minimum_counts=low, hard_maximum_counts=high,
             speed_conversion_deg=float(found[reg.SPEED_CONVERSION + i]), max_speed_deg_s=max_speed_deg_s[i]))
     return ArmFacts(serial=str(found[reg.SERIAL_NUMBER]), version=str(found[reg.BOARD_VERSION]), axis=tuple(rows),
-                    spring_offset_counts=float(found.get(reg.SPRING_OFFSET, 0.0)),
-                    spring_counts_per_deg=float(found.get(reg.SPRING_STIFFNESS, 0.0)))
+                    spring_offset_counts=float(found[reg.SPRING_OFFSET]),
+                    spring_counts_per_deg=float(found[reg.SPRING_STIFFNESS]))

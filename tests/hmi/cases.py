@@ -6,6 +6,7 @@ A case names the rows it covers; test_hmi_contract.py fails when a row has none.
 from __future__ import annotations
 
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +20,7 @@ from controller.hmi import forms
 from controller.spec import hmi, telegram
 from controller.spec.external import ExternalKind, ExternalPhase
 from controller.spec.hmi import ACTION, Notice
-from controller.spec.modes import DriverMode, MasterMode, MasterState
+from controller.spec.modes import CompliantPhase, DriverMode, MasterMode, MasterState
 from tests.hmi.page import Page, page_of
 from tests.hmi.rig import Rig
 
@@ -418,6 +419,36 @@ def external(page: Page) -> None:
     page.send({"10": 8})
     assert "external development" in page.refused(Notice.REFUSED)  # not connected, or switched off
     assert page.state.state == MasterState.WAITING
+
+
+@case("command compliant")
+def compliant(page: Page) -> None:
+    """A hand leads the arm, by a command that is the operator's start too."""
+    page.ok("compliant", on=True)
+    page.shows(lambda d: d["workingMode"][:AXES] == [DriverMode.COMPLIANT_TRANSPARENT_01] * AXES)
+    assert page.state.compliant_phase == CompliantPhase.LED
+    assert page.state.mode == MasterMode.JOG
+    before = page.data["actualPositionDeg"][3]
+    lever = page.rig.board.truth()["lever_mm"][3]
+    length = math.hypot(*lever)
+    page.rig.board.set_fault("hand_force", **{f"{axis}_n": 3.0 * part / length
+                                              for axis, part in zip("xyz", lever, strict=True)})
+    page.shows(lambda d: d["actualPositionDeg"][3] > before + 3.0)
+    page.ok("compliant", on=False)
+    page.shows(lambda d: d["driverState"][5] == MasterState.AUTO and not any(d["motionOnGoing"])
+               and d["workingMode"][5] == MasterMode.STAND_STILL)
+    page.rig.board.clear_faults()
+    page.ok("compliant", on=False)      # nothing to end
+
+
+@case("setting compliant_dead_band", "setting compliant_proportional", "setting compliant_exponential",
+      "setting compliant_derivative")
+def compliant_gains(page: Page) -> None:
+    """Settings of their own without a page's key; what the loop does with them: tests/sim/test_cycle_compliant.py."""
+    for name, value in (("dead_band", 12.0), ("proportional", 80.0), ("exponential", 7.0), ("derivative", 3.0)):
+        page.ok("settings", write={f"compliant_{name}.2": value})
+        assert page.setting(f"compliant_{name}.2") == [value]
+        assert page.command("settings", write={f"compliant_{name}.2": -1.0})["error"]["field"] == f"compliant_{name}.2"
 
 
 @case("command test_cycle")

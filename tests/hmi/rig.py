@@ -78,7 +78,8 @@ class Rig:
         self.until(lambda s: s.state == MasterState.WAITING)
 
     def _facts(self, axes: int) -> ArmFacts:
-        addresses = [*reg.BRING_UP_ARM, *(a + i for a in reg.BRING_UP_AXIS for i in range(axes))]
+        addresses = [*reg.BRING_UP_ARM, *(a + i for a in reg.BRING_UP_AXIS for i in range(axes)),
+                     *reg.BRING_UP_SPRING]
         found = {address: self.board.register(address) for address in addresses}
         return arm_facts(found, axes, [Config().limits(i).max_speed_deg_s for i in range(axes)])
 
