@@ -6,6 +6,8 @@ import math
 import random
 from typing import Any
 
+import numpy
+import pinocchio
 import pytest
 
 from controller._core import Kinematics, MassModel
@@ -149,3 +151,43 @@ def test_arguments_of_the_model_are_checked() -> None:
         model(2, forearm_weight=NAN)
     with pytest.raises(ValueError, match="calls: 0"):
         ours.seconds_per_call([0.0, 0.0], 0)
+
+
+def random_arm(pick: random.Random) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Any chain of 1..8 joints, and any masses on it."""
+    def vector(size: float) -> tuple[float, float, float]:
+        return pick.uniform(-size, size), pick.uniform(-size, size), pick.uniform(-size, size)
+
+    joints = []
+    for _ in range(pick.randint(1, 8)):
+        direction = vector(1.0)
+        joints.append({"axis": tuple(part / math.hypot(*direction) for part in direction), "offset_mm": vector(400.0)})
+    found = load_of(Config(), VirtualArm(len(joints)).facts)
+    assert found is not None
+    for link in found["links"]:
+        link.update(mass_kg=pick.uniform(0.0, 5.0), centre_mm=vector(300.0), limb=0)
+    return {"joints": joints, "hand_offset_mm": vector(400.0), "elbow_axis": 0, "wrist_axis": 0}, found
+
+
+def pinocchio_model(chain: dict[str, Any], masses: dict[str, Any]) -> pinocchio.Model:
+    """The same arm in pinocchio, in metres and radians."""
+    peer, parent = pinocchio.Model(), 0
+    for i, (joint, link) in enumerate(zip(chain["joints"], masses["links"], strict=True)):
+        placement = pinocchio.SE3(numpy.eye(3), numpy.array(joint["offset_mm"]) * 1e-3)
+        turning = pinocchio.JointModelRevoluteUnaligned(numpy.array(joint["axis"]))
+        parent = peer.addJoint(parent, turning, placement, f"j{i}")
+        inertia = pinocchio.Inertia(link["mass_kg"], numpy.array(link["centre_mm"]) * 1e-3, numpy.eye(3) * 1e-3)
+        peer.appendBodyToJoint(parent, inertia, pinocchio.SE3.Identity())
+    peer.gravity.linear = numpy.array([0.0, 0.0, -STANDARD_GRAVITY_M_S2])
+    return peer
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_agrees_with_pinocchio_over_random_chains_and_masses(seed: int) -> None:
+    pick = random.Random(seed)
+    chain, masses = random_arm(pick)
+    ours, peer = MassModel(chain, masses), pinocchio_model(chain, masses)
+    for _ in range(10):
+        pose = [pick.uniform(-180.0, 180.0) for _ in chain["joints"]]
+        theirs = pinocchio.computeGeneralizedGravity(peer, peer.createData(), numpy.radians(pose))
+        assert ours.holding_nm(pose) == pytest.approx(list(theirs), abs=1e-9)
