@@ -27,9 +27,10 @@ from controller.hmi.in_force import Follow, InForce
 from controller.hmi.sequence import Sequencer, Step, Told, standard_movements
 from controller.hmi.settings import StoredSettings
 from controller.spec import hmi
+from controller.spec.external import ExternalPhase
 from controller.spec.history import Kind
 from controller.spec.hmi import ACTION, Notice
-from controller.spec.modes import Blocker, BusState, CommandKind, CommandResult, MasterState
+from controller.spec.modes import Blocker, BusState, CommandKind, CommandResult, CompliantPhase, MasterState
 from controller.store import Store
 
 if TYPE_CHECKING:
@@ -149,6 +150,14 @@ class Handlers:
     def stop_core(self) -> None:
         """The core's latched stop word."""
         self._core.request_stop()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something moves the arm, or a program or a hand may: nobody loses control for being idle then."""
+        state = self._latest()
+        return self.sequencer.running or (state is not None and (
+            any(state.moving) or state.external_phase == ExternalPhase.ADMITTED
+            or state.compliant_phase != CompliantPhase.NONE))
 
     def end_motion(self, client: Client) -> None:
         """The client in control is gone: its motion ends softly, by a stop if the ring is full."""

@@ -42,10 +42,8 @@ from controller.hmi.transport import BROKEN_REQUEST, TOO_LARGE, SocketServer
 from controller.hmi.web import Pages
 from controller.link import LinkReport
 from controller.spec import hmi
-from controller.spec.external import ExternalPhase
 from controller.spec.history import Kind
 from controller.spec.hmi import Notice
-from controller.spec.modes import CompliantPhase
 from controller.store import Store
 
 if TYPE_CHECKING:
@@ -174,11 +172,7 @@ class Service:
         self._read_core(now_s)
         self._results.tick(now_s)
         self._handlers.tick(now_s)
-        state = self._state
-        moving = state is not None and (any(state.moving)
-                                        or state.external_phase == ExternalPhase.ADMITTED
-                                        or state.compliant_phase != CompliantPhase.NONE)
-        self._control.tick(now_s, moving or self._handlers.sequencer.running)
+        self._control.tick(now_s, self._handlers.busy)
         clients = list(self._clients.values())
         for client in clients:
             if client.flooding_since_s is not None and now_s - client.flooding_since_s > FLOOD_GRACE_S:
