@@ -4,6 +4,7 @@
 cdef double GRAVITY_M_S2 = 9.80665
 cdef double TORQUE_SMOOTHING_S = 20e-3
 cdef double WEIGHT_PERCENT_S = 10.0      # a new weight share comes in so fast while a hand leads the arm
+cdef int64_t TORQUE_SETTLED_NS = 100000000   # after the drives took the load, before what is measured counts
 cdef double EXTREME_CONTACT = 3.0        # so many times the torque of a contact are one at once
 cdef double RETREAT_PERCENT = 25.0       # of the speed limit in force
 cdef int TORQUE_END = 32767              # the sensor's last reading is none
@@ -120,7 +121,8 @@ cdef void forget_contacts(Machine* m) noexcept nogil:
 cdef void watch_contact(Machine* m) noexcept nogil:
     """In a motion, with fresh feedback and power: contact and spasm (error 640), and torque sensors at their end (641)."""
     cdef int i
-    if not load_known(m) or not m.energised or not leads_somewhere(m.motion):
+    if (not load_known(m) or not m.energised or not leads_somewhere(m.motion)
+            or m.now_ns - m.state_since_ns < TORQUE_SETTLED_NS):
         forget_contacts(m)
         return
     for i in range(m.settings.axes):

@@ -222,3 +222,13 @@ def test_saf_11_saf_12_a_hand_against_an_axis_that_keeps_its_place(where: str, c
     assert codes(state) == ({(CONTACT, 1)} if counts > 300.0 else set()), summary(state)
     assert state.motor_power == 1
     assert abs(arm.board.truth()["position_deg"][0] - before) < 0.5
+
+
+def test_drives_that_have_just_taken_the_load_are_no_contact() -> None:
+    """Without current they measure nothing, which is the whole load missing."""
+    arm = VirtualArm(4, config=Config(contact=Contact(torque_nm=0.6)))
+    target = arm.waiting().position_deg
+    arm.move(*[deg + 3.0 for deg in target], percent=5.0)
+    state = arm.until(lambda s: s.motions_done == 1)
+    assert not codes(state)
+    assert max(map(abs, state.holding_counts)) > 3 * 0.6 * 100.0
