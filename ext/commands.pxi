@@ -121,8 +121,8 @@ cdef int begin_jog(Machine* m, const Command* command) noexcept nogil:
     cdef int i
     if too_old(m, command):
         return COMMAND_RESULT_OK        # it waited for the power-up; its client refreshes it if it is still held
-    if m.motion == MOTION_STANDING and not any_speed(command):
-        return COMMAND_RESULT_OK    # a joystick at rest: standstill stays supervised
+    if (m.motion == MOTION_STANDING or m.motion == MOTION_COMPLIANT) and not any_speed(command):
+        return COMMAND_RESULT_OK    # a joystick at rest: standstill stays supervised, a hand goes on leading
     begin_motion(m)
     for i in range(m.settings.axes):
         m.axis[i].jog_percent = command.values[i] if command.mask >> i & 1 else 0.0

@@ -450,6 +450,8 @@ def test_a_motion_command_takes_the_place_of_the_hand() -> None:
     state = arm.until(lambda s: s.motions_done == 1)
     assert (state.compliant_phase, codes(state)) == (NONE, set())
     led(arm)
+    arm.jog(0.0, 0.0, 0.0, 0.0)         # a joystick at rest
+    assert arm.run(0.3).compliant_phase == LED
     for _ in range(5):
         arm.jog(20.0, 0.0, 0.0, 0.0)
         state = arm.run(0.1)
