@@ -158,7 +158,7 @@ class Compliant(Section, frozen=True):
 
 
 class Contact(Section, frozen=True):
-    """A torque in a motion that the load does not explain: contact or spasm (error 640)."""
+    """A torque in a motion that the load does not explain: contact or spasm (error 650)."""
 
     action: Annotated[Literal["off", "stop", "retreat"], Meta(
         description="soft stop, or after it a little way with the outside torque; off: only compliant mode ends")

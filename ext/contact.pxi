@@ -34,7 +34,7 @@ cdef void forget_contacts(Machine* m) noexcept nogil:
 
 
 cdef void watch_contact(Machine* m) noexcept nogil:
-    """In a motion, with fresh feedback and power: contact and spasm (error 640), and torque sensors at their end (641)."""
+    """In a motion, with fresh feedback and power: contact and spasm (error 650), and torque sensors at their end (651)."""
     cdef int i
     if (not load_known(m) or not m.energised or not leads_somewhere(m.motion)
             or m.now_ns - m.state_since_ns < TORQUE_SETTLED_NS):

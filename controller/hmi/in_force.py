@@ -1,7 +1,8 @@
 """What the control loop must know of the settings: speed limits, weights, gains, range of motion; given, kept given.
 
 The loop starts with 100 % and no range; after each bring-up it gets everything again. What it did not take goes out
-again by itself. While a range of motion that is on is not in force, `problem` says why, and nothing may move.
+again by itself. While a range of motion that is on is not in force, `problem` says why, while speed limits are not,
+`limits_problem`, and nothing may move.
 Thread contract: HMI thread only; it alone pushes commands into the core.
 """
 
@@ -26,6 +27,7 @@ RETRY_S = 0.25  # a range that the loop refuses: its arm is not there yet, or so
 SAME_DEG = 1e-3
 SPEEDS = {registers.ADVANCED_SPEED, registers.USER_SPEED, registers.MOVEMENT_SPEED}
 RANGE_ON = "range_of_motion_on"
+LIMITS = tuple(row for row in hmi.SETTINGS if row.register)
 Follow = Callable[[int, Callable[[Refused | None], None]], None]
 
 
@@ -36,6 +38,8 @@ class InForce:
         self.facts = ArmFacts("", "", ())
         self.problem = ""
         self._core, self._store, self._follow, self._latest = core, store, follow, latest
+        self._limits_asked: dict[str, int] = {}     # how often each kind was given: the latest one's verdict counts
+        self._limits_missing: set[str] = set()      # kinds that the loop did not take as they are stored
         self._limits_late = False
         self._range_retry_s: float | None = None
         self._range_asked = 0  # counts the times the stored range was given: only the latest one's verdict counts
@@ -43,25 +47,32 @@ class InForce:
     def apply(self, now_s: float) -> None:
         """Give the loop everything."""
         self._limits_late = False
-        for row in hmi.SETTINGS:
-            if row.register:
-                self.push_limits(row, 0)
+        for row in LIMITS:
+            self.push_limits(row, 0)
         self.apply_range(now_s)
 
     def tick(self, now_s: float) -> None:
         """Give again what the loop did not take: it is stored, so it must come into force."""
         if self._limits_late:
             self._limits_late = False
-            for row in hmi.SETTINGS:
-                if row.register:
-                    self.push_limits(row, 0)
+            for row in LIMITS:
+                self.push_limits(row, 0)
         if self._range_retry_s is not None and now_s >= self._range_retry_s:
             self.apply_range(now_s)
 
     @property
     def late(self) -> bool:
         """Whether a connected arm does not have yet what is stored."""
-        return bool(self.facts.axes) and (self._limits_late or bool(self.problem))
+        return bool(self.facts.axes) and bool(self._limits_missing or self.problem)
+
+    @property
+    def limits_problem(self) -> str:
+        """Why nothing may move as long as stored speed limits are not in force, "" when they are."""
+        if not self.facts.axes or not self._limits_missing:
+            return ""
+        names = ", ".join(sorted(self._limits_missing))
+        return (f"stored speed limits, weights or gains are not in force yet ({names}): they are given to the loop "
+                "until it has them")
 
     # -- speed limits, weight shares, dead bands and gains
 
@@ -72,12 +83,20 @@ class InForce:
         if row.span != "one":   # axes beyond the map have no keys of their own
             values += [min(values) if speed else values[-1]] * (MAX_AXES - len(values))
         kind = CommandKind.SPEED_LIMITS if speed else CommandKind.LOAD_SETTINGS
-        return self._push(kind, client, mask=(1 << len(values)) - 1, values=values, value=float(row.register),
-                          refused=self._limits_refused)
+        asked = self._limits_asked[row.name] = self._limits_asked.get(row.name, 0) + 1
 
-    def _limits_refused(self, refused: Refused) -> None:
-        if refused.notice is not Notice.NO_LOOP:  # that one still waits in the ring
-            self._limits_late = True
+        def answered(found: Refused | None) -> None:
+            if asked != self._limits_asked[row.name]:
+                return
+            if found is None or found.notice is Notice.NO_LOOP:
+                # That one still waits in the ring: it is taken before any motion that is asked for from now on.
+                self._limits_missing.discard(row.name)
+            else:
+                self._limits_missing.add(row.name)
+                self._limits_late = True
+
+        return self._push(kind, client, mask=(1 << len(values)) - 1, values=values, value=float(row.register),
+                          answered=answered)
 
     # -- range of motion
 
@@ -179,12 +198,12 @@ class InForce:
     # -- the ring
 
     def _push(self, kind: CommandKind, client: int, *, mask: int, values: Sequence[float] = (), value: float = 0.0,
-              refused: Callable[[Refused], None] | None = None) -> Future[None]:
+              answered: Callable[[Refused | None], None] | None = None) -> Future[None]:
         taken: Future[None] = Future()
 
         def verdict(found: Refused | None) -> None:
-            if found is not None and refused is not None:
-                refused(found)
+            if answered is not None:
+                answered(found)
             if not taken.done():
                 if found is None:
                     taken.set_result(None)

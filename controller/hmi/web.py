@@ -113,7 +113,7 @@ class Pages:
         try:
             found = await asyncio.wait_for(asyncio.wrap_future(self._history.read(query)), HISTORY_LIMIT_S)
         except (HistoryError, TimeoutError) as error:
-            return _problem(str(error) or "the storage does not answer", 503)
+            return _problem(str(error) or self._history.trouble or "the storage does not answer", 503)
         return json_response({"ok": True, "entries": [entry.as_dict() for entry in found]})
 
     async def _document(self, request: web.Request) -> web.Response:
@@ -129,7 +129,7 @@ class Pages:
     async def _stopped(self, request: web.Request) -> web.Response:
         """Where no token is needed, none is looked at: one that has expired must not keep anybody from a stop."""
         if self._access.closed:
-            await self._login.role(request.headers)
+            await self._login.may_stop(request.headers)
         self._stop(f"HTTP ({request.remote})")
         return json_response({"ok": True})
 

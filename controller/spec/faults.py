@@ -63,6 +63,11 @@ BACK_END_ERRORS: tuple[Fault, ...] = (
           "A setting is in force but not saved; after a restart the old value would be back. Saving is tried again.",
           "The storage is full, damaged, or its access rights are wrong.",
           "Wait a moment; if it stays, have a technician check the storage folder (store.path)."),
+    Fault(640, "FILE_UNOPENED", "back-end", 3, "Values are not stored in this run",
+          "The settings file could not be opened at the start. Settings are in force but not saved, and saving is not "
+          "tried again; after a restart the old values would be back.",
+          "The storage did not answer, its access rights are wrong, or another controller uses the file.",
+          "Have a technician check the storage folder (store.path), then restart the controller."),
     Fault(58, "REGISTER_SEND", "back-end", 3, "Value could not be sent to the arm",
           "A setting did not reach the arm yet; until then the old value is in force. It is sent again by itself.",
           "The arm is not connected or is busy.", "Check the connection to the arm; if it stays, call a technician."),
@@ -202,7 +207,7 @@ MASTER_ERRORS: tuple[Fault, ...] = (
           "The external development program sent a target that is no number, of an unknown kind, or for a wrong "
           "number of axes. It was not used; the arm was stopped softly and is held.",
           "An error of that program.", "Correct the program, reset the error, then admit the program again."),
-    Fault(640, "CONTACT", "master", 2, "Contact or spasm",
+    Fault(650, "CONTACT", "master", 2, "Contact or spasm",
           "In a motion this axis met a torque that its load does not explain. The arm was stopped softly, moved back a "
           "little where that is configured, and is held.",
           "The arm met an obstacle or a person, the wearer tensed or had a spasm, or the masses in the configuration "
@@ -210,7 +215,7 @@ MASTER_ERRORS: tuple[Fault, ...] = (
           "See that nothing is in the way and the wearer is well, then reset the error. While the torque lasts the "
           "reset is refused; if nothing touches the arm, switch motor power off (mode OFF), reset, and correct the "
           "masses."),
-    Fault(641, "TORQUE_SENSOR", "master", 2, "Torque reading not plausible",
+    Fault(651, "TORQUE_SENSOR", "master", 2, "Torque reading not plausible",
           "The torque sensor of this axis reads the end of its range. The motion was ended softly; the arm is held.",
           "The torque sensor or its cable is faulty, or the axis is overloaded.",
           "Take the load off the arm and reset the error. If it returns, have a technician check the torque sensor."),

@@ -87,8 +87,8 @@ class ContactAction(Coded):
     """What a torque that is too large in a motion leads to (contact.action in the configuration)."""
 
     OFF = 0, "nothing; in compliant mode a stop"
-    STOP = 1, "error 640: a soft stop"
-    RETREAT = 2, "error 640: a soft stop, then a little way with the outside torque"
+    STOP = 1, "error 650: a soft stop"
+    RETREAT = 2, "error 650: a soft stop, then a little way with the outside torque"
 
 
 class SelfTest(Coded):

@@ -19,7 +19,7 @@ from tests.sim.test_cycle_million import OFFSETS, unexpected
 from tests.virtual_arm import VirtualArm
 
 ARMS, ACTIONS_PER_ARM = 12, 3_000
-CONTACT = 640
+CONTACT = 650
 CYCLES = (1, 2, 5, 20, 60, 200)
 
 

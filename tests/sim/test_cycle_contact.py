@@ -12,7 +12,7 @@ from controller.spec.modes import CommandKind, CompliantPhase, MasterMode, Maste
 from tests.sim.led_arm import led, pull
 from tests.virtual_arm import VirtualArm, codes, summary
 
-CONTACT, SENSOR = 640, 641
+CONTACT, SENSOR = 650, 651
 
 
 def config(action: str = "stop") -> Config:
