@@ -14,9 +14,12 @@ from typing import Any
 
 import pytest
 
-from controller._core import ExternalRegion
+from controller._core import ExternalRegion, MassModel
+from controller.chain import chain_of
+from controller.config import Config
 from controller.external._link import ProgramLink
 from controller.hmi import forms
+from controller.load import load_of
 from controller.spec import hmi, telegram
 from controller.spec.external import ExternalKind, ExternalPhase
 from controller.spec.hmi import ACTION, Notice
@@ -309,6 +312,16 @@ def limit_is(page: Page, axis: int, percent: float) -> None:
     page.rig.until(lambda s: abs(s.speed_limit_deg_s[axis] - limit_deg_s) < 1e-6)
 
 
+def weight_is(page: Page, name: str, percent: float) -> None:
+    """The core carries so much of that limb's weight, all of the other's."""
+    masses = load_of(Config(), page.rig.facts)
+    assert masses is not None
+    shares = {"upper_arm_weight": 1.0, "forearm_weight": 1.0, name.removesuffix("_percent"): percent / 100}
+    model = MassModel(chain_of(Config(), AXES), masses, **shares)
+    page.rig.until(lambda s: all(abs(have - want) < 3.0 for have, want in zip(
+        s.holding_counts, model.holding_counts(s.position_deg), strict=True)))
+
+
 def stored(form: hmi.Form, row: hmi.Setting, key: str, element: str) -> None:
     """A value by its key: stored, shown wherever the contract shows it, in force in the core, and back."""
     def samples(page: Page) -> list[Any]:
@@ -327,7 +340,9 @@ def stored(form: hmi.Form, row: hmi.Setting, key: str, element: str) -> None:
             page.client.until(lambda value=value: page.setting(element) == [value])
             for field in where_shown(row.name, key):
                 page.shows(lambda d, field=field, value=value: d[field][key] == value)  # type: ignore[misc]
-            if row.register and int(key) - int(row.key) < AXES:
+            if row.name.endswith("weight_percent"):
+                weight_is(page, row.name, value)
+            elif row.register and int(key) - int(row.key) < AXES:
                 limit_is(page, int(key) - int(row.key), value)
 
     named(f"{form.name}_{key}", (f"form {form.name} {key}", f"setting {row.name}"), run)
