@@ -23,6 +23,7 @@ from controller.bus.base import BusError
 from controller.bus.serial import SerialBus
 from controller.chain import chain_of
 from controller.config import Config
+from controller.load import load_of
 from controller.spec.modes import BusState, CommandKind, MasterState
 from controller.supervisor import core_axes, core_settings
 
@@ -121,7 +122,8 @@ class Rig:
     def _bring_up(self, core: Core, bus: SerialBus) -> None:
         bus.open()
         facts = bus.read_facts([self._config.limits(i).max_speed_deg_s for i in range(8)])
-        core.configure(core_settings(self._config), core_axes(self._config, facts), chain_of(self._config, facts.axes))
+        core.configure(core_settings(self._config), core_axes(self._config, facts),
+                            chain_of(self._config, facts.axes), load_of(self._config, facts))
         bus.enter_cyclic()
         core.attach(bus.fileno())
         self._axes = facts.axes

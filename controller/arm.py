@@ -71,12 +71,15 @@ class AxisFacts(msgspec.Struct, frozen=True):
 
 
 class ArmFacts(msgspec.Struct, frozen=True):
-    """The arm: serial number, board software version, and one AxisFacts per axis (1..8)."""
+    """The arm: serial number, board software version, one AxisFacts per axis (1..8), and the gravity spring of axis 2:
+    the load it carries at 0 degrees, in torque counts, and how much more per degree."""
 
     serial: str
     version: str
     axis: tuple[AxisFacts, ...]
     chain: Mapping[str, Any] | None = None  # its joints, as chain.chain_of gives them
+    spring_offset_counts: float = 0.0
+    spring_counts_per_deg: float = 0.0
 
     @property
     def axes(self) -> int:

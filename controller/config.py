@@ -133,6 +133,43 @@ class Motion(Limits, frozen=True):
                                           "softly")] = 200.0
 
 
+class Link(Section, frozen=True):
+    """Mass of the link behind one joint, limb and structure; axis 1 first. One [[link]] per axis, or none: then the
+    simulated arm has its own, and any other arm no compliant mode and no contact."""
+
+    mass_kg: Annotated[float, Meta(ge=0, le=50, description="mass; 0 where it is counted to another link")] = 0.0
+    centre_mm: Annotated[tuple[Millimetres, Millimetres, Millimetres], Meta(
+        description="its centre of mass, x, y, z, from the joint, in the frame of its [[joint]]")] = (0.0, 0.0, 0.0)
+    limb: Annotated[Literal["none", "upper_arm", "forearm"], Meta(
+        description="the weight share (registers 91, 93) that scales it")] = "none"
+    torque_counts_per_nm: Annotated[float, Meta(ge=-100_000, le=100_000, description="torque sensor: counts per Nm, "
+                                                "negative where it counts the other way; not 0")] = 50.0
+    contact_nm: Annotated[float, Meta(ge=0, le=1000, description="contact: torque of this axis; 0 takes "
+                                      "contact.torque_nm")] = 0.0
+
+
+class Compliant(Section, frozen=True):
+    """Compliant mode: a hand leads the arm. Dead band and gains are settings (registers 180..199)."""
+
+    response_ms: Annotated[float, Meta(ge=20, le=2000, description="time constant with which the speed follows the "
+                                       "hand's torque; larger feels heavier and calmer")] = 120.0
+    limit_zone_deg: Annotated[float, Meta(ge=1, le=60, description="so far before a limit the resistance grows")] = 10.0
+    max_speed_percent: Annotated[float, Meta(ge=1, le=100, description="of the speed limit in force, that a hand can "
+                                             "reach")] = 50.0
+
+
+class Contact(Section, frozen=True):
+    """A torque in a motion that the load does not explain: contact or spasm (error 650)."""
+
+    action: Annotated[Literal["off", "stop", "retreat"], Meta(
+        description="soft stop, or after it a little way with the outside torque; off: only compliant mode ends")
+        ] = "stop"
+    torque_nm: Annotated[float, Meta(ge=0.1, le=1000, description="greater torque beside the load is a contact")] = 6.0
+    time_ms: Annotated[float, Meta(ge=1, le=2000, description="when it lasts so long; three times the torque at once")
+                       ] = 50.0
+    retreat_deg: Annotated[float, Meta(ge=0.5, le=30, description="longest way of an axis in a retreat")] = 5.0
+
+
 class Safety(Section, frozen=True):
     """The emergency stop chain."""
 
@@ -247,7 +284,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     motion: Motion = Motion()
     axis: tuple[Limits, ...] = ()
     joint: tuple[Joint, ...] = ()
+    link: tuple[Link, ...] = ()
     hand: Hand = Hand()
+    compliant: Compliant = Compliant()
+    contact: Contact = Contact()
     safety: Safety = Safety()
     battery: Battery = Battery()
     hmi: Hmi = Hmi()
@@ -268,10 +308,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 
 SECTIONS: dict[str, type[Section]] = {
-    name: {"axis": Limits, "joint": Joint, "input_axis": InputAxis}.get(name, kind)
+    name: {"axis": Limits, "joint": Joint, "link": Link, "input_axis": InputAxis}.get(name, kind)
     for name, kind in get_type_hints(Config).items()
 }
-LISTS = ("axis", "joint")  # sections that are written as [[name]], once per axis
+LISTS = ("axis", "joint", "link")  # sections that are written as [[name]], once per axis
 ROWS = ("input_axis",)  # and those written as often as one likes
 
 
@@ -357,6 +397,9 @@ def _cross_check(config: Config, reader: Reader) -> None:
         reader.require(not axes or given in (0, axes), [name, "arm.axes", "sim.axes"],
                        f"found {given} [[{name}]] tables", f"none or {axes}, one per axis")
     _check_chain(config, reader, axes)
+    for number, link in enumerate(config.link, 1):
+        reader.require(link.torque_counts_per_nm != 0, [f"link[{number}].torque_counts_per_nm"], "found 0",
+                       "-100000..100000, not 0")
     for name, limits in [("motion", config.motion), *((f"axis[{i}]", item) for i, item in enumerate(config.axis, 1))]:
         reader.require(limits.quick_stop_deceleration_deg_s2 >= limits.max_acceleration_deg_s2,
                        [f"{name}.quick_stop_deceleration_deg_s2", f"{name}.max_acceleration_deg_s2"],
@@ -460,5 +503,8 @@ def notes(config: Config) -> Iterator[str]:
         yield "loop.priority = 0: the control loop runs without real-time scheduling"
     if config.hmi.insecure and not config.hmi.token and not is_loopback(config.hmi.host):
         yield f"hmi.insecure: whoever reaches {config.hmi.host} can move the arm"
+    if not config.link and (config.joint or not config.simulated):
+        yield ("no [[link]] tables: the masses of the arm are not known, so there is no compliant mode, and contacts "
+               "are not found")
     if config.simulated:
         yield "bus.port is empty: the simulated arm is started"

@@ -17,6 +17,7 @@ from controller.bus.base import BusError, Cancelled, MotorBus, make_bus, never
 from controller.bus.board_registers import BoardWrites
 from controller.chain import chain_of
 from controller.config import Config, ConfigError, check_axes
+from controller.load import load_of
 
 log = logging.getLogger("allyarm.bus")
 CAUSES_KEPT = 50        # a disturbed line words its complaints anew each time
@@ -151,7 +152,7 @@ class Supervisor:
         facts = facts.with_margin(config.motion.limit_margin_deg)
         check_axes(config, facts.axes)
         facts = replace(facts, chain=chain_of(config, facts.axes))
-        self._core.configure(core_settings(config), core_axes(config, facts), facts.chain)
+        self._core.configure(core_settings(config), core_axes(config, facts), facts.chain, load_of(config, facts))
         self.configured = True
         self._on_arm(facts)
         bus.enter_cyclic(self._cancelled)

@@ -11,6 +11,7 @@ cdef void act_on_stop(Machine* m) noexcept nogil:
     forget_prepared(m)
     warn_of_hand(m, 0)
     event(m, EVENT_KIND_STOP, STOP_CATEGORY_SOFT, 1, 0)
+    end_retreat(m)
     # bounded, so that a producer that never rests cannot hold the cycle here
     while dropped < COMMANDS_IN_RING and m.commands.try_pop(command):
         dropped += 1
@@ -127,8 +128,8 @@ cdef int begin_jog(Machine* m, const Command* command) noexcept nogil:
     cdef int i
     if too_old(m, command):
         return COMMAND_RESULT_OK        # it waited for the power-up; its client refreshes it if it is still held
-    if m.motion == MOTION_STANDING and not any_speed(command):
-        return COMMAND_RESULT_OK    # a joystick at rest: standstill stays supervised
+    if (m.motion == MOTION_STANDING or m.motion == MOTION_COMPLIANT) and not any_speed(command):
+        return COMMAND_RESULT_OK    # a joystick at rest: standstill stays supervised, a hand goes on leading
     begin_motion(m)
     for i in range(m.settings.axes):
         m.axis[i].jog_percent = command.values[i] if command.mask >> i & 1 else 0.0
@@ -198,6 +199,8 @@ cdef int dispatch_motion(Machine* m, const Command* command) noexcept nogil:
         return begin_hand_move(m, command)
     if command.kind == COMMAND_KIND_EXTERNAL:
         return begin_external(m)
+    if command.kind == COMMAND_KIND_COMPLIANT:
+        return begin_compliant(m)
     return begin_start(m, command)
 
 
@@ -221,6 +224,8 @@ cdef int take_motion(Machine* m, const Command* command) noexcept nogil:
         return COMMAND_RESULT_NO_HAND
     if command.kind == COMMAND_KIND_EXTERNAL and may_admit(m) != COMMAND_RESULT_OK:
         return may_admit(m)
+    if command.kind == COMMAND_KIND_COMPLIANT and not load_known(m):
+        return COMMAND_RESULT_NO_MASS_MODEL
     if too_old(m, command):
         return COMMAND_RESULT_EXPIRED
     if m.blockers:
@@ -282,6 +287,8 @@ cdef int take_speed_limits(Machine* m, const Command* command) noexcept nogil:
         end_motion(m)
     elif m.motion == MOTION_LINE:
         rescale_line(m)
+    elif m.motion == MOTION_RETREAT and not (every_axis_has_speed(m) and plan_targets(m)):
+        end_retreat(m)
     return COMMAND_RESULT_OK
 
 
@@ -314,9 +321,13 @@ cdef int dispatch(Machine* m, const Command* command) noexcept nogil:
             and m.mode == MASTER_MODE_POSITION_TARGET_WAIT_FOR_START):
         m.prepared.asked_ns = command.asked_ns
         return take_motion(m, &m.prepared)
+    if command.kind == COMMAND_KIND_COMPLIANT and command.mask & 1 == 0:
+        return end_compliant(m)
     if command.kind in (COMMAND_KIND_START, COMMAND_KIND_JOG, COMMAND_KIND_MOVE, COMMAND_KIND_PREPARE,
-                        COMMAND_KIND_EXTERNAL, COMMAND_KIND_HAND_JOG, COMMAND_KIND_HAND_MOVE):
+                        COMMAND_KIND_EXTERNAL, COMMAND_KIND_HAND_JOG, COMMAND_KIND_HAND_MOVE, COMMAND_KIND_COMPLIANT):
         return take_motion(m, command)
+    if command.kind == COMMAND_KIND_LOAD_SETTINGS:
+        return take_load_settings(m, command)
     if command.kind in (COMMAND_KIND_ROM_MINIMUM, COMMAND_KIND_ROM_MAXIMUM):
         return take_range(m, command)
     if command.kind == COMMAND_KIND_ROM_ENABLE:
@@ -342,9 +353,9 @@ cdef int dispatch(Machine* m, const Command* command) noexcept nogil:
 
 
 cdef inline flag moves_nothing(const Command* command) noexcept nogil:
-    """Speed limits and ranges leave prepared targets alone; those are checked again when they are started."""
+    """Speed limits, ranges and the load leave prepared targets alone; those are checked again when they are started."""
     return command.kind in (COMMAND_KIND_SPEED_LIMITS, COMMAND_KIND_ROM_MINIMUM, COMMAND_KIND_ROM_MAXIMUM,
-                            COMMAND_KIND_ROM_ENABLE, COMMAND_KIND_ARM_LENGTHS)
+                            COMMAND_KIND_ROM_ENABLE, COMMAND_KIND_ARM_LENGTHS, COMMAND_KIND_LOAD_SETTINGS)
 
 
 cdef int obey(Machine* m, const Command* command) noexcept nogil:

@@ -6,7 +6,7 @@ read its state. Everything behind it (the included files, in the order of the da
 cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.math cimport acos, cbrt, cos, fabs, floor, fmax, fmin, isfinite, llrint, sin, sqrt
+from libc.math cimport acos, cbrt, cos, exp, fabs, floor, fmax, fmin, isfinite, llrint, sin, sqrt
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memmove, memset
@@ -39,6 +39,9 @@ include "motion.pxi"
 include "cartesian.pxi"
 include "move.pxi"
 include "external.pxi"
+include "gravity.pxi"
+include "contact.pxi"
+include "compliant.pxi"
 include "modes.pxi"
 include "commands.pxi"
 include "cycle.pxi"
@@ -48,6 +51,7 @@ include "external_region.pxi"
 include "live.pxi"
 include "reader.pxi"
 include "chain.pxi"
+include "mass_model.pxi"
 
 FIRST_RATE_HZ = 1000     # of the loop until it is configured
 SETTINGS = ("rate_hz", "silence_ms", "relay_switch_ms", "jog_timeout_ms", "max_overruns_in_a_row", "position_gain_1_s",
@@ -99,6 +103,14 @@ cdef class Core:
         m.settings.period_ns = 1000000000 // FIRST_RATE_HZ
         m.settings.overruns_in_a_row = 10
         m.stop_category = STOP_CATEGORY_NONE
+        for i in range(LIMBS):
+            m.load.weight[i] = m.load.weight_given[i] = 1.0
+        for i in range(MAX_AXES):
+            m.load.dead_band_counts[i] = COMPLIANT_DEAD_BAND_DEFAULT
+            m.load.proportional[i] = <int>COMPLIANT_PROPORTIONAL_DEFAULT * 1e-2
+            m.load.exponential[i] = <int>COMPLIANT_EXPONENTIAL_DEFAULT * 1e-3
+            m.load.derivative[i] = <int>COMPLIANT_DERIVATIVE_DEFAULT * 1e-3
+        forget_contacts(m)
         m.bus.valid_ns = m.bus.first_valid_ns = m.bus.sample_ns = -1
         for i in range(MAX_AXES):
             m.axis[i].advanced_percent = m.axis[i].user_percent = m.axis[i].movement_percent = 100.0
@@ -237,14 +249,16 @@ cdef class Core:
 
     # -- bus --------------------------------------------------------------------------------------------------------
 
-    def configure(self, settings, axes, chain=None):
+    def configure(self, settings, axes, chain=None, load=None):
         """Settings of the loop (keys: SETTINGS) and of each axis (keys: AXIS_SETTINGS), for the next `attach`; `chain` as
-        config.chain_of gives it, None: where the hand is stays unknown.
+        chain.chain_of gives it, None: where the hand is stays unknown; `load` as load.load_of gives it, None: no masses are
+        known, so no hand leads the arm and no contact is found.
 
         RuntimeError while a line is attached; KeyError for a missing key; ValueError for a number that makes no sense."""
         cdef Settings s
         cdef AxisParameters p[MAX_AXES]
         cdef Chain joints
+        cdef LoadSettings masses
         cdef int i
         if self.loop.machine.handshake.is_attached():
             raise RuntimeError("configure: detach the line first")
@@ -282,9 +296,13 @@ cdef class Core:
             Kinematics.read(chain, &joints)
             if joints.joints != s.axes:
                 raise ValueError(f"chain: {joints.joints} joints given, {s.axes} needed, one per axis")
+        memset(&masses, 0, sizeof(masses))
+        if load is not None:
+            MassModel.read(load, s.axes, &masses)
         self.loop.offered_settings = s
         memcpy(self.loop.offered_parameters, p, sizeof(p))
         self.loop.offered_chain = joints
+        self.loop.offered_load = masses
 
     cdef _configure_axis(self, AxisParameters* p, axis, int number, double margin_deg):
         cdef double one, other

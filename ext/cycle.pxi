@@ -43,6 +43,9 @@ cdef void take_line(Machine* m) noexcept nogil:
     apply_speed_cascade(m)
     for i in range(m.settings.axes):
         apply_range(m, i)
+    for i in range(MAX_AXES):
+        m.load.holding_counts[i] = m.load.residual_counts[i] = m.load.slope_counts_s[i] = 0.0
+        set_warning(m, WARNING_COMPLIANT_LOAD, i + 1, False)
     seed(m)
     m.handshake.set_released(False)
     enter_bus_state(m, BUS_STATE_STARTING)
@@ -167,9 +170,11 @@ cdef int compose(Machine* m, uint8_t* out) noexcept nogil:
     cdef uint8_t modes[MAX_AXES]
     cdef uint8_t types[MAX_AXES]
     cdef float targets[MAX_AXES]
+    cdef float offsets[MAX_AXES]
     if m.motion != MOTION_STANDING:
         command_axes(m)     # may end the motion
     for i in range(m.settings.axes):
+        offsets[i] = 0.0
         if m.motion == MOTION_STANDING:
             m.axis[i].command_deg_s = m.axis[i].command_before_deg_s = 0.0
             modes[i] = standing_mode(m)
@@ -179,6 +184,9 @@ cdef int compose(Machine* m, uint8_t* out) noexcept nogil:
             modes[i] = DRIVER_MODE_SPEED_ABS
             types[i] = TARGET_TYPE_SPEED_MICROSTEPS_S
             targets[i] = <float>(m.axis[i].command_deg_s / m.parameters[i].deg_per_microstep)
+            if compliant_phase(m) == COMPLIANT_PHASE_LED:
+                modes[i] = DRIVER_MODE_COMPLIANT_TRANSPARENT_01
+                offsets[i] = <float>torque_offset(m, i)
     if m.bus.state == BUS_STATE_DETACHED or (m.bus.state == BUS_STATE_LOST and m.bus.leaving == 0):
         return 0
     if m.motor_power:
@@ -196,7 +204,7 @@ cdef int compose(Machine* m, uint8_t* out) noexcept nogil:
     m.bus.sequence += 1
     m.bus.sent_ns[m.bus.sequence] = m.now_ns
     memcpy(m.sent_position_deg[m.bus.sequence & (SENT_SETPOINTS - 1)], m.position_deg, sizeof(m.position_deg))
-    return build_command(out, m.settings.axes, m.bus.sequence, flags, modes, types, targets)
+    return build_command(out, m.settings.axes, m.bus.sequence, flags, modes, types, targets, offsets)
 
 
 cdef void begin_shutdown(Machine* m) noexcept nogil:
@@ -224,6 +232,7 @@ cdef int run_cycle(Machine* m, int64_t now_ns, const uint8_t* received, int size
             m.bus.unheard = 0
             read_axes(m)
             find_hand(m)
+            find_load(m)
     if m.handshake.quitting() and not m.shutdown:
         begin_shutdown(m)
     watch_bus(m)
@@ -235,6 +244,7 @@ cdef int run_cycle(Machine* m, int64_t now_ns, const uint8_t* received, int size
         if m.bus.state == BUS_STATE_CYCLIC and m.bus.fresh:
             watch_battery(m)
             supervise(m)
+            watch_contact(m)
             watch_drives(m)
     watch_deadlines(m)
     watch_people(m)
@@ -275,6 +285,8 @@ cdef void fill_record(Machine* m, StateRecord* r) noexcept nogil:
         r.speed_limit_deg_s[i] = axis.speed_limit_deg_s
         r.range_minimum_deg[i] = axis.minimum_deg
         r.range_maximum_deg[i] = axis.maximum_deg
+        r.holding_counts[i] = m.load.holding_counts[i]
+        r.residual_counts[i] = m.load.residual_counts[i]
         r.frequency_microsteps_s[i] = axis.frequency
         r.position_counts[i] = axis.position_counts
         r.torque_counts[i] = axis.torque_counts
@@ -322,4 +334,5 @@ cdef void fill_record(Machine* m, StateRecord* r) noexcept nogil:
     r.external_taken = m.external.taken
     r.external_rejected = m.external.rejected
     r.external_phase = external_phase(m)
+    r.compliant_phase = compliant_phase(m)
     r.sequence = m.bus.sequence

@@ -229,10 +229,24 @@ cdef void tell_lag(Machine* m, const double* position, const double* speed) noex
             m.external.limited[i] |= EXTERNAL_LIMIT_LAG
 
 
+cdef flag stay_inside(Machine* m, double* p, double* v, double* a, flag tell) noexcept nogil:
+    """Before a set-point is taken every axis must still be able to stop inside its limits from there; where not, it goes
+    the fastest way to the end of its range, and where that is too fast as well it brakes, which is possible because the
+    set-point before has passed this test. False where no trajectory is found."""
+    if all_viable(m, p, v, a, tell):
+        return True
+    m.limit_interventions += 1
+    if plan_to_ends(m, p, v, a):
+        replace_unviable(m, p, v, a)
+    if not all_viable(m, p, v, a, False):
+        if not plan_halt(m):
+            return False
+        replace_unviable(m, p, v, a)
+    return True
+
+
 cdef void step_external(Machine* m) noexcept nogil:
-    """Next set-point of an admitted program. Before it is taken every axis must still be able to stop inside its limits
-    from there; where not, it goes the fastest way to the end of its range, and where that is too fast as well it brakes,
-    which is possible because the set-point before has passed this test."""
+    """Next set-point of an admitted program."""
     cdef double position[MAX_AXES]
     cdef double speed[MAX_AXES]
     cdef double p[MAX_AXES]
@@ -244,15 +258,9 @@ cdef void step_external(Machine* m) noexcept nogil:
         raise_error(m, ERROR_TRAJECTORY, NO_AXIS)
         return
     m.planner.at(dt, p, v, a)
-    if not all_viable(m, p, v, a, True):
-        m.limit_interventions += 1
-        if plan_to_ends(m, p, v, a):
-            replace_unviable(m, p, v, a)
-        if not all_viable(m, p, v, a, False):
-            if not plan_halt(m):
-                raise_error(m, ERROR_TRAJECTORY, NO_AXIS)
-                return
-            replace_unviable(m, p, v, a)
+    if not stay_inside(m, p, v, a, True):
+        raise_error(m, ERROR_TRAJECTORY, NO_AXIS)
+        return
     for i in range(m.settings.axes):
         m.position_deg[i] = p[i]
         m.speed_deg_s[i] = v[i]

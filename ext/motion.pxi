@@ -81,6 +81,7 @@ cdef flag plan_jog(Machine* m) noexcept nogil:
 cdef void stand_still(Machine* m) noexcept nogil:
     """The motion is over: drives hold where the arm is, under standstill supervision."""
     cdef int i
+    m.load.retreat = False
     m.motion = MOTION_STANDING
     m.standing_since_ns = m.now_ns
     m.quick_limits = False
@@ -127,7 +128,7 @@ cdef void advance(Machine* m) noexcept nogil:
     cdef flag brake = False
     cdef double dt = m.settings.period_ns * 1e-9
     m.planner.at(m.motion_time_s + dt, p, v, a)
-    if m.motion == MOTION_JOG or m.motion == MOTION_POSITION:
+    if m.motion in (MOTION_JOG, MOTION_POSITION, MOTION_RETREAT):
         for i in range(m.settings.axes):
             side = beyond(m, i, p[i], v[i], a[i])
             if side != 0:
@@ -138,6 +139,8 @@ cdef void advance(Machine* m) noexcept nogil:
         if brake:
             if m.motion == MOTION_POSITION:
                 m.motion = MOTION_BRAKING
+            elif m.motion == MOTION_RETREAT:
+                m.motion = MOTION_STOPPING
             if not (plan_jog(m) if m.motion == MOTION_JOG else plan_halt(m)):
                 raise_error(m, ERROR_TRAJECTORY, NO_AXIS)
                 return
@@ -231,6 +234,9 @@ cdef void step_motion(Machine* m) noexcept nogil:
     if m.motion == MOTION_LINE:
         step_line(m)
         return
+    if m.motion == MOTION_COMPLIANT:
+        step_compliant(m)
+        return
     if m.motion == MOTION_SETTLING:
         if settled(m):
             arrive(m)
@@ -251,7 +257,11 @@ cdef void step_motion(Machine* m) noexcept nogil:
     elif m.motion == MOTION_JOG:
         if not jog_held(m):
             settle(m)
+    elif m.motion == MOTION_RETREAT:
+        end_retreat(m)
     elif m.motion == MOTION_STOPPING and (m.quick_limits or corrections_gone(m)):
+        if m.load.retreat and begin_retreat(m):
+            return
         if m.quick_limits or not arrival_failed(m, ARRIVAL_TOLERANCES, m.settings.standstill_drift_deg):
             finish_stop(m)
 
@@ -292,6 +302,7 @@ cdef void begin_stop(Machine* m, int category) noexcept nogil:
         return
     m.stop_category = category
     m.hand.phase = HAND_IDLE
+    m.load.retreat = False
     event(m, EVENT_KIND_STOP, category, 0, 0)
     if category == STOP_CATEGORY_EMERGENCY:
         finish_stop(m)

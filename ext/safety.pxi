@@ -170,8 +170,11 @@ cdef inline flag too_fast_to_stop(Machine* m, int i) noexcept nogil:
 
 
 cdef inline flag stands(Machine* m, int i) noexcept nogil:
-    """Does an axis whose set-point rests, while others move, stand still but for its own position loop?"""
+    """Does an axis whose set-point rests, while others move, stand still but for its own position loop? A hand that leads
+    the arm may jerk at it, and the drives are soft then: there only the way counts."""
     cdef Axis* axis = &m.axis[i]
+    if compliant_phase(m) == COMPLIANT_PHASE_LED:
+        return fabs(axis.following_error_deg) <= m.settings.standstill_drift_deg
     return (fabs(axis.speed_deg_s) <= m.settings.standstill_speed_deg_s + fabs(axis.command_deg_s)
             and fabs(axis.following_error_deg) <= m.settings.standstill_drift_deg)
 
@@ -307,6 +310,10 @@ cdef flag cause_present(Machine* m, uint32_t fault) noexcept nogil:
             return outside_range(m, axis)
         if code in (ERROR_ESS_OVERSPEED, ERROR_ESS_CANNOT_STOP, ERROR_ESS_STANDSTILL, ERROR_ESS_FOLLOWING):
             return fabs(m.axis[axis].speed_deg_s) > m.settings.standstill_speed_deg_s
+        if code == ERROR_CONTACT:
+            return m.energised and presses(m, axis)     # without power nothing presses that could be measured
+        if code == ERROR_TORQUE_SENSOR:
+            return m.energised and (m.axis[axis].torque_counts >= TORQUE_END or m.axis[axis].torque_counts <= -TORQUE_END)
         return (m.axis[axis].driver_state not in (DRIVER_STATE_WAITING, DRIVER_STATE_AUTO)
                 or m.axis[axis].status & STATUS_ERROR)
     if code in (ERROR_ESM_CONTACTS_CLOSED, ERROR_ESM_BUTTON_CONTACTS, ERROR_RELAY_NOT_OPENING):

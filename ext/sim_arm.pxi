@@ -18,6 +18,7 @@ cdef struct FaultSlot:
     int64_t until_ns                    # 0 = until cleared
     double first
     double second
+    double third
 
 
 cdef struct Counters:
@@ -38,6 +39,10 @@ cdef struct Arm:
     int axes
     Axis axis[MAX_AXES]
     Drive drive
+    double hand_offset[3]               # from the last joint, m
+    double hand[3]                      # where the hand is, m, base frame
+    double gravity_m_s2
+    double hand_force_n[3]              # base frame
     int64_t relay_ns
     int64_t watchdog_ns
     int64_t fallback_ns
@@ -153,6 +158,7 @@ cdef void arm_step(Arm* arm, int64_t substep_ns) noexcept nogil:
     arm.now_ns += substep_ns
     watchdog_step(arm)
     relay_step(arm)
+    load_step(arm)
     for i in range(arm.axes):
         axis_step(&arm.axis[i], &arm.drive, arm.contacts, arm.quick_stop or arm.tripped, dt, arm.gain)
         load += fabs(arm.axis[i].torque)

@@ -43,6 +43,8 @@ cdef enum:
 cdef double MECHANICAL_STOP_DEG = 4.0   # past the hard limits, where the joint meets its frame
 cdef double POWERED_DAMPING = 2.0       # counts per deg/s
 cdef double MOVING_DEG_S = 0.05
+cdef double BEARING_SHARE = 0.1         # of the friction that the torque sensor sees: it sits behind the gear
+cdef double BEARING_DEG_S = 2.0         # below, that friction goes over into the other direction
 
 
 cdef struct Drive:                      # the same for every axis, from the options
@@ -51,6 +53,7 @@ cdef struct Drive:                      # the same for every axis, from the opti
     double soft_stop
     double hard_stop
     double fall_damping
+    double compliant_yield
     double lag_s
     double noise_counts
 
@@ -69,8 +72,19 @@ cdef struct Axis:
     double high
     # load
     double inertia
-    double gravity
     double friction
+    double spring_offset                # counts that a spring carries at 0 deg, and more per deg
+    double spring_stiffness
+    # place in the chain, in the frame of the joint before at 0 deg: m, kg
+    double turns[3]                     # axis of rotation
+    double offset[3]
+    double mass
+    double centre[3]
+    double counts_per_nm
+    # of the present pose (sim_chain.pxi), counts
+    double holding                      # torque that holds it against gravity
+    double pulled                       # torque of the hand's force, and from outside
+    double lever[3]                     # the hand's way per turn of the joint, m/rad, base frame
     # truth
     double position
     double speed
@@ -93,6 +107,8 @@ cdef struct Axis:
     bint blocked
     double drift
     double sensor_offset                # counts
+    double outside                      # torque from outside, counts
+    double torque_error                 # of the torque sensor, counts
     int fault_error
     int fault_warning
     # what it reports
@@ -173,11 +189,15 @@ cdef void set_drive_warning(Axis* a, int code) noexcept nogil:
         a.warning = code
 
 
+cdef inline bint by_speed(int mode, int target_type) noexcept nogil:
+    return mode in (SPEED_ABS, SPEED_PERCENT) or mode == COMPLIANT and target_type in (TARGET_MICROSTEPS_S, TARGET_PERCENT)
+
+
 cdef double commanded_speed(const Axis* a, const Drive* drive) noexcept nogil:
     """deg/s that the command asks for, before any limit of the drive; 0 outside the speed modes."""
-    if a.mode == SPEED_ABS and a.target_type == TARGET_MICROSTEPS_S:
+    if a.mode in (SPEED_ABS, COMPLIANT) and a.target_type == TARGET_MICROSTEPS_S:
         return a.target * a.conversion
-    if a.mode == SPEED_PERCENT and a.target_type == TARGET_PERCENT:
+    if a.mode in (SPEED_PERCENT, COMPLIANT) and a.target_type == TARGET_PERCENT:
         return a.target / 100.0 * drive.speed_limit
     return 0.0
 
@@ -226,12 +246,17 @@ cdef void follow_command(Axis* a, const Drive* drive, int mode, double dt) noexc
     elif mode == SPEED_ABS or mode == SPEED_PERCENT:
         wanted = commanded_speed(a, drive)
         a.shown_target = wanted / a.conversion
+    elif mode == COMPLIANT and a.target_type in (TARGET_MICROSTEPS_S, TARGET_PERCENT):
+        # a speed loop that is soft: load that the offset does not carry moves it
+        wanted = commanded_speed(a, drive)
+        a.shown_target = wanted / a.conversion
+        wanted += (a.torque_offset - static_load(a)) / drive.compliant_yield
     elif mode == COMPLIANT:
         net = a.torque_offset + (a.target if a.target_type == TARGET_TORQUE else 0.0)
         a.shown_target = net
         wanted = net / POWERED_DAMPING
     if fabs(wanted) > drive.speed_limit:
-        if mode == SPEED_ABS or mode == SPEED_PERCENT:
+        if by_speed(mode, a.target_type):
             warning = WARNING_SPEED_ABOVE if wanted > 0.0 else WARNING_SPEED_BELOW
         wanted = copysign(drive.speed_limit, wanted)
     room = a.high - a.drive_position if wanted > 0.0 else a.drive_position - a.low
@@ -252,9 +277,14 @@ cdef void follow_command(Axis* a, const Drive* drive, int mode, double dt) noexc
     set_drive_warning(a, a.fault_warning if a.fault_warning else warning)
 
 
+cdef inline double static_load(const Axis* a) noexcept nogil:
+    """Counts that the drive has to carry at rest: gravity, less what the spring and whoever pulls carry."""
+    return a.holding - a.spring_offset - a.spring_stiffness * a.position - a.pulled
+
+
 cdef void fall(Axis* a, const Drive* drive, double dt) noexcept nogil:
-    """A joint without torque: gravity against friction and damping."""
-    cdef double pull = -a.gravity * sin(a.position * 0.017453292519943295)
+    """A joint without torque: gravity, spring and whoever pulls, against friction and damping."""
+    cdef double pull = -static_load(a)
     cdef double before = a.speed
     if before == 0.0 and fabs(pull) <= a.friction:
         return
@@ -269,14 +299,18 @@ cdef void fall(Axis* a, const Drive* drive, double dt) noexcept nogil:
 cdef void axis_step(Axis* a, const Drive* drive, bint power, bint hard_stop, double dt, double gain) noexcept nogil:
     """One substep. `gain` is 1 - exp(-dt / lag)."""
     cdef int mode = working_mode(a, hard_stop), counts
-    cdef double before = a.position, speed_before = a.speed, low, high
+    cdef double before = a.position, speed_before = a.speed, low, high, was, trail
     cdef bint torque_on = power and mode != DRIVER_OFF
     if torque_on:
         if not a.held:  # the rotor catches where the joint is, at the speed it has
             a.drive_position = a.position
             a.drive_speed = a.speed - a.drift   # a hand that moves the joint goes on doing so
+        was = a.drive_position
         follow_command(a, drive, mode, dt)
-        a.position += (a.drive_position - a.position) * gain
+        # exactly the lag's answer to a drive that moves evenly in this substep, so that substeps of any length give the
+        # same speed: lag x' = u(t) - x, with trail = u - x - u' lag fading by exp(-dt / lag)
+        trail = (a.drive_position - was) / dt * drive.lag_s
+        a.position = a.drive_position - trail - (was - a.position - trail) * (1.0 - gain)
         a.speed = (a.position - before) / dt
     else:
         if a.drift == 0.0:
@@ -297,10 +331,8 @@ cdef void axis_step(Axis* a, const Drive* drive, bint power, bint hard_stop, dou
         a.speed = a.drive_speed = 0.0
     a.torque = 0.0
     if torque_on:
-        a.torque = (a.gravity * sin(a.position * 0.017453292519943295) + a.inertia * (a.speed - speed_before) / dt
-                    + POWERED_DAMPING * a.speed)
-        if fabs(a.speed) > MOVING_DEG_S:
-            a.torque += copysign(a.friction, a.speed)
+        a.torque = (static_load(a) + a.inertia * (a.speed - speed_before) / dt + POWERED_DAMPING * a.speed
+                    + BEARING_SHARE * a.friction * tanh(a.speed / BEARING_DEG_S))
     a.max_speed = max(a.max_speed, fabs(a.speed))
     a.lowest = min(a.lowest, a.position)
     a.highest = max(a.highest, a.position)
@@ -320,7 +352,7 @@ cdef void axis_step(Axis* a, const Drive* drive, bint power, bint hard_stop, dou
 cdef void take_command(Axis* a, const Drive* drive, int mode, int target_type, double target,
                        double torque_offset) noexcept nogil:
     """The axis's part of a valid command telegram, with the running maxima of what was commanded."""
-    cdef bint was_speed = a.mode == SPEED_ABS or a.mode == SPEED_PERCENT
+    cdef bint was_speed = by_speed(a.mode, a.target_type)
     cdef double previous = a.command_speed if was_speed else a.speed
     if mode != POSITION_PROFILER and mode != POSITION_WAIT:
         a.has_stored = False
@@ -329,7 +361,7 @@ cdef void take_command(Axis* a, const Drive* drive, int mode, int target_type, d
     a.target = target
     a.torque_offset = torque_offset
     a.command_speed = commanded_speed(a, drive)
-    if mode == SPEED_ABS or mode == SPEED_PERCENT:
+    if by_speed(mode, target_type):
         a.max_command_speed = max(a.max_command_speed, fabs(a.command_speed))
         a.max_command_change = max(a.max_command_change, fabs(a.command_speed - previous))
 
@@ -362,7 +394,7 @@ cdef void put_axis(Axis* a, int number, bint power, double noise, uint8_t* p) no
         put_u16(p + 5, <uint16_t>a.error)
         put_u16(p + 7, <uint16_t>warning)
         put_u16(p + 9, <uint16_t>a.reading)
-        put_u16(p + 11, <uint16_t>to_i16(a.torque))
+        put_u16(p + 11, <uint16_t>to_i16(a.torque + a.torque_error))
         put_f32(p + 13, <float>round(a.speed / a.conversion))
         put_u16(p + 17, <uint16_t>to_i16(a.shown_target))
     ones = (status & 1) + ((status >> 1) & 1) + ((status >> 2) & 1) + ((status >> 3) & 1)

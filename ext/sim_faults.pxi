@@ -6,7 +6,7 @@ cdef int switch_fault(Board self, str name, object on, object axis, dict given) 
         given["axis"] = axis
     row, values = table.checked(name, given, self.arm.axes)
     number = _number(name)
-    own = [values[p.name] for p in row.parameters] + [0.0, 0.0]
+    own = [values[p.name] for p in row.parameters] + [0.0, 0.0, 0.0]
     first_axis, last_axis = 0, 0
     if row.per_axis:
         chosen = int(values["axis"])
@@ -17,7 +17,7 @@ cdef int switch_fault(Board self, str name, object on, object axis, dict given) 
         slot.probability = values.get("probability", 1.0)
         slot.count = int(values.get("count", 0))
         slot.until_ns = self.arm.now_ns + int(values["seconds"] * 1e9) if values["seconds"] else 0
-        slot.first, slot.second = own[0], own[1]
+        slot.first, slot.second, slot.third = own[0], own[1], own[2]
     return apply_faults(self)
 
 
@@ -49,8 +49,13 @@ cdef int apply_faults(Board self) except -1:
         self.arm.battery_override = self.fault[LOW_BATTERY][0].first
     elif self.fault[HIGH_BATTERY][0].on:
         self.arm.battery_override = self.fault[HIGH_BATTERY][0].first
+    self.arm.hand_force_n[0] = self.fault[HAND_FORCE][0].first if self.fault[HAND_FORCE][0].on else 0.0
+    self.arm.hand_force_n[1] = self.fault[HAND_FORCE][0].second if self.fault[HAND_FORCE][0].on else 0.0
+    self.arm.hand_force_n[2] = self.fault[HAND_FORCE][0].third if self.fault[HAND_FORCE][0].on else 0.0
     for i in range(self.arm.axes):
         a = &self.arm.axis[i]
+        a.outside = self.fault[OUTSIDE_TORQUE][i + 1].first if self.fault[OUTSIDE_TORQUE][i + 1].on else 0.0
+        a.torque_error = self.fault[TORQUE_OFFSET][i + 1].first if self.fault[TORQUE_OFFSET][i + 1].on else 0.0
         a.no_setup = self.fault[NO_SETUP][i + 1].on
         a.no_connection = self.fault[NO_CONNECTION][i + 1].on
         a.waiting = self.fault[WAITING_FAULT][i + 1].on

@@ -7,7 +7,7 @@ send. The pty server and the tests on a virtual clock drive the very same object
 
 from math import ceil, floor
 
-from libc.math cimport copysign, exp, fabs, isfinite, isnan, lround, round, sin, sqrt
+from libc.math cimport copysign, cos, exp, fabs, isfinite, isnan, lround, round, sin, sqrt, tanh
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.string cimport memcpy, memset
@@ -23,6 +23,7 @@ cdef extern from "<sys/prctl.h>" nogil:
 include "sim_codec.pxi"
 include "sim_axis.pxi"
 include "sim_arm.pxi"
+include "sim_load.pxi"
 include "sim_registers.pxi"
 include "sim_model.pxi"
 
@@ -46,6 +47,8 @@ cdef int WAITING_FAULT = _number("drive_waiting")
 cdef int ERROR_FAULT = _number("drive_error"), WARNING_FAULT = _number("drive_warning")
 cdef int SENSOR_STUCK = _number("sensor_stuck"), SENSOR_JUMP = _number("sensor_jump")
 cdef int SENSOR_WRAP = _number("sensor_wrap"), DRIFT = _number("drift"), BLOCKED = _number("blocked")
+cdef int HAND_FORCE = _number("hand_force"), OUTSIDE_TORQUE = _number("outside_torque")
+cdef int TORQUE_OFFSET = _number("torque_offset")
 cdef int WELDED = _number("welded_relay"), STUCK_OPEN = _number("relay_stuck_open")
 cdef int CHATTER = _number("relay_chatter"), WITHOUT_EDGE = _number("relay_without_edge")
 cdef int ENABLE_STUCK = _number("enable_stuck"), BUTTON = _number("button")

@@ -130,8 +130,8 @@ cdef void receive(Machine* m, const uint8_t* data, int size) noexcept nogil:
 
 
 cdef int build_command(uint8_t* out, int axes, uint8_t sequence, uint8_t flags, const uint8_t* modes,
-                       const uint8_t* types, const float* targets) noexcept nogil:
-    """Write a command telegram for `axes` axes to `out`; returns its size in bytes. Torque offsets are 0."""
+                       const uint8_t* types, const float* targets, const float* torque_offsets) noexcept nogil:
+    """Write a command telegram for `axes` axes to `out`; returns its size in bytes."""
     cdef int i
     cdef uint8_t* at = out + COMMAND_AXES
     cdef uint32_t crc
@@ -144,7 +144,7 @@ cdef int build_command(uint8_t* out, int axes, uint8_t sequence, uint8_t flags, 
         at[1] = types[i]
         memcpy(at + 2, &targets[i], 4)
         at += COMMAND_AXIS_SIZE
-    memset(at, 0, COMMAND_TORQUE_SIZE * axes)
+    memcpy(at, torque_offsets, COMMAND_TORQUE_SIZE * axes)
     at += COMMAND_TORQUE_SIZE * axes
     crc = crc32(out, at - out)
     memcpy(at, &crc, CRC32_SIZE)

@@ -12,6 +12,7 @@ cdef struct Loop:
     Settings offered_settings           # written by the main thread before it offers a line
     AxisParameters offered_parameters[MAX_AXES]
     Chain offered_chain
+    LoadSettings offered_load
     StateRing1024[StateRecord]* states
     ExternalSwap* external
     Histogram* lateness
@@ -45,6 +46,7 @@ cdef void attach_line(Loop* loop, int fd) noexcept nogil:
     loop.machine.settings = loop.offered_settings
     memcpy(loop.machine.parameters, loop.offered_parameters, sizeof(loop.machine.parameters))
     use_chain(&loop.machine, &loop.offered_chain)
+    loop.machine.load.settings = loop.offered_load
     loop.fd = fd
     loop.terminal = fd >= 0 and is_terminal(fd)
     take_line(&loop.machine)

@@ -15,6 +15,7 @@ cdef enum:
     STALE_NS = 1000000000                # motion commands older than this are not carried out (jog: its own timeout)
     FIRST_ANSWER_NS = 500000000          # a board in the cyclic phase answers its first telegram by then
     LEAVE_TELEGRAMS = 10                 # power off, then with the leave flag, before a line is given back
+    LIMBS = 3                            # shares of weight: none, upper arm, forearm
     LEAVE_NS = 100000000                 # fewer at low rates, so that the end does not take longer than this
 
 cdef enum Motion:
@@ -26,6 +27,8 @@ cdef enum Motion:
     MOTION_EXTERNAL      # set-points follow the targets of an external program
     MOTION_HAND_JOG      # the hand at a velocity, see cartesian.pxi
     MOTION_LINE          # the hand along a straight line, see move.pxi
+    MOTION_COMPLIANT     # a hand leads the arm
+    MOTION_RETREAT       # after the soft stop of a contact, a little way with the outside torque
     MOTION_STOPPING      # soft or quick stop
 
 cdef enum HandPhase:     # of a move of the hand before it goes
@@ -167,6 +170,38 @@ cdef struct Hand:        # where the hand is, by the chain of joints (kinematics
     Line line
     Path path
 
+cdef struct LoadSettings:    # masses of the links and what may push the arm; constant while a line is attached
+    flag known
+    int limb[MAX_AXES]              # whose weight share counts: 0 none, 1 upper arm, 2 forearm
+    double mass_kg[MAX_AXES]
+    double centre_mm[MAX_AXES][3]   # of mass, in the link's frame
+    double counts_per_nm[MAX_AXES]  # of the torque sensor; signed
+    double spring_offset_counts[MAX_AXES]
+    double spring_counts_per_deg[MAX_AXES]
+    double contact_counts[MAX_AXES]
+    int64_t contact_ns
+    int contact_action
+    double retreat_deg
+    double response_s, zone_deg, speed_share
+
+cdef struct Load:        # gravity.pxi, compliant.pxi
+    LoadSettings settings
+    double weight[LIMBS]            # shares in force, 1 is all of it; those that were given
+    double weight_given[LIMBS]
+    double dead_band_counts[MAX_AXES]
+    double proportional[MAX_AXES]   # deg/s per count
+    double exponential[MAX_AXES]    # per count
+    double derivative[MAX_AXES]     # deg/s per count/s
+    double holding_counts[MAX_AXES] # by the mass model, what the drive carries
+    double residual_counts[MAX_AXES]    # measured beside it, smoothed, and its slope
+    double slope_counts_s[MAX_AXES]
+    int64_t contact_since_ns[MAX_AXES]
+    flag retreat                    # the soft stop that runs is to end in one
+    int phase
+    int64_t rest_ns, led_since_ns
+    double carried_counts[MAX_AXES] # residual at the hand-over
+    double led_deg_s[MAX_AXES]      # speed that the hand asks for, after its time constant
+
 cdef struct External:    # a program of the user's; what it writes is only ever looked at as a copy
     ExternalLink* link              # the memory shared with it, NULL no program
     ExternalTargetRecord target     # newest valid record; its sequence and time
@@ -192,6 +227,7 @@ cdef struct Machine:
     double move_percent
     External external
     Hand hand
+    Load load
     int motion
     int64_t settle_ns               # time in MOTION_SETTLING without coming nearer
     double settle_error_deg         # smallest distance of all axes together so far

@@ -18,6 +18,7 @@ from controller._core import Core, State
 from controller.bus.serial import arm_facts, encode_write
 from controller.chain import chain_of
 from controller.config import Config
+from controller.load import load_of
 from controller.sim._board import Board
 from controller.spec import registers as reg
 from controller.spec.modes import MasterMode, MasterState
@@ -52,10 +53,11 @@ class LiveArm:
                                        pass_fds=[self.far], stdout=subprocess.PIPE)
         os.close(self.far)
         board = Board(axes)
-        addresses = [*reg.BRING_UP_ARM, *(a + i for a in reg.BRING_UP_AXIS for i in range(axes))]
+        addresses = [*reg.BRING_UP_ARM, *(a + i for a in reg.BRING_UP_AXIS for i in range(axes)),
+                     *reg.BRING_UP_SPRING]
         facts = arm_facts({a: board.register(a) for a in addresses}, axes, [60.0] * axes)
         self.core.configure(core_settings(self.config), core_axes(self.config, facts),
-                            chain_of(self.config, facts.axes))
+                            chain_of(self.config, facts.axes), load_of(self.config, facts))
 
     def __enter__(self) -> LiveArm:
         assert self.server.stdout is not None

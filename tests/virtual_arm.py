@@ -15,6 +15,7 @@ from controller.arm import ArmFacts
 from controller.bus.serial import arm_facts, encode_write
 from controller.chain import chain_of
 from controller.config import Config
+from controller.load import load_of
 from controller.sim._board import Board
 from controller.spec import registers as reg
 from controller.spec.modes import CommandKind, MasterMode, MasterState
@@ -37,12 +38,14 @@ class VirtualArm:
         self.received = b""
         self.telegram = b""
         self.facts = replace(self._facts(), chain=chain_of(self.config, axes))
-        self.core.configure(core_settings(self.config), core_axes(self.config, self.facts), self.facts.chain)
+        self.core.configure(core_settings(self.config), core_axes(self.config, self.facts), self.facts.chain,
+                            # an arm of other weights has masses that nobody told us
+                            load_of(self.config, self.facts) if board.get("gravity_scale", 1.0) == 1.0 else None)
         self.attach()
 
     def _facts(self) -> ArmFacts:
         axes = self.board.axes
-        addresses = [*reg.BRING_UP_ARM, *(a + i for a in reg.BRING_UP_AXIS for i in range(axes))]
+        addresses = [*reg.BRING_UP_ARM, *(a + i for a in reg.BRING_UP_AXIS for i in range(axes)), *reg.BRING_UP_SPRING]
         found = {address: self.board.register(address) for address in addresses}
         return arm_facts(found, axes, [self.config.limits(i).max_speed_deg_s for i in range(axes)])
 

@@ -79,7 +79,7 @@ class VirtualHmi:
             self.results.follow(self.state)
         self.results.tick(self.now_s)
         self.handlers.tick(self.now_s)
-        self.control.tick(self.now_s, any(self.state.moving) or self.handlers.sequencer.running)
+        self.control.tick(self.now_s, self.handlers.busy)
         return self.state
 
     def run(self, seconds: float) -> State:

@@ -161,7 +161,7 @@ class SerialBus:
             for i in range(axes):
                 found.update({address + i: self.request(address + i, cancelled, twice=True)
                               for address in reg.BRING_UP_AXIS})
-            found.update({address: self.request(address, cancelled) for address in reg.BRING_UP_SPRING})
+            found.update({address: self.request(address, cancelled, twice=True) for address in reg.BRING_UP_SPRING})
         return arm_facts(found, axes, max_speed_deg_s)
 
     def write_text(self, address: int, text: str, cancelled: Callable[[], bool] = never) -> None:
@@ -255,4 +255,6 @@ def arm_facts(found: dict[int, Value], axes: int, max_speed_deg_s: Sequence[floa
             zero_counts=int(found[reg.ZERO + i]), inverted=bool(found[reg.INVERTED + i]),
             hard_minimum_counts=low, hard_maximum_counts=high,
             speed_conversion_deg=float(found[reg.SPEED_CONVERSION + i]), max_speed_deg_s=max_speed_deg_s[i]))
-    return ArmFacts(serial=str(found[reg.SERIAL_NUMBER]), version=str(found[reg.BOARD_VERSION]), axis=tuple(rows))
+    return ArmFacts(serial=str(found[reg.SERIAL_NUMBER]), version=str(found[reg.BOARD_VERSION]), axis=tuple(rows),
+                    spring_offset_counts=float(found[reg.SPRING_OFFSET]),
+                    spring_counts_per_deg=float(found[reg.SPRING_STIFFNESS]))

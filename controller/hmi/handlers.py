@@ -28,9 +28,10 @@ from controller.hmi.in_force import Follow, InForce
 from controller.hmi.sequence import Sequencer, Step, Told, standard_movements
 from controller.hmi.settings import StoredSettings
 from controller.spec import hmi, registers
+from controller.spec.external import ExternalPhase
 from controller.spec.history import Kind
 from controller.spec.hmi import ACTION, Notice
-from controller.spec.modes import Blocker, BusState, CommandKind, CommandResult, MasterState
+from controller.spec.modes import Blocker, BusState, CommandKind, CommandResult, CompliantPhase, MasterState
 from controller.store import Store
 
 if TYPE_CHECKING:
@@ -125,6 +126,8 @@ class Handlers:
             return self._coded(client, "mode", command.mode, hmi.MODES, now_s)
         if isinstance(command, messages.TestCycle):
             return self._coded(client, "cycle", command.cycle, hmi.TEST_CYCLES, now_s)
+        if isinstance(command, messages.Compliant):
+            return self._simple(client, "compliant" if command.on else "compliant_off", now_s)
         if isinstance(command, messages.Jog):
             return self._jog(client, command, now_s)
         if isinstance(command, messages.Move):
@@ -155,6 +158,14 @@ class Handlers:
     def stop_core(self) -> None:
         """The core's latched stop word."""
         self._core.request_stop()
+
+    @property
+    def busy(self) -> bool:
+        """Whether something moves the arm, or a program or a hand may: nobody loses control for being idle then."""
+        state = self._latest()
+        return self.sequencer.running or (state is not None and (
+            any(state.moving) or state.external_phase == ExternalPhase.ADMITTED
+            or state.compliant_phase != CompliantPhase.NONE))
 
     def end_motion(self, client: Client) -> None:
         """The client in control is gone: its motion ends softly, by a stop if the ring is full."""
@@ -252,6 +263,7 @@ class Handlers:
         return {
             "start": push(CommandKind.START), "test_jog": push(CommandKind.START, 1),
             "ready": push(CommandKind.START, 2), "external": push(CommandKind.EXTERNAL),
+            "compliant": push(CommandKind.COMPLIANT, 1), "compliant_off": push(CommandKind.COMPLIANT),
             "off": push(CommandKind.OFF), "test_drives_off": push(CommandKind.OFF),
             "stand_still": self._stand_still, "reset": self._reset,
             "acquire": lambda client, now_s: {"client": client.number},

@@ -1,4 +1,4 @@
-"""What the control loop must know of the settings: speed limits and the range of motion, given to it and kept given.
+"""What the control loop must know of the settings: speed limits, weights, gains, range of motion; given, kept given.
 
 The loop starts with 100 % and no range; after each bring-up it gets everything again. What it did not take goes out
 again by itself. While a range of motion that is on is not in force, `problem` says why, while speed limits are not,
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeGuard
 
 from controller.arm import ArmFacts
 from controller.hmi.clients import Refused
-from controller.spec import hmi
+from controller.spec import hmi, registers
 from controller.spec.hmi import Notice, Setting
 from controller.spec.modes import CommandKind
 from controller.spec.telegram import MAX_AXES
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 RETRY_S = 0.25  # a range that the loop refuses: its arm is not there yet, or somebody has to move it
 SAME_DEG = 1e-3
+SPEEDS = {registers.ADVANCED_SPEED, registers.USER_SPEED, registers.MOVEMENT_SPEED}
 RANGE_ON = "range_of_motion_on"
 LIMITS = tuple(row for row in hmi.SETTINGS if row.register)
 Follow = Callable[[int, Callable[[Refused | None], None]], None]
@@ -73,14 +74,18 @@ class InForce:
         if not self.facts.axes or not self._limits_missing:
             return ""
         names = ", ".join(sorted(self._limits_missing))
-        return f"stored speed limits are not in force yet ({names}): they are given to the loop until it has them"
+        return (f"stored speed limits, weights or gains are not in force yet ({names}): they are given to the loop "
+                "until it has them")
 
-    # -- speed limits
+    # -- speed limits, weight shares, dead bands and gains
 
     def push_limits(self, row: Setting, client: int) -> Future[None]:
-        """Give the loop one kind of speed limit; done when it took it, Refused when not (then it goes out again)."""
-        values = [_percent(self._store.get(name), row) for name in row.names(hmi.MAP_AXES)]
-        values += [min(values)] * (MAX_AXES - len(values))      # axes beyond the map have no keys of their own
+        """Give the loop what has a register; done when it took it, Refused when not (then it goes out again)."""
+        values = [_number(self._store.get(name), row) for name in row.names(hmi.MAP_AXES)]
+        speed = row.register in SPEEDS
+        if row.span != "one":   # axes beyond the map have no keys of their own
+            values += [min(values) if speed else values[-1]] * (MAX_AXES - len(values))
+        kind = CommandKind.SPEED_LIMITS if speed else CommandKind.LOAD_SETTINGS
         asked = self._limits_asked[row.name] = self._limits_asked.get(row.name, 0) + 1
 
         def answered(found: Refused | None) -> None:
@@ -93,8 +98,8 @@ class InForce:
                 self._limits_missing.add(row.name)
                 self._limits_late = True
 
-        return self._push(CommandKind.SPEED_LIMITS, client, mask=(1 << len(values)) - 1, values=values,
-                          value=float(row.register), answered=answered)
+        return self._push(kind, client, mask=(1 << len(values)) - 1, values=values, value=float(row.register),
+                          answered=answered)
 
     # -- lengths
 
@@ -259,9 +264,9 @@ def _length(value: Value, row: Setting) -> float:
     return float(value) if _is_number(value) and row.low <= value <= row.high else 0.0
 
 
-def _percent(value: Value, row: Setting) -> float:
-    """A stored speed limit; what a damaged file may hold instead of one becomes the default."""
-    if not _is_number(value) or not 0 <= value <= 100:
+def _number(value: Value, row: Setting) -> float:
+    """A stored number; what a damaged file may hold instead of one becomes the default."""
+    if not _is_number(value) or not row.low <= value <= row.high:
         value = row.default
     assert isinstance(value, int | float)
     return float(value)

@@ -87,6 +87,12 @@ class RangeOfMotion(_Base, tag="range_of_motion"):
     on: bool
 
 
+class Compliant(_Base, tag="compliant"):
+    """Compliant mode: a hand leads the arm (on), or no longer (off; nothing else that moves is ended)."""
+
+    on: bool
+
+
 class TestCycle(_Base, tag="test_cycle"):
     """Test cycle by its number, register 11."""
 
@@ -152,7 +158,7 @@ class BoardRegisters(_Base, tag="board_registers"):
 
 
 Command = (Stop | Start | Reset | Mode | Jog | Move | GoTo | RangeOfMotion | TestCycle | Version | Visit | Why
-           | Subscribe | Acquire | Release | Settings | BoardRegisters)
+           | Subscribe | Acquire | Release | Settings | BoardRegisters | Compliant)
 _FIELD = re.compile(r" - at `\$?\.?(.*)`$")
 _UNKNOWN = re.compile(r"unknown field `(.*)`$")
 _MISSING = re.compile(r"missing required field `(.*)`$")
@@ -160,7 +166,7 @@ BY_TYPE: dict[str, type[_Base]] = {
     "stop": Stop, "start": Start, "reset": Reset, "mode": Mode, "jog": Jog, "move": Move, "go_to": GoTo,
     "range_of_motion": RangeOfMotion, "test_cycle": TestCycle, "version": Version, "visit": Visit, "why": Why,
     "subscribe": Subscribe, "acquire": Acquire, "release": Release, "settings": Settings,
-    "board_registers": BoardRegisters,
+    "board_registers": BoardRegisters, "compliant": Compliant,
 }
 ALLOWED = {
     ("mode", "mode"): f"one of {', '.join(map(str, hmi.MODES))}",
@@ -180,6 +186,7 @@ ALLOWED = {
     ("go_to", "speed_percent"): "a number above 0, up to 100",
     ("go_to", "wait_for_start"): "true: the next start runs it; false",
     ("range_of_motion", "on"): "true or false",
+    ("compliant", "on"): "true or false",
     ("test_cycle", "cycle"): f"one of {', '.join(map(str, hmi.TEST_CYCLES))}",
     ("version", "version"): "a version text like \"1.7.8\"",
     ("subscribe", "event"): "data or state",

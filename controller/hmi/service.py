@@ -43,7 +43,6 @@ from controller.hmi.transport import BROKEN_REQUEST, TOO_LARGE, SocketServer
 from controller.hmi.web import Pages
 from controller.link import LinkReport
 from controller.spec import hmi
-from controller.spec.external import ExternalPhase
 from controller.spec.history import Kind
 from controller.spec.hmi import Notice
 from controller.store import Store
@@ -194,10 +193,7 @@ class Service:
         self._handlers.tick(now_s)
         if self._devices is not None:
             self._devices.round(now_s)
-        state = self._state
-        moving = state is not None and (any(state.moving)
-                                        or state.external_phase == ExternalPhase.ADMITTED)
-        self._control.tick(now_s, moving or self._handlers.sequencer.running)
+        self._control.tick(now_s, self._handlers.busy)
         clients = list(self._clients.values())
         for client in clients:
             if client.flooding_since_s is not None and now_s - client.flooding_since_s > FLOOD_GRACE_S:

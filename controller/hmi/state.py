@@ -33,6 +33,7 @@ CODES: dict[str, type[Coded]] = {
     "mode": modes.MasterMode, "bus_state": modes.BusState, "stop_category": modes.StopCategory,
     "last_reason": modes.Reason, "last_command_result": modes.CommandResult, "last_command_kind": modes.CommandKind,
     "self_test": modes.SelfTest, "external_phase": ExternalPhase,
+    "compliant_phase": modes.CompliantPhase,
 }
 FLAGS = {"on_target", "moving", "motor_power", "rom_enforced"}
 LEFT_OUT = {"faults", "fault_cycle", "fault_count", "blockers"}  # `faults` and `blockers` are lists of their own

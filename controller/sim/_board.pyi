@@ -19,6 +19,9 @@ class Truth(TypedDict):
     warning_code: tuple[int, ...]
     command: tuple[tuple[int, int, float], ...]  # (working mode, target type, target) of the last valid command
     torque_offset_counts: tuple[float, ...]
+    load_counts: tuple[float, ...]  # that the drive carries at rest: gravity less the spring and outside torques
+    lever_mm: tuple[tuple[float, float, float], ...]  # the hand's way per turn of the joint, mm/rad, base frame
+    hand_mm: tuple[float, float, float]  # where the hand is, base frame
     enable: bool
     contacts: bool
     button_pressed: bool

@@ -1,6 +1,6 @@
 """The named faults of the simulated arm: the one table behind validation, command line help and the documents.
 
-A row's own parameters are at most two; the compiled board keeps them as first and second value.
+A row's own parameters are at most three; the compiled board keeps them as first, second and third value.
 """
 
 from __future__ import annotations
@@ -69,6 +69,13 @@ FAULTS: tuple[Fault, ...] = (
           (Parameter("strokes", 1, -8, 8, "", True),), per_axis=True),
     Fault("drift", "the joint is moved from outside, on top of its drive's motion; without torque, at just that speed",
           (Parameter("speed_deg_s", 5.0, -500.0, 500.0, "deg/s"),), per_axis=True),
+    Fault("hand_force", "a hand pulls at the hand of the arm: a force in the base frame (x forward, y left, z up)",
+          (Parameter("x_n", 0.0, -1000.0, 1000.0, "N"), Parameter("y_n", 0.0, -1000.0, 1000.0, "N"),
+           Parameter("z_n", 0.0, -1000.0, 1000.0, "N"))),
+    Fault("outside_torque", "a torque from outside turns the joint (a spasm, an obstacle)",
+          (Parameter("counts", 100.0, -30000.0, 30000.0, "counts"),), per_axis=True),
+    Fault("torque_offset", "the torque sensor reads so much more",
+          (Parameter("counts", 100.0, -65535.0, 65535.0, "counts"),), per_axis=True),
     Fault("blocked", "the joint cannot move", per_axis=True),
     Fault("welded_relay", "the motor power contacts stay closed"),
     Fault("relay_stuck_open", "the motor power contacts stay open"),

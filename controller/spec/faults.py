@@ -207,6 +207,18 @@ MASTER_ERRORS: tuple[Fault, ...] = (
           "The external development program sent a target that is no number, of an unknown kind, or for a wrong "
           "number of axes. It was not used; the arm was stopped softly and is held.",
           "An error of that program.", "Correct the program, reset the error, then admit the program again."),
+    Fault(650, "CONTACT", "master", 2, "Contact or spasm",
+          "In a motion this axis met a torque that its load does not explain. The arm was stopped softly, moved back a "
+          "little where that is configured, and is held.",
+          "The arm met an obstacle or a person, the wearer tensed or had a spasm, or the masses in the configuration "
+          "or the weight shares (91, 93) do not fit.",
+          "See that nothing is in the way and the wearer is well, then reset the error. While the torque lasts the "
+          "reset is refused; if nothing touches the arm, switch motor power off (mode OFF), reset, and correct the "
+          "masses."),
+    Fault(651, "TORQUE_SENSOR", "master", 2, "Torque reading not plausible",
+          "The torque sensor of this axis reads the end of its range. The motion was ended softly; the arm is held.",
+          "The torque sensor or its cable is faulty, or the axis is overloaded.",
+          "Take the load off the arm and reset the error. If it returns, have a technician check the torque sensor."),
 )
 
 # The master answers all of them with DRIVE_ERROR of the axis, so they share its category.
@@ -310,6 +322,10 @@ WARNINGS: tuple[Fault, ...] = (
     _warning(401, "LIMIT_BRAKE", "master", "Braked before a position limit",
              "The axis was slowed down or stopped because a position limit is ahead.",
              "The movement led towards the limit.", "Move in the other direction."),
+    _warning(410, "COMPLIANT_LOAD", "master", "Compliant mode refused: load not as expected",
+             "The arm was not handed over: this axis carries more or less than its masses explain, and it would sag.",
+             "A hand holds the arm, the wearer is tense, or the weight shares (91, 93) or masses do not fit.",
+             "Let go of the arm, relax, then ask again; or correct the weight shares or the dead band (180..184)."),
     _warning(1, "DRIVE_SLOWED_MAXIMUM", "drive", "Target speed reduced near the maximum position",
              "The drive moves more slowly because the axis is close to its maximum position.",
              "The movement leads towards the end of the range.", "None needed; move away from the end of the range."),

@@ -241,6 +241,21 @@ ERRORS: dict[str, Texts] = {
         "numero di assi sbagliato. Non è stato usato; il braccio è stato fermato dolcemente e viene sostenuto.",
         "Un errore di quel programma.",
         "Correggere il programma, azzerare l'errore, poi ammettere di nuovo il programma."),
+    "CONTACT": (
+        "Contatto o spasmo",
+        "Durante un movimento questo asse ha incontrato una coppia che il suo carico non spiega. Il braccio è stato "
+        "fermato dolcemente, è tornato un poco indietro dove è configurato così, e viene sostenuto.",
+        "Il braccio ha incontrato un ostacolo o una persona, chi lo indossa si è irrigidito o ha avuto uno spasmo, "
+        "oppure le masse nella configurazione o le quote di peso (91, 93) non sono giuste.",
+        "Verificare che nulla sia d'intralcio e che chi indossa il braccio stia bene, poi azzerare l'errore. Finché la "
+        "coppia dura, l'azzeramento viene rifiutato; se nulla tocca il braccio, spegnere i motori (modo OFF), azzerare "
+        "e correggere le masse."),
+    "TORQUE_SENSOR": (
+        "Lettura di coppia non plausibile",
+        "Il sensore di coppia di questo asse segna l'estremo del suo campo. Il movimento è stato terminato dolcemente; "
+        "il braccio viene sostenuto.",
+        "Il sensore di coppia o il suo cavo è guasto, oppure l'asse è sovraccarico.",
+        "Togliere il carico dal braccio e azzerare l'errore. Se si ripete, far controllare il sensore da un tecnico."),
     # drives
     "DRIVE_POSITION_MAXIMUM": (
         "Posizione sopra il massimo",
@@ -375,6 +390,14 @@ WARNINGS: dict[str, Texts] = {
         "L'asse è stato rallentato o fermato perché più avanti c'è un limite di posizione.",
         "Il movimento portava verso il limite.",
         "Muovere nell'altra direzione."),
+    "COMPLIANT_LOAD": (
+        "Guida a mano rifiutata: carico diverso dal previsto",
+        "Il braccio non è stato consegnato alla mano: questo asse porta più o meno di quanto spiegano le sue masse, e "
+        "cederebbe.",
+        "Una mano tiene il braccio, chi lo indossa è teso, oppure le quote di peso (91, 93) o le masse non sono "
+        "giuste.",
+        "Lasciare il braccio, rilassarsi, poi chiedere di nuovo; oppure correggere le quote di peso o la zona morta "
+        "(180..184)."),
     "DRIVE_SLOWED_MAXIMUM": (
         "Velocità ridotta vicino alla posizione massima",
         "Il motore si muove più lentamente perché l'asse è vicino alla sua posizione massima.",

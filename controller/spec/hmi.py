@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from controller.spec import registers
+from controller.spec import load, registers
 from controller.spec.coded import Coded
 
 CONTRACT_VERSION = "1.7"
@@ -101,11 +101,14 @@ ACTIONS: tuple[Action, ...] = (
     Action("jog", "joint speeds, or a velocity of the hand, while held", control="takes", guarded=True),
     Action("move", "go to joint positions, or with the hand along a straight line", control="takes", guarded=True),
     Action("stand_still", "end the motion softly and stay ready", control="waits"),
+    Action("compliant", "a hand leads the arm, until it is switched off or anything else moves or stops it",
+           control="takes", guarded=True),
+    Action("compliant_off", "the hand leads the arm no longer; it stands still, ready", control="waits"),
     Action("off", "soft stop, then motor power off", control="waits", guarded=True),
     Action("reset", "RESET_ERROR", Role.ADVANCED),
     Action("settings_write", "store settings (role by setting)"),
     Action("settings_accept", "accept the settings in force in place of a file that could not be used", Role.ADVANCED),
-    Action("speed_limit", "store and apply speed limits (role by setting)", control="waits"),
+    Action("speed_limit", "store and apply speed limits, weights and gains (role by setting)", control="waits"),
     Action("test_jog", "test cycle 8: jog", Role.ADMINISTRATOR, "takes", True),
     Action("test_drives_off", "test cycle 4: drives off", Role.ADMINISTRATOR, "waits", True),
     Action("test_axes", "test cycle 1: standard movements on every axis", Role.ADMINISTRATOR, "takes", True),
@@ -148,9 +151,10 @@ Span = Literal["one", "five", "arm"]  # a single value, one per address of the m
 class Setting(msgspec.Struct, frozen=True):
     """A stored value. `key` is its HMI address (of axis 1); elements are stored under `name.1`, `name.2`, ...
 
-    `step` is the distance between the addresses of two axes. `register` is the first register of a speed limit that
-    the control loop takes. A default of None is "never saved". `lock` names the boolean setting that locks this one.
-    A `set_by` names the action that alone changes it; `together`: all axes of the arm are saved at once.
+    `step` is the distance between the addresses of two axes. `register` is the first register of a speed limit,
+    weight share, dead band or gain that the control loop takes. A default of None is "never saved". `lock` names
+    the boolean setting that locks this one. A `set_by` names the action that alone changes it; `together`: all axes
+    of the arm are saved at once.
     """
 
     name: str
@@ -211,8 +215,14 @@ SETTINGS: tuple[Setting, ...] = (
       for n in range(1, DEFAULT_POSITIONS + 1)),
     Setting("upper_arm_length_mm", "90", "one", "number", 0, 60, 0, "mm"),
     Setting("forearm_length_mm", "91", "one", "number", 0, 200, 0, "mm"),
-    Setting("upper_arm_weight_percent", "92", "one", "number", 0, 200, 100, "%"),
-    Setting("forearm_weight_percent", "93", "one", "number", 0, 200, 100, "%"),
+    Setting("upper_arm_weight_percent", "92", "one", "number", 0, 200, 100, "%", register=registers.UPPER_ARM_WEIGHT),
+    Setting("forearm_weight_percent", "93", "one", "number", 0, 200, 100, "%", register=registers.FOREARM_WEIGHT),
+    *(Setting(row.name, "", "five", "number", row.low or 0, row.high or 0, default, row.unit, Role.ADVANCED,
+              row.address)
+      for row, default in ((registers.BY_NAME["compliant_dead_band"], load.DEAD_BAND_DEFAULT),
+                           (registers.BY_NAME["compliant_proportional"], load.PROPORTIONAL_DEFAULT),
+                           (registers.BY_NAME["compliant_exponential"], load.EXPONENTIAL_DEFAULT),
+                           (registers.BY_NAME["compliant_derivative"], load.DERIVATIVE_DEFAULT))),
     Setting("voice_1a", "1a", "one", "number", 10, 100, 100),
     Setting("voice_1b", "1b", "one", "number", 10, 100, 100),
     Setting("voice_verbosity", "1c", "one", "choice", default=None, choices=("brief", "standard", "complete", None)),
@@ -266,13 +276,13 @@ FORMS: tuple[Form, ...] = (
 )
 
 # `type` of the typed interface -> action. `mode` takes the row of MODES, `test_cycle` that of TEST_CYCLES,
-# `range_of_motion` range_on or range_off, `settings` that of what it asks for.
+# `range_of_motion` range_on or range_off, `compliant` compliant or compliant_off, `settings` that of what it asks for.
 COMMANDS: dict[str, str] = {
     "stop": "stop", "start": "start", "reset": "reset", "mode": "start", "jog": "jog", "move": "move",
     "subscribe": "subscribe", "acquire": "acquire", "release": "release", "settings": "settings_write",
     "go_to": "saved_position", "range_of_motion": "range_on", "test_cycle": "test_axes", "why": "why",
     "version": "version_check", "visit": "diagnostics_section",
-    "board_registers": "board_registers",
+    "board_registers": "board_registers", "compliant": "compliant",
 }
 
 Shape = Literal["node", "five", "axis", "number", "text", "object", "list"]

@@ -20,7 +20,7 @@ class MasterMode(Coded):
     OFF = 0, "motor power off"
     STAND_STILL = 1, "standing still, drives holding"
     TEST = 2, "a test cycle chosen by register 11"
-    JOG = 3, "joint speeds from the HMI, refreshed while held"
+    JOG = 3, "joint speeds from the HMI, refreshed while held; or of the hand that leads the arm (compliant)"
     POSITION_TARGET = 4, "joint position targets, synchronised arrival"
     POSITION_TARGET_WAIT_FOR_START = 5, "targets stored, waiting for start"
     STOP = 6, "stopping"
@@ -47,7 +47,7 @@ class DriverMode(Coded):
     HARD_STOP = 6, "drive stops at once"
     STAND_STILL_IN_WAITING_STATE = 7, "holding, waiting"
     STAND_STILL_IN_AUTO_STATE = 8, "holding, ready to follow"
-    COMPLIANT_TRANSPARENT_01 = 9, "compliant"
+    COMPLIANT_TRANSPARENT_01 = 9, "compliant: speed target, and the load's compensation as torque offset"
 
 
 class TargetType(Coded):
@@ -73,6 +73,22 @@ class StopCategory(Coded):
     QUICK = 1, "shortest ramp the limits allow, then motor power off"
     SOFT = 2, "jerk-limited, then holding under standstill supervision"
     NONE = 3, "not stopping"
+
+
+class CompliantPhase(Coded):
+    """Of compliant mode."""
+
+    NONE = 0, "no hand leads the arm"
+    HANDING_OVER = 1, "coming to rest; the load is held against the mass model"
+    LED = 2, "drives in COMPLIANT_TRANSPARENT_01: a hand leads the arm"
+
+
+class ContactAction(Coded):
+    """What a torque that is too large in a motion leads to (contact.action in the configuration)."""
+
+    OFF = 0, "nothing; in compliant mode a stop"
+    STOP = 1, "error 650: a soft stop"
+    RETREAT = 2, "error 650: a soft stop, then a little way with the outside torque"
 
 
 class SelfTest(Coded):
@@ -103,6 +119,8 @@ class CommandKind(Coded):
     HAND_MOVE = 21, ("values: hand position in mm, x, y, z, then elbow and wrist angle in degrees; mask: 7, bit 3 "
                      "elbow, bit 4 wrist given, bit 5 go as far as there is a way; value: speed percent 0..100")
     ARM_LENGTHS = 22, "values: upper arm and forearm longer by so many mm (registers 90, 92)"
+    COMPLIANT = 24, "mask bit 0: a hand leads the arm from now on; mask 0: no longer, it stands still"
+    LOAD_SETTINGS = 25, "values per axis, mask: axes; value: first register (180, 185, 190, 195; 91, 93: one value)"
     RELEASE_LINE = 17, "without motor power: leave the cyclic phase and give the line back for a new bring-up"
 
 
@@ -123,6 +141,7 @@ class CommandResult(Coded):
     MOTOR_POWER = 18, "refused: motor power is on; switch it off first (mode OFF)"
 
     EXPIRED = 9, "refused: it was asked for too long ago"
+    NO_MASS_MODEL = 24, "refused: the masses of this arm are not known: configure [[link]] (allyarm calibrate fit)"
 
 
 class Blocker(Coded):
@@ -273,6 +292,8 @@ _ROWS: dict[CommandKind | Trigger, tuple[Cell, ...]] = {
     _K.ROM_MAXIMUM: (_NOTED,) * 6,
     _K.ROM_ENABLE: (_NOTED,) * 6,
     _K.EXTERNAL: _motion(_M.EXTERNAL_DEVELOPER_AUTO, "set-points follow the targets of the external program"),
+    _K.COMPLIANT: _motion(_M.JOG, "a motion ends softly; then a hand leads the arm"),
+    _K.LOAD_SETTINGS: (_NOTED,) * 6,
     Trigger.PROGRAM_ENDED: (_NEVER, _NEVER, _NEVER, Cell(_STAYS, "a motion ends softly", _M.STAND_STILL), _NEVER,
                             _NEVER),
     _K.RELEASE_LINE: (_NO_ARM, Cell(_STAYS, "without motor power: the line is given back, a new bring-up follows"),
@@ -299,6 +320,7 @@ TRANSITIONS: dict[tuple[MasterState, CommandKind | Trigger], Cell] = {
 REASONS: dict[CommandKind | Trigger, Reason] = {
     _K.START: Reason.OPERATOR_START, _K.JOG: Reason.OPERATOR_START, _K.MOVE: Reason.OPERATOR_START,
     _K.EXTERNAL: Reason.OPERATOR_START, _K.HAND_JOG: Reason.OPERATOR_START, _K.HAND_MOVE: Reason.OPERATOR_START,
+    _K.COMPLIANT: Reason.OPERATOR_START,
     Trigger.START_TEST: Reason.OPERATOR_START, _K.OFF: Reason.OFF_COMMAND, Trigger.STOP: Reason.STOP_COMMAND,
     Trigger.ERROR: Reason.FAULT, Trigger.HMI_SILENT: Reason.HMI_SILENT, Trigger.SHUTDOWN: Reason.SHUTDOWN,
     Trigger.BUS_DETACHED: Reason.BUS_DETACHED, Trigger.START_CHECKS_GOOD: Reason.START_CHECKS_GOOD,

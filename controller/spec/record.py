@@ -57,6 +57,10 @@ FIELDS: tuple[Field, ...] = (
     Field("hand_z_mm", "double", "hand position, up; 0 unknown", unit="mm"),
     Field("elbow_deg", "double", "angle of the elbow's joint; 0 unknown, or without an elbow", unit="deg"),
     Field("frequency_microsteps_s", "float", "speed the drive reports", PER_AXIS, "microsteps/s"),
+    Field("holding_counts", "float", "load by the mass model: gravity less the spring; 0 without a model", PER_AXIS,
+          "counts"),
+    Field("residual_counts", "float", "measured torque less that load, smoothed: what a hand or an obstacle makes, "
+          "with the opposite sign", PER_AXIS, "counts"),
     Field("battery_percent", "float", "averaged battery charge", unit="%"),
     Field("battery_v", "float", "averaged battery voltage", unit="V"),
     Field("bus_faults", "uint32_t", "faults on the line by kind (modes.BusFault)", 16),
@@ -98,6 +102,7 @@ FIELDS: tuple[Field, ...] = (
     Field("last_command_result", "uint8_t", "modes.CommandResult of the last command"),
     Field("last_command_kind", "uint8_t", "modes.CommandKind of the last command"),
     Field("external_phase", "uint8_t", "external.ExternalPhase of the external program"),
+    Field("compliant_phase", "uint8_t", "modes.CompliantPhase of compliant mode"),
     Field("sequence", "uint8_t", "sequence number of the last command telegram"),
 )
 FIELD: dict[str, Field] = {row.name: row for row in FIELDS}

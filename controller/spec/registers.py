@@ -51,8 +51,10 @@ SERIAL_NUMBER, AXES, BOARD_UPDATE, BOARD_VERSION, WIFI_SSID, WIFI_PASSWORD = 1, 
 MASTER_MODE, TEST_CYCLE, DRIVER_MODE = 10, 11, 12
 TARGET_POSITION = 50
 ADVANCED_SPEED, USER_SPEED, MOVEMENT_SPEED = 60, 70, 80
+UPPER_ARM_WEIGHT, FOREARM_WEIGHT = 91, 93
 BATTERY = 100
 ROM_ENABLED, ROM_MINIMUM, ROM_MAXIMUM = 109, 110, 120
+COMPLIANT_DEAD_BAND, COMPLIANT_PROPORTIONAL, COMPLIANT_EXPONENTIAL, COMPLIANT_DERIVATIVE = 180, 185, 190, 195
 RESOLUTION, ZERO, HARD_MINIMUM, HARD_MAXIMUM = 130, 140, 160, 170
 STROKE, SPEED_CONVERSION, SPRING_OFFSET, SPRING_STIFFNESS, INVERTED = 200, 220, 230, 231, 400
 
@@ -72,9 +74,10 @@ REGISTERS: tuple[Register, ...] = (
     Register(USER_SPEED, "user_speed", "%", "HMI", True, 0, 100, doc="speed limit on top of the advanced one"),
     Register(MOVEMENT_SPEED, "movement_speed", "%", "HMI", True, 0, 100, doc="maximum speed of the present movement"),
     Register(90, "upper_arm_length", "mm", "HMI", low=0, high=60, doc="upper arm length adjustment"),
-    Register(91, "upper_arm_weight", "%", "HMI", low=0, high=200, doc="upper arm weight share (HMI pages: 92)"),
+    Register(UPPER_ARM_WEIGHT, "upper_arm_weight", "%", "HMI", low=0, high=200,
+             doc="upper arm weight share (HMI pages: 92)"),
     Register(92, "forearm_length", "mm", "HMI", low=0, high=200, doc="forearm length adjustment (HMI pages: 91)"),
-    Register(93, "forearm_weight", "%", "HMI", low=0, high=200, doc="forearm weight share"),
+    Register(FOREARM_WEIGHT, "forearm_weight", "%", "HMI", low=0, high=200, doc="forearm weight share"),
     Register(BATTERY, "battery", "%", "live", low=0, high=100, doc="battery charge"),
     Register(101, "cartesian_move", "", "HMI", low=0, high=3, doc="0 begin, 1 go unchecked, 2 go checked, 3 check"),
     Register(102, "cartesian_target_x", "mm", "HMI", doc="Cartesian target x"),
@@ -90,17 +93,23 @@ REGISTERS: tuple[Register, ...] = (
     Register(ZERO, "zero", "counts", "arm", True, -32768, 32767, doc="position sensor reading at 0 degrees"),
     Register(HARD_MINIMUM, "hard_minimum", "counts", "arm", True, -32768, 32767, doc="hard position limit"),
     Register(HARD_MAXIMUM, "hard_maximum", "counts", "arm", True, -32768, 32767, doc="hard position limit"),
-    Register(180, "compliant_dead_band", "", "HMI", True, role="advanced", doc="compliant mode: dead band"),
-    Register(185, "compliant_proportional", "", "HMI", True, role="advanced", doc="compliant mode: proportional gain"),
-    Register(190, "compliant_exponential", "", "HMI", True, role="advanced", doc="compliant mode: exponential gain"),
-    Register(195, "compliant_derivative", "", "HMI", True, role="advanced", doc="compliant mode: derivative gain"),
+    Register(COMPLIANT_DEAD_BAND, "compliant_dead_band", "counts", "HMI", True, 0, 1000, "advanced",
+             "compliant mode: a hand's torque below it moves nothing"),
+    Register(COMPLIANT_PROPORTIONAL, "compliant_proportional", "0.01 deg/s per count", "HMI", True, 0, 1000, "advanced",
+             "compliant mode: speed for torque beyond the dead band; 0: the axis stays where it is"),
+    Register(COMPLIANT_EXPONENTIAL, "compliant_exponential", "0.001 per count", "HMI", True, 0, 100, "advanced",
+             "compliant mode: the speed grows by exp(gain x torque beyond the dead band)"),
+    Register(COMPLIANT_DERIVATIVE, "compliant_derivative", "0.001 deg/s per count/s", "HMI", True, 0, 100, "advanced",
+             "compliant mode: speed for a torque that grows"),
     Register(STROKE, "stroke", "deg", "arm", True, 1e-3, 36000.0, doc="position sensor stroke, paired with 130+i"),
     Register(210, "elbow_angle", "deg", "HMI", doc="Cartesian target elbow angle"),
     Register(211, "wrist_angle", "deg", "HMI", doc="Cartesian target wrist angle"),
     Register(SPEED_CONVERSION, "speed_conversion", "deg/microstep", "arm", True, -1e3, 1e3,
              doc="microsteps/s to deg/s; not 0"),
-    Register(SPRING_OFFSET, "spring_offset", "counts", "arm", doc="axis 2 gravity spring offset"),
-    Register(SPRING_STIFFNESS, "spring_stiffness", "counts/deg", "arm", doc="axis 2 gravity spring stiffness"),
+    Register(SPRING_OFFSET, "spring_offset", "counts", "arm", False, -32768, 32767,
+             doc="axis 2 gravity spring: load it carries at 0 degrees"),
+    Register(SPRING_STIFFNESS, "spring_stiffness", "counts/deg", "arm", False, -1000, 1000,
+             doc="axis 2 gravity spring: more of it per degree"),
     Register(INVERTED, "inverted", "", "arm", True, 0, 1, doc="position sensor direction inverted"),
 )
 

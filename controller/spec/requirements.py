@@ -65,6 +65,12 @@ REQUIREMENTS: tuple[Requirement, ...] = (
                 "never reach a set-point."),
     Requirement("SAF-10", "If the HMI thread or the main thread hangs, the loop goes on holding or stopping safely and "
                 "the service watchdog restarts the program; if the loop hangs, the base board takes motor power."),
+    Requirement("SAF-11", "Compliant mode: entering and leaving it moves the arm by at most 1 degree; it is entered "
+                "only when every axis carries what its masses explain; speed and range limits hold against any force "
+                "of a hand, with a growing resistance before them; stop, error, HMI silence and loss of control end "
+                "it softly."),
+    Requirement("SAF-12", "A torque in a motion that the load does not explain, for longer than a set time, ends the "
+                "motion softly, by a stop or a retreat of bounded length inside the range; the arm is held."),
 )
 REQUIREMENT: dict[str, Requirement] = {row.id: row for row in REQUIREMENTS}
 

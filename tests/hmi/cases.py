@@ -6,6 +6,7 @@ A case names the rows it covers; test_hmi_contract.py fails when a row has none.
 from __future__ import annotations
 
 import contextlib
+import math
 import tempfile
 import threading
 import time
@@ -15,13 +16,16 @@ from typing import Any
 
 import pytest
 
-from controller._core import ExternalRegion
+from controller._core import ExternalRegion, MassModel
+from controller.chain import chain_of
+from controller.config import Config
 from controller.external._link import ProgramLink
 from controller.hmi import forms
+from controller.load import load_of
 from controller.spec import hmi, telegram
 from controller.spec.external import ExternalKind, ExternalPhase
 from controller.spec.hmi import ACTION, Notice
-from controller.spec.modes import DriverMode, MasterMode, MasterState
+from controller.spec.modes import CompliantPhase, DriverMode, MasterMode, MasterState
 from tests.hmi.device_desk import Hand, desk_and_rig
 from tests.hmi.page import Page, page_of
 from tests.hmi.rig import Rig
@@ -339,6 +343,16 @@ def limit_is(page: Page, axis: int, percent: float) -> None:
     page.rig.until(lambda s: abs(s.speed_limit_deg_s[axis] - limit_deg_s) < 1e-6)
 
 
+def weight_is(page: Page, name: str, percent: float) -> None:
+    """The core carries so much of that limb's weight, all of the other's."""
+    masses = load_of(Config(), page.rig.facts)
+    assert masses is not None
+    shares = {"upper_arm_weight": 1.0, "forearm_weight": 1.0, name.removesuffix("_percent"): percent / 100}
+    model = MassModel(chain_of(Config(), AXES), masses, **shares)
+    page.rig.until(lambda s: all(abs(have - want) < 3.0 for have, want in zip(
+        s.holding_counts, model.holding_counts(s.position_deg), strict=True)))
+
+
 def stored(form: hmi.Form, row: hmi.Setting, key: str, element: str) -> None:
     """A value by its key: stored, shown wherever the contract shows it, in force in the core, and back."""
     def samples(page: Page) -> list[Any]:
@@ -357,7 +371,9 @@ def stored(form: hmi.Form, row: hmi.Setting, key: str, element: str) -> None:
             page.client.until(lambda value=value: page.setting(element) == [value])
             for field in where_shown(row.name, key):
                 page.shows(lambda d, field=field, value=value: d[field][key] == value)  # type: ignore[misc]
-            if row.register and int(key) - int(row.key) < AXES:
+            if row.name.endswith("weight_percent"):
+                weight_is(page, row.name, value)
+            elif row.register and int(key) - int(row.key) < AXES:
                 limit_is(page, int(key) - int(row.key), value)
 
     named(f"{form.name}_{key}", (f"form {form.name} {key}", f"setting {row.name}"), run)
@@ -470,6 +486,36 @@ def external(page: Page) -> None:
     page.send({"10": 8})
     assert "external development" in page.refused(Notice.REFUSED)  # not connected, or switched off
     assert page.state.state == MasterState.WAITING
+
+
+@case("command compliant")
+def compliant(page: Page) -> None:
+    """A hand leads the arm, by a command that is the operator's start too."""
+    page.ok("compliant", on=True)
+    page.shows(lambda d: d["workingMode"][:AXES] == [DriverMode.COMPLIANT_TRANSPARENT_01] * AXES)
+    assert page.state.compliant_phase == CompliantPhase.LED
+    assert page.state.mode == MasterMode.JOG
+    before = page.data["actualPositionDeg"][3]
+    lever = page.rig.board.truth()["lever_mm"][3]
+    length = math.hypot(*lever)
+    page.rig.board.set_fault("hand_force", **{f"{axis}_n": 3.0 * part / length
+                                              for axis, part in zip("xyz", lever, strict=True)})
+    page.shows(lambda d: d["actualPositionDeg"][3] > before + 3.0)
+    page.ok("compliant", on=False)
+    page.shows(lambda d: d["driverState"][5] == MasterState.AUTO and not any(d["motionOnGoing"])
+               and d["workingMode"][5] == MasterMode.STAND_STILL)
+    page.rig.board.clear_faults()
+    page.ok("compliant", on=False)      # nothing to end
+
+
+@case("setting compliant_dead_band", "setting compliant_proportional", "setting compliant_exponential",
+      "setting compliant_derivative")
+def compliant_gains(page: Page) -> None:
+    """Settings of their own without a page's key; what the loop does with them: tests/sim/test_cycle_compliant.py."""
+    for name, value in (("dead_band", 12.0), ("proportional", 80.0), ("exponential", 7.0), ("derivative", 3.0)):
+        page.ok("settings", write={f"compliant_{name}.2": value})
+        assert page.setting(f"compliant_{name}.2") == [value]
+        assert page.command("settings", write={f"compliant_{name}.2": -1.0})["error"]["field"] == f"compliant_{name}.2"
 
 
 @case("command test_cycle")

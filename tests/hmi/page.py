@@ -90,7 +90,7 @@ class Page:
         self.ok("range_of_motion", on=False)
         self.ok("settings", write={name: row.default for row in hmi.SETTINGS if row.kind == "boolean" and row.key
                                    for name in row.names(1)})
-        self.ok("settings", write={name: 100 for row in hmi.SETTINGS if row.register for name in row.names(5)})
+        self.ok("settings", write={name: row.default for row in hmi.SETTINGS if row.register for name in row.names(5)})
         self.stop()
         self.client.notices.clear()
 

@@ -20,6 +20,7 @@ from controller.config import Config
 from controller.hmi.state import CODES
 from controller.sim._board import Board
 from controller.spec import record, registers, telegram
+from controller.spec.load import default_links
 from controller.spec.modes import Blocker
 from tests.hmi.rig import describe
 from tests.program import Program, running
@@ -104,16 +105,23 @@ def as_record(status: dict[str, Any]) -> Any:
 def facts_of(axes: int) -> ArmFacts:
     """The simulated arm as a bring-up finds it."""
     board = Board(axes, 1)
-    addresses = [*registers.BRING_UP_ARM, *(a + i for a in registers.BRING_UP_AXIS for i in range(axes))]
+    addresses = [*registers.BRING_UP_ARM, *(a + i for a in registers.BRING_UP_AXIS for i in range(axes)),
+                 *registers.BRING_UP_SPRING]
     found = {address: board.register(address) for address in addresses}
     return arm_facts(found, axes, [Config().limits(i).max_speed_deg_s for i in range(axes)])
+
+
+def links(axes: int) -> str:
+    """[[link]] tables of the simulated arm: on a port of its own it is an arm like any other."""
+    return "".join(f'[[link]]\nmass_kg = {row.mass_kg}\ncentre_mm = {list(row.centre_mm)}\nlimb = "{row.limb}"\n'
+                   f"torque_counts_per_nm = {row.torque_counts_per_nm}\n" for row in default_links(axes, "right"))
 
 
 @contextlib.contextmanager
 def program_rig(folder: Path) -> Iterator[ProgramRig]:
     """The program as a user starts it, on `allyarm sim` with a board whose watchdog is as patient."""
     config, link, control = folder / "allyarm.toml", folder / "arm", folder / "arm.ctl"
-    config.write_text(CONFIG)
+    config.write_text(CONFIG + links(4))
     if os.geteuid() == 0:
         os.setpriority(os.PRIO_PROCESS, 0, -10)  # inherited by both
     simulator = subprocess.Popen(

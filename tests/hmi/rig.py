@@ -28,6 +28,7 @@ from controller.config import Config
 from controller.history import History
 from controller.hmi.options import HmiOptions
 from controller.hmi.server import HmiServer
+from controller.load import load_of
 from controller.settings import fault
 from controller.sim._board import Board
 from controller.spec import registers as reg
@@ -53,7 +54,7 @@ class Rig:
                              chain=chain_of(Config(), axes))
         settings = core_settings(Config())
         settings.update(rate_hz=RATE_HZ, silence_ms=400, max_overruns_in_a_row=1000, external_heartbeat_ms=200)
-        self.core.configure(settings, core_axes(Config(), self.facts), self.facts.chain)
+        self.core.configure(settings, core_axes(Config(), self.facts), self.facts.chain, load_of(Config(), self.facts))
         self.core.start()
         if os.geteuid() == 0:  # on a busy machine others would else hold up loop and board for longer than is allowed
             os.setpriority(os.PRIO_PROCESS, 0, -10)  # inherited by the threads that are made from here on
@@ -78,7 +79,8 @@ class Rig:
         self.until(lambda s: s.state == MasterState.WAITING)
 
     def _facts(self, axes: int) -> ArmFacts:
-        addresses = [*reg.BRING_UP_ARM, *(a + i for a in reg.BRING_UP_AXIS for i in range(axes))]
+        addresses = [*reg.BRING_UP_ARM, *(a + i for a in reg.BRING_UP_AXIS for i in range(axes)),
+                     *reg.BRING_UP_SPRING]
         found = {address: self.board.register(address) for address in addresses}
         return arm_facts(found, axes, [Config().limits(i).max_speed_deg_s for i in range(axes)])
 

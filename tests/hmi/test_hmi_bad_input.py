@@ -140,6 +140,11 @@ HOSTILE_COMMANDS: list[Any] = [
     {"type": "settings", "write": {"rest_position_counts.1": 5}},
     {"type": "settings", "write": {f"wearing_position_counts.{i}": "NaN" for i in range(1, 5)}},
     {"type": "settings", "write": {"__proto__": 1}}, {"type": "settings", "write": {"lock_speed": "yes"}},
+    {"type": "compliant"}, {"type": "compliant", "on": 1}, {"type": "compliant", "on": "true"},
+    {"type": "compliant", "on": True, "force": 1}, {"type": "settings", "write": {"compliant_dead_band.1": -1}},
+    {"type": "settings", "write": {"compliant_exponential.1": 101}},
+    {"type": "settings", "write": {"compliant_proportional.1": "NaN"}},
+    {"type": "settings", "write": {"compliant_derivative.6": 1}},
 ]
 
 

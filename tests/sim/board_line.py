@@ -106,6 +106,7 @@ class Line:
         self.sequence = 0
         self.flags = 0
         self.command = [(HOLD_AUTO, NONE, 0.0)] * axes
+        self.offsets = [0.0] * axes
         self.board.step(self.now_ns)
         if bring_up:
             self.bring_up()
@@ -126,7 +127,7 @@ class Line:
 
     def telegram(self) -> bytes:
         self.sequence = (self.sequence + 1) & 0xFF
-        return command(self.sequence, self.flags, self.command)
+        return command(self.sequence, self.flags, self.command, self.offsets)
 
     def raw(self) -> bytes:
         return self.step(self.telegram())

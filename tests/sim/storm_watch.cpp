@@ -8,8 +8,8 @@
 namespace {
 
 enum { STARTUP, WAITING, AUTO, ERROR_STATE, TO_AUTO };
-enum { START = 1, JOG = 2, MOVE = 3, EXTERNAL = 16, HAND_JOG = 20, HAND_MOVE = 21 };
-constexpr int N = 8, SPEED_ABS = 4;
+enum { START = 1, JOG = 2, MOVE = 3, EXTERNAL = 16, HAND_JOG = 20, HAND_MOVE = 21, HAND_LEADS = 24 };
+constexpr int N = 8, SPEED_ABS = 4, COMPLIANT = 9, LED = 2;
 
 struct Watch {
     // given
@@ -99,7 +99,7 @@ bool check_order(Watch& w, const Record& r, bool moving) {
     const bool taken = r.last_command != w.last_command && r.last_command_result == 0 &&
                        (r.last_command_kind == START || r.last_command_kind == JOG || r.last_command_kind == MOVE ||
                         r.last_command_kind == EXTERNAL || r.last_command_kind == HAND_JOG ||
-                        r.last_command_kind == HAND_MOVE);
+                        r.last_command_kind == HAND_MOVE || r.last_command_kind == HAND_LEADS);
     if (r.stops != w.stops || r.state == ERROR_STATE || r.state == STARTUP) w.armed = false;
     w.stops_seen += r.stops != w.stops;
     w.stops = r.stops;
@@ -123,7 +123,8 @@ bool check_cycle(Watch& w, const uint8_t* telegram, const Record& r) {
     const bool sent = telegram[0] == 0xFF;
     ++w.cycles;
     follow_limits(w, r);
-    for (int i = 0; i < w.axes; ++i) moving = moving || (sent && telegram[4 + 6 * i] == SPEED_ABS);
+    const int in_motion = r.compliant_phase == LED ? COMPLIANT : SPEED_ABS;
+    for (int i = 0; i < w.axes; ++i) moving = moving || (sent && telegram[4 + 6 * i] == in_motion);
     w.moving += moving;
     w.in_range += moving && r.rom_enforced[0];
     if (!check_order(w, r, moving)) return false;
@@ -132,6 +133,10 @@ bool check_cycle(Watch& w, const uint8_t* telegram, const Record& r) {
         float target;
         std::memcpy(&target, axis + 2, 4);
         --w.lowered[i];
+        float offset;
+        std::memcpy(&offset, telegram + 4 + 6 * w.axes + 4 * i, 4);
+        if (sent && (!std::isfinite(offset) || (offset != 0.0f && axis[0] != COMPLIANT)))
+            return fail(w, r, "torque offset", i, offset, 0.0);
         if (!moving) {
             if (sent && (axis[1] != 0 || target != 0.0f)) return fail(w, r, "target at rest", i, target, 0.0);
             // a motion that ends under power ends at rest
@@ -141,7 +146,7 @@ bool check_cycle(Watch& w, const uint8_t* telegram, const Record& r) {
             w.before[i] = w.slope[i] = 0.0;
             continue;
         }
-        if (axis[0] != SPEED_ABS || axis[1] != 3) return fail(w, r, "mode in motion", i, axis[0], SPEED_ABS);
+        if (axis[0] != in_motion || axis[1] != 3) return fail(w, r, "mode in motion", i, axis[0], in_motion);
         if (!check_speed(w, r, i, target * w.scale[i])) return false;
         if (!check_place(w, r, i, !w.was_moving)) return false;
     }

@@ -171,6 +171,19 @@ def no_way(name: str) -> Recipe:
     return provoke
 
 
+def pushed_in_a_motion(fault: str, counts: float) -> Recipe:
+    def provoke(language: Language) -> tuple[ListedArm, int]:
+        arm = ListedArm(language=language)
+        arm.auto()
+        arm.move(80.0, 60.0)
+        arm.run(0.3)
+        arm.board.set_fault(fault, axis=1, counts=counts)
+        arm.run(0.2)
+        return arm, 1
+
+    return provoke
+
+
 def hand_move(*values: float, mask: int = 7, axes: int = 4) -> Recipe:
     def provoke(language: Language) -> tuple[ListedArm, int]:
         arm = ListedArm(axes, language=language)
@@ -189,6 +202,15 @@ def hand_jogged_out_of_reach(language: Language) -> tuple[ListedArm, int]:
         arm.push(CommandKind.HAND_JOG, [100.0, 0.0, 0.0])
         arm.run(0.1)
     return arm, 0
+
+
+def held_at_the_hand_over(language: Language) -> tuple[ListedArm, int]:
+    arm = ListedArm(language=language)
+    arm.auto()
+    arm.board.set_fault("outside_torque", axis=1, counts=60)
+    arm.push(CommandKind.COMPLIANT, mask=1)
+    arm.run(0.5)
+    return arm, 1
 
 
 def drive(row: Fault) -> Recipe:
@@ -223,6 +245,8 @@ RECIPES: dict[str, Recipe] = {
     "IK_LIMIT_3": hand_move(420.0, -140.0, -370.0, 0.0, 100.0, mask=23, axes=5),
     "ARM_LENGTH_MAXIMUM_TARGET": hand_move(900.0, 0.0, 0.0), "ARM_LENGTH_MINIMUM": hand_move(0.0, 0.0, -10.0),
     "ARM_LENGTH_MAXIMUM": hand_jogged_out_of_reach,
+    "CONTACT": pushed_in_a_motion("outside_torque", -600), "COMPLIANT_LOAD": held_at_the_hand_over,
+    "TORQUE_SENSOR": pushed_in_a_motion("torque_offset", 65535),
     **{row.name: drive(row) for row in (*ERRORS, *WARNINGS) if row.source == "drive"},
 }
 # What the HMI's thread raises needs a server, a folder and a disk; an external program's errors need a program.

@@ -65,6 +65,9 @@ EXPECT: dict[str, Expect] = {
                           category=EMERGENCY),
     "drift": Expect({"axis": 1, "speed_deg_s": -45.0}, errors((608, 1)), errors((601, 1), (101, 1)), power=0,
                     category=EMERGENCY, by_hand=20.0),
+    "hand_force": Expect({"x_n": 5.0, "z_n": -5.0}),    # the drives carry it; see test_compliant
+    "outside_torque": Expect({"axis": 1, "counts": 50.0}),
+    "torque_offset": Expect({"axis": 1, "counts": 50.0}),
     "blocked": Expect({"axis": 1}, errors((608, 1)), power=0, category=EMERGENCY, reset_while_present=True),
     "welded_relay": Expect(),                           # unseen while power is wanted; see test_esm_4
     "relay_stuck_open": Expect(errors=errors((295, 0)), also=errors((608, 1), (608, 2)), power=0, category=EMERGENCY,

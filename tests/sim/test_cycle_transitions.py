@@ -108,6 +108,8 @@ COMMANDS: dict[CommandKind | Trigger, Callable[[VirtualArm], int]] = {
     CommandKind.HAND_MOVE: lambda arm: arm.push(CommandKind.HAND_MOVE, [0.0, 0.0, -600.0], value=50.0),
     CommandKind.ARM_LENGTHS: lambda arm: arm.push(CommandKind.ARM_LENGTHS, [10.0, 20.0]),
     CommandKind.EXTERNAL: ask_for_external,
+    CommandKind.COMPLIANT: lambda arm: arm.push(CommandKind.COMPLIANT, mask=1),
+    CommandKind.LOAD_SETTINGS: lambda arm: arm.push(CommandKind.LOAD_SETTINGS, [5.0, 5.0], value=180.0),
     CommandKind.RELEASE_LINE: lambda arm: arm.push(CommandKind.RELEASE_LINE),
 }
 OTHERS: dict[Trigger, Callable[[VirtualArm], None]] = {

@@ -318,7 +318,9 @@ def test_long_values_are_shortened(file) -> None:
 
 
 def test_notes(file) -> None:
-    assert list(config.notes(load(None, {"bus.port": "/dev/ttyS0"}))) == []
+    (note,) = config.notes(load(None, {"bus.port": "/dev/ttyS0"}))
+    assert note.startswith("no [[link]] tables")
+    assert list(config.notes(load(file("[bus]\nport = '/dev/ttyS0'\n[[link]]\n")))) == []
     text = file('[loop]\nrate_hz = 20\npriority = 0\n[hmi]\nhost = "::"\ninsecure = true\n')
     assert [note.split(":")[0].split(" ")[0] for note in config.notes(load(text))] == [
         "loop.rate_hz", "loop.priority", "hmi.insecure", "bus.port"]

@@ -135,7 +135,8 @@ def test_bring_up_reads_the_arm_and_enters_the_cyclic_phase(make, axes: int) -> 
         assert axis.inverted == bool(line.board.register(400 + i))
     asked = [struct.unpack("<H", message[1:3])[0] for message in line.sent]
     each = [a + i for i in range(axes) for a in (130, 140, 160, 170, 200, 220, 400) for _ in range(2)]
-    assert asked == [1, 2, 2, 7, *each, 230, 231, 10]   # the order of the specification; what matters most, twice
+    # the order of the specification; what matters most, twice
+    assert asked == [1, 2, 2, 7, *each, 230, 230, 231, 231, 10]
     assert line.board.truth()["phase"] == "cyclic"
     assert bus.malformed_lines == 0
     assert bus.fileno() == 7

@@ -26,7 +26,8 @@ class FakeCore:
         self.released = True
         self.calls: list[object] = []
 
-    def configure(self, settings: dict[str, float], axes: list[dict[str, float]], chain: dict[str, Any]) -> None:
+    def configure(self, settings: dict[str, float], axes: list[dict[str, float]], chain: dict[str, Any],
+                  load: dict[str, Any] | None) -> None:
         assert len(chain["joints"]) == len(axes)
         self.calls.append(("configure", len(axes)))
 
@@ -153,7 +154,8 @@ def test_says_causes_that_take_turns_once_each_until_connected(
 
 
 def test_the_board_is_left_in_its_register_phase_by_a_core_that_refuses(world: World) -> None:
-    def refuse(settings: dict[str, float], axes: list[dict[str, float]], chain: dict[str, Any]) -> None:
+    def refuse(settings: dict[str, float], axes: list[dict[str, float]], chain: dict[str, Any],
+               load: dict[str, Any] | None) -> None:
         raise ValueError("axis 1: margin")
 
     world.core.configure = refuse

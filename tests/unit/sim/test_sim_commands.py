@@ -30,6 +30,7 @@ def test_document_shows_the_tables():
     assert faults.markdown_table() in text
     assert arm.options_table() in text
     assert arm.axes_table() in text
+    assert arm.chain_table() in text
     for verb in commands.VERBS:
         assert f"`{verb}" in text
 
@@ -39,7 +40,7 @@ def test_table_rows_are_sound():
     for row in faults.FAULTS:
         assert re.fullmatch("[a-z_]+", row.name)
         assert row.meaning
-        assert len(row.parameters) <= 2
+        assert len(row.parameters) <= 3
         names = [p.name for p in faults.parameters(row)]
         assert len(set(names)) == len(names)
         assert "arm" not in names  # picks the arm in a command

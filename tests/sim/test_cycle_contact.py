@@ -1,0 +1,234 @@
+"""Contact and spasm: a torque in a motion that the load does not explain leads to a soft stop or a retreat."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from controller._core import State
+from controller.config import Config, Contact
+from controller.spec.modes import CommandKind, CompliantPhase, MasterMode, MasterState, StopCategory
+from tests.sim.led_arm import led, pull
+from tests.virtual_arm import VirtualArm, codes, summary
+
+CONTACT, SENSOR = 650, 651
+
+
+def config(action: str = "stop") -> Config:
+    return Config(contact=Contact(action=action))  # type: ignore[arg-type]
+
+
+def moving(action: str = "stop", how: str = "move") -> VirtualArm:
+    arm = VirtualArm(4, config=config(action))
+    arm.auto()
+    keep(arm, how)
+    arm.run(0.5, lambda s: keep(arm, how) if how == "jog" and s.cycle % 50 == 0 else None)
+    assert arm.cycle().setpoint_speed_deg_s[0] > 5.0
+    return arm
+
+
+def keep(arm: VirtualArm, how: str) -> None:
+    if how == "jog":
+        arm.jog(60.0, 0.0, 0.0, 0.0)
+    else:
+        arm.move(90.0, 60.0, 20.0, 80.0, percent=60.0)
+
+
+@pytest.mark.parametrize("how", ["move", "jog"])
+def test_saf_12_a_contact_in_a_motion_is_a_soft_stop_that_holds(how: str) -> None:
+    arm = moving(how=how)
+    arm.board.set_fault("outside_torque", axis=1, counts=-500.0)
+    state = arm.until(lambda s: s.state == MasterState.ERROR, 0.2)
+    assert codes(state) == {(CONTACT, 1)}
+    steepest = [0.0]
+
+    def watch(s: State) -> None:
+        steepest.append(max(map(abs, s.setpoint_acceleration_deg_s2)))
+        if how == "jog" and s.cycle % 50 == 0:
+            keep(arm, how)      # still held: refused
+
+    state = arm.run(2.0, watch)
+    assert max(steepest) <= arm.config.motion.max_acceleration_deg_s2
+    assert (state.stop_category, state.motor_power, any(state.moving)) == (StopCategory.SOFT, 1, False)
+    at = arm.board.truth()["position_deg"]
+    # RESET only when the cause is gone (SAF-6), and then nothing moves by itself
+    arm.push(CommandKind.RESET)
+    assert arm.run(0.6).state == MasterState.ERROR
+    arm.board.clear_faults()
+    arm.run(0.2)
+    arm.push(CommandKind.RESET)
+    state = arm.run(0.6)
+    assert state.state == MasterState.WAITING, summary(state)
+    assert arm.board.truth()["position_deg"] == pytest.approx(at, abs=0.05)
+
+
+def test_saf_12_a_contact_that_is_short_or_light_is_none() -> None:
+    arm = moving()
+    arm.board.set_fault("outside_torque", axis=1, counts=-500.0, seconds=0.03)
+    assert not codes(arm.run(0.3))
+    arm.board.set_fault("outside_torque", axis=1, counts=-100.0)
+    assert not codes(arm.run(1.0))
+
+
+def test_saf_12_a_violent_one_counts_at_once() -> None:
+    arm = moving()
+    arm.board.set_fault("outside_torque", axis=1, counts=-3000.0)
+    state = arm.until(lambda s: s.state == MasterState.ERROR, 0.02)
+    assert codes(state) == {(CONTACT, 1)}
+
+
+@pytest.mark.parametrize("direction", [-1.0, 1.0])
+def test_saf_12_a_retreat_goes_a_little_way_with_the_torque_and_ends(direction: float) -> None:
+    arm = moving("retreat")
+    arm.board.set_fault("outside_torque", axis=1, counts=direction * 500.0)
+    arm.until(lambda s: s.state == MasterState.ERROR, 0.2)
+    arm.until(lambda s: not any(s.moving), 2.0)
+    stood = arm.board.truth()["position_deg"][0]
+    fastest = [0.0]
+    state = arm.run(3.0, lambda s: fastest.append(abs(s.setpoint_speed_deg_s[0])))
+    way = arm.board.truth()["position_deg"][0] - stood
+    assert way == pytest.approx(direction * Contact().retreat_deg, abs=0.5)
+    assert max(fastest) <= 0.26 * 60.0
+    assert (state.state, state.motor_power, any(state.moving)) == (MasterState.ERROR, 1, False)
+    assert codes(state) == {(CONTACT, 1)}
+    at = arm.board.truth()["position_deg"]
+    arm.run(2.0)        # once
+    assert arm.board.truth()["position_deg"] == pytest.approx(at, abs=0.05)
+
+
+def test_saf_12_no_retreat_when_the_torque_is_gone_or_the_program_stops() -> None:
+    arm = moving("retreat")
+    arm.board.set_fault("outside_torque", axis=1, counts=-500.0, seconds=0.12)
+    arm.until(lambda s: s.state == MasterState.ERROR, 0.2)
+    arm.until(lambda s: not any(s.moving), 2.0)
+    at = arm.board.truth()["position_deg"][0]
+    arm.run(2.0)
+    assert arm.board.truth()["position_deg"][0] == pytest.approx(at, abs=0.2)
+    # stop in the midst of a retreat
+    arm = moving("retreat")
+    arm.board.set_fault("outside_torque", axis=1, counts=-500.0)
+    arm.until(lambda s: s.state == MasterState.ERROR, 0.2)
+    arm.until(lambda s: not any(s.moving), 2.0)
+    stood = arm.board.truth()["position_deg"][0]
+    arm.until(lambda s: s.setpoint_speed_deg_s[0] < -2.0, 2.0)
+    arm.core.request_stop()
+    state = arm.run(2.0)
+    assert abs(arm.board.truth()["position_deg"][0] - stood) < 0.6 * Contact().retreat_deg
+    assert (state.state, any(state.moving), state.motor_power) == (MasterState.ERROR, False, 1)
+
+
+def test_saf_12_a_retreat_stays_inside_the_range() -> None:
+    arm = VirtualArm(4, config=config("retreat"), start_deg=[117.5, 25.0, -15.0, 45.0])
+    arm.auto()
+    arm.move(90.0, 25.0, -15.0, 45.0, percent=10.0)
+    arm.run(0.4)
+    arm.board.set_fault("outside_torque", axis=1, counts=500.0)
+    highest = [0.0]
+    state = arm.run(4.0, lambda s: highest.append(s.setpoint_position_deg[0] - s.range_maximum_deg[0]))
+    assert (CONTACT, 1) in codes(state)
+    assert max(highest) <= 0.02
+
+
+def test_saf_12_off_means_off_but_in_compliant_mode() -> None:
+    arm = moving("off")
+    arm.board.set_fault("outside_torque", axis=1, counts=-500.0)
+    assert not codes(arm.run(0.5))
+    arm = VirtualArm(4, config=config("off"))
+    arm.auto()
+    led(arm)
+    arm.board.set_fault("outside_torque", axis=1, counts=-500.0)
+    state = arm.run(0.5)
+    assert codes(state) == {(CONTACT, 1)}
+    assert state.compliant_phase == CompliantPhase.NONE
+
+
+@pytest.mark.parametrize("action", ["stop", "retreat"])
+def test_saf_11_saf_12_a_spasm_in_compliant_mode_ends_it_and_the_arm_is_held(action: str) -> None:
+    for counts in (400.0, -800.0, 3000.0):
+        arm = VirtualArm(4, config=config(action))
+        arm.auto()
+        led(arm)
+        arm.board.set_fault("outside_torque", axis=2, counts=40.0)
+        arm.run(0.6)
+        arm.board.set_fault("outside_torque", axis=2, counts=counts)
+        state = arm.run(3.0)
+        assert codes(state) == {(CONTACT, 2)}, (counts, summary(state))
+        assert (state.motor_power, any(state.moving), state.mode) == (1, False, MasterMode.STAND_STILL)
+
+
+def test_saf_9_a_torque_sensor_at_its_end_ends_any_motion() -> None:
+    for mode in ("move", "led"):
+        arm = moving() if mode == "move" else VirtualArm(4)
+        if mode == "led":
+            arm.auto()
+            led(arm)
+        arm.board.set_fault("torque_offset", axis=3, counts=-65535.0)
+        state = arm.run(1.0)
+        assert codes(state) == {(SENSOR, 3)}
+        assert (state.stop_category, state.motor_power) == (StopCategory.SOFT, 1)
+        arm.push(CommandKind.RESET)
+        assert arm.run(0.6).state == MasterState.ERROR
+        arm.board.clear_faults()
+        arm.run(0.2)
+        arm.push(CommandKind.RESET)
+        assert arm.run(0.6).state == MasterState.WAITING
+
+
+@pytest.mark.parametrize("axes", [1, 4, 5, 8])
+def test_ordinary_motions_are_no_contact(axes: int) -> None:
+    """Full speed from end to end, reversed on the way: inertia, damping, friction stay below a contact's torque."""
+    arm = VirtualArm(axes, 3)
+    pick = random.Random(axes)
+    arm.auto()
+    worst = [0.0]
+
+    def watch(s: State) -> None:
+        for i in range(axes):
+            worst[0] = max(worst[0], abs(s.residual_counts[i]) / s_limit[i])
+
+    s_limit = [6.0 * scale for scale in (50.0, 50.0, 60.0, 100.0, 200.0, 300.0, 300.0, 300.0)]
+    for _ in range(25):
+        arm.move(*[pick.choice((facts.minimum_deg + 2.0, facts.maximum_deg - 2.0)) for facts in arm.facts.axis])
+        state = arm.run(pick.uniform(0.3, 2.0), watch)
+        assert not codes(state), summary(state)
+    assert 0.1 < worst[0] < 0.8
+
+
+def test_a_hand_that_only_holds_the_arm_in_a_motion_is_none() -> None:
+    arm = moving()
+    pull(arm, 3.0, -3.0, 3.0)
+    assert not codes(arm.run(1.5))
+
+
+@pytest.mark.parametrize("where", ["at the end of the range", "not led", "no speed"])
+@pytest.mark.parametrize("counts", [250.0, 3000.0])
+def test_saf_11_saf_12_a_hand_against_an_axis_that_keeps_its_place(where: str, counts: float) -> None:
+    """The drives are soft in this mode: what is not to move has to be carried, and a jerk must not take power away."""
+    arm = VirtualArm(2, start_deg=[10.0, 30.0])
+    arm.auto()
+    if where == "not led":
+        arm.push(CommandKind.LOAD_SETTINGS, [0.0, 100.0], value=185.0)
+    led(arm)
+    if where == "no speed":
+        arm.push(CommandKind.SPEED_LIMITS, [0.0, 100.0], value=60.0)
+    if where == "at the end of the range":
+        arm.board.set_fault("outside_torque", axis=1, counts=250.0)
+        arm.run(25.0)
+    arm.run(1.2)
+    before = arm.board.truth()["position_deg"][0]
+    arm.board.set_fault("outside_torque", axis=1, counts=counts)
+    state = arm.run(3.0)
+    assert codes(state) == ({(CONTACT, 1)} if counts > 300.0 else set()), summary(state)
+    assert state.motor_power == 1
+    assert abs(arm.board.truth()["position_deg"][0] - before) < 0.5
+
+
+def test_drives_that_have_just_taken_the_load_are_no_contact() -> None:
+    """Without current they measure nothing, which is the whole load missing."""
+    arm = VirtualArm(4, config=Config(contact=Contact(torque_nm=0.6)))
+    target = arm.waiting().position_deg
+    arm.move(*[deg + 3.0 for deg in target], percent=5.0)
+    state = arm.until(lambda s: s.motions_done == 1)
+    assert not codes(state)
+    assert max(map(abs, state.holding_counts)) > 3 * 0.6 * 100.0
