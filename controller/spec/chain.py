@@ -6,15 +6,15 @@ every joint's frame is parallel to the base frame. Rows are those of a right arm
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 Vector = tuple[float, float, float]
 Side = Literal["right", "left"]
 
 
-@dataclass(frozen=True, slots=True)
-class JointRow:
+class JointRow(msgspec.Struct, frozen=True):
     """One joint: its axis of rotation, and the way from the joint before it to it, both in that joint's frame."""
 
     name: str
