@@ -12,12 +12,13 @@ import contextlib
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from controller import exercise_reports as reports
 from controller.database import FolderLock, Schema, Unusable, open_database
 from controller.spec import rest
 from controller.store import StoreError
@@ -26,13 +27,14 @@ from controller.worker import Worker
 T = TypeVar("T")
 FILE = "exercises.sqlite"
 AXES = tuple(f"axis_{i + 1}" for i in range(rest.AXES))
-SCHEMA = Schema(1, (
+FIRST_SCHEMA = Schema(1, (
     "CREATE TABLE exercise (name TEXT PRIMARY KEY, rep INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE position (exercise TEXT NOT NULL REFERENCES exercise (name) ON UPDATE CASCADE ON DELETE CASCADE, "
     f"order_pos INTEGER NOT NULL, {', '.join(f'{name} REAL' for name in AXES)}, pause REAL NOT NULL, "
     "speed REAL NOT NULL, PRIMARY KEY (exercise, order_pos)) WITHOUT ROWID",
     "CREATE TABLE scenario (name TEXT PRIMARY KEY, content TEXT NOT NULL, chosen INTEGER NOT NULL) WITHOUT ROWID",
 ))
+SCHEMA = Schema(2, (*FIRST_SCHEMA.statements, *reports.TABLES), FIRST_SCHEMA, reports.TABLES)
 RETRY_S = 5.0
 CLOSE_LIMIT_S = 1.0
 WAITING = 64
@@ -106,6 +108,10 @@ class Exercises:
     def exercise(self, name: str) -> Future[Exercise]:
         """One exercise with its rows; NotStored."""
         return self._ask(lambda db: Exercise(name, _rep(db, name), _rows(db, name)))
+
+    def several(self, names: Sequence[str]) -> Future[list[Exercise]]:
+        """Exercises with their rows, in the order of `names`; NotStored."""
+        return self._ask(lambda db: [Exercise(name, _rep(db, name, "scenario"), _rows(db, name)) for name in names])
 
     def add(self, name: str, rep: int) -> Future[None]:
         """A new exercise; NotAllowed when the name is taken."""
@@ -182,6 +188,17 @@ class Exercises:
         """The stored JSON text; NotStored."""
         return self._ask(lambda db: _scenario(db, name, field))
 
+    def scenario_to_play(self, name: str | None) -> Future[tuple[str, str]]:
+        """(name, stored JSON text) of a scenario, of the one chosen last where `name` is None; NotStored."""
+        def work(db: sqlite3.Connection) -> tuple[str, str]:
+            found = db.execute("SELECT name FROM scenario WHERE chosen").fetchone()
+            if name is None and found is None:
+                raise NotStored("scenario: none was chosen yet; name one, or an exercise", "scenario")
+            chosen = str(found[0]) if name is None else name
+            return chosen, _scenario(db, chosen, "scenario")
+
+        return self._ask(work)
+
     def save_scenario(self, name: str, content: str) -> Future[None]:
         """Store a scenario's JSON text, in place of a former one."""
         def work(db: sqlite3.Connection) -> None:
@@ -207,6 +224,38 @@ class Exercises:
             db.execute("DELETE FROM scenario WHERE name = ?", (name,))
 
         return self._change(work)
+
+    # -- reports
+
+    def begin_report(self, report: reports.Beginning) -> Future[int]:
+        """The number of a new report; the oldest ones go where there are too many."""
+        return self._change(lambda db: reports.begin(db, report))
+
+    def add_move(self, number: int, move: reports.Move) -> Future[None]:
+        """One more move of the report `number`."""
+        return self._change(lambda db: reports.add_move(db, number, move))
+
+    def add_interruption(self, number: int, interruption: reports.Interruption) -> Future[None]:
+        """A pause, a resume, or the end before the last position."""
+        return self._change(lambda db: reports.add_interruption(db, number, interruption))
+
+    def end_report(self, number: int, ended: str, seconds: float, lost: int) -> Future[None]:
+        """How it ended, after how long, and how many of its moves could not be kept."""
+        return self._change(lambda db: reports.end(db, number, ended, seconds, lost))
+
+    def reports(self, limit: int, before: int | None) -> Future[list[reports.Summary]]:
+        """The newest `limit` reports, older than number `before`; the newest first, without their moves."""
+        return self._ask(lambda db: reports.newest(db, limit, before))
+
+    def report(self, number: int, first: int, limit: int) -> Future[reports.Report]:
+        """A whole report with up to `limit` of its moves from move `first` on; NotStored."""
+        def work(db: sqlite3.Connection) -> reports.Report:
+            found = reports.whole(db, number, first, limit)
+            if found is None:
+                raise NotStored(f"id: there is no report {number}", "id")
+            return found
+
+        return self._ask(work)
 
     # -- the store's own thread
 
@@ -242,6 +291,7 @@ class Exercises:
         try:
             self._database = self._open()
             self._database.execute("PRAGMA foreign_keys = ON")
+            reports.close_open_ones(self._database)
         except (Unusable, sqlite3.Error) as error:
             self._report(f"exercise file {error} cannot be used: nothing is saved; check the folder's rights and free "
                          "space")

@@ -414,16 +414,17 @@ cdef class Core:
         """Seconds that each of `moves` takes, one after the other from `start_deg` (deg per axis) on, by the planner of the
         cycle and the limits of the latest `configure`; without power-up and settling. A move is (targets, percent):
         targets in degrees per axis, None leaves the axis where the move before left it; percent above 0, up to 100.
-        `speed_limit_deg_s` holds the limits in force per axis. A move of no way takes 0 s.
+        `speed_limit_deg_s` holds the limits in force per axis. A move of no way takes 0 s, one of an axis that the limits
+        leave no speed -1, one that no trajectory leads to -2.
 
-        RuntimeError before the first `configure`; ValueError for numbers that do not fit the arm, and, naming the move
-        by its number from 0, for one that would have no speed or no trajectory. Any thread, with or without a line."""
+        RuntimeError before the first `configure`; ValueError for numbers that do not fit the arm. Any thread, with or
+        without a line."""
         cdef double start[MAX_AXES]
         cdef double target[MAX_AXES]
         cdef double limit[MAX_AXES]
         cdef AxisParameters p[MAX_AXES]
         cdef double percent, tolerance = self.loop.offered_settings.in_position_counts
-        cdef double seconds
+        cdef unsigned int mask
         cdef int axes = self.loop.offered_settings.axes
         cdef int i
         cdef Planner* planner
@@ -446,16 +447,16 @@ cdef class Core:
                 if len(targets) != axes or not 0.0 < percent <= 100.0:
                     raise ValueError(f"move {number}: {len(targets)} targets at {speed} %, the arm has {axes} axes; "
                                      "percent allowed above 0, up to 100")
+                mask = 0
                 for i in range(axes):
-                    target[i] = start[i] if targets[i] is None else targets[i]
+                    if targets[i] is None:
+                        target[i] = start[i]
+                        continue
+                    target[i] = targets[i]
+                    mask |= 1 << i
                     if not isfinite(target[i]):
                         raise ValueError(f"move {number}: axis {i + 1}: {targets[i]} is no target")
-                seconds = planned_s(planner, p, axes, tolerance, start, target, limit, percent)
-                if seconds == -1.0:
-                    raise ValueError(f"move {number}: the speed limits in force leave an axis no speed")
-                if seconds < 0.0:
-                    raise ValueError(f"move {number}: no trajectory leads there")
-                found.append(seconds)
+                found.append(planned_s(planner, p, axes, tolerance, start, target, mask, limit, percent))
                 memcpy(start, target, sizeof(start))
         finally:
             del planner

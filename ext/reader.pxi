@@ -80,13 +80,17 @@ cdef class Meter:
 
     def clear(self):
         """Begin anew with the next record."""
-        cdef StateRecord record
-        while self.reader.next(record):
-            self.telegram = record.valid_telegrams
+        self.skip()
         self.samples = 0
         memset(self.position, 0, sizeof(self.position))
         memset(self.torque, 0, sizeof(self.torque))
         memset(self.largest, 0, sizeof(self.largest))
+
+    def skip(self):
+        """Leave out what has come."""
+        cdef StateRecord record
+        while self.reader.next(record):
+            self.telegram = record.valid_telegrams
 
     def take(self):
         """Take what has come; returns how many telegrams there were since `clear`."""

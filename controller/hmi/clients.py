@@ -40,6 +40,7 @@ class Client:
     allowance: float = float(hmi.MESSAGES_PER_S)
     allowance_s: float = 0.0
     last_sequence: int = 0  # of its latest command in the ring
+    gone: bool = False  # it has disconnected: nothing that it asked for begins any more
     hold: Hold = field(default_factory=Hold)
     notices: deque[dict[str, object]] = field(default_factory=lambda: deque(maxlen=NOTICES_KEPT))
 
