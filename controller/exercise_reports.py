@@ -148,7 +148,8 @@ def whole(db: sqlite3.Connection, number: int, first: int, limit: int) -> Report
         return None
     rows = db.execute("SELECT step, exercise, repetition, order_pos, seconds, content FROM report_move "
                       "WHERE report = ? AND step >= ? ORDER BY step LIMIT ?", (number, first, limit + 1)).fetchall()
-    moves = [Move(*row[:5], msgspec.json.decode(row[5], type=Reached)) for row in rows[:limit]]
+    moves = [Move(step, exercise, repetition, order_pos, seconds, msgspec.json.decode(content, type=Reached))
+             for step, exercise, repetition, order_pos, seconds, content in rows[:limit]]
     interruptions = [Interruption(*row) for row in db.execute(
         "SELECT step, after_s, what, why, who FROM report_interruption WHERE report = ? ORDER BY number", (number,))]
     return Report(Summary(*found), moves, interruptions, rows[limit][0] if len(rows) > limit else None)

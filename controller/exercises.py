@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from controller import exercise_reports as reports
+from controller import exercise_reports
 from controller.database import FolderLock, Schema, Unusable, open_database
 from controller.spec import rest
 from controller.store import StoreError
@@ -34,7 +34,7 @@ FIRST_SCHEMA = Schema(1, (
     "speed REAL NOT NULL, PRIMARY KEY (exercise, order_pos)) WITHOUT ROWID",
     "CREATE TABLE scenario (name TEXT PRIMARY KEY, content TEXT NOT NULL, chosen INTEGER NOT NULL) WITHOUT ROWID",
 ))
-SCHEMA = Schema(2, (*FIRST_SCHEMA.statements, *reports.TABLES), FIRST_SCHEMA, reports.TABLES)
+SCHEMA = Schema(2, (*FIRST_SCHEMA.statements, *exercise_reports.TABLES), FIRST_SCHEMA, exercise_reports.TABLES)
 RETRY_S = 5.0
 CLOSE_LIMIT_S = 1.0
 WAITING = 64
@@ -227,30 +227,30 @@ class Exercises:
 
     # -- reports
 
-    def begin_report(self, report: reports.Beginning) -> Future[int]:
+    def begin_report(self, report: exercise_reports.Beginning) -> Future[int]:
         """The number of a new report; the oldest ones go where there are too many."""
-        return self._change(lambda db: reports.begin(db, report))
+        return self._change(lambda db: exercise_reports.begin(db, report))
 
-    def add_move(self, number: int, move: reports.Move) -> Future[None]:
+    def add_move(self, number: int, move: exercise_reports.Move) -> Future[None]:
         """One more move of the report `number`."""
-        return self._change(lambda db: reports.add_move(db, number, move))
+        return self._change(lambda db: exercise_reports.add_move(db, number, move))
 
-    def add_interruption(self, number: int, interruption: reports.Interruption) -> Future[None]:
+    def add_interruption(self, number: int, interruption: exercise_reports.Interruption) -> Future[None]:
         """A pause, a resume, or the end before the last position."""
-        return self._change(lambda db: reports.add_interruption(db, number, interruption))
+        return self._change(lambda db: exercise_reports.add_interruption(db, number, interruption))
 
     def end_report(self, number: int, ended: str, seconds: float, lost: int) -> Future[None]:
         """How it ended, after how long, and how many of its moves could not be kept."""
-        return self._change(lambda db: reports.end(db, number, ended, seconds, lost))
+        return self._change(lambda db: exercise_reports.end(db, number, ended, seconds, lost))
 
-    def reports(self, limit: int, before: int | None) -> Future[list[reports.Summary]]:
+    def reports(self, limit: int, before: int | None) -> Future[list[exercise_reports.Summary]]:
         """The newest `limit` reports, older than number `before`; the newest first, without their moves."""
-        return self._ask(lambda db: reports.newest(db, limit, before))
+        return self._ask(lambda db: exercise_reports.newest(db, limit, before))
 
-    def report(self, number: int, first: int, limit: int) -> Future[reports.Report]:
+    def report(self, number: int, first: int, limit: int) -> Future[exercise_reports.Report]:
         """A whole report with up to `limit` of its moves from move `first` on; NotStored."""
-        def work(db: sqlite3.Connection) -> reports.Report:
-            found = reports.whole(db, number, first, limit)
+        def work(db: sqlite3.Connection) -> exercise_reports.Report:
+            found = exercise_reports.whole(db, number, first, limit)
             if found is None:
                 raise NotStored(f"id: there is no report {number}", "id")
             return found
@@ -291,7 +291,7 @@ class Exercises:
         try:
             self._database = self._open()
             self._database.execute("PRAGMA foreign_keys = ON")
-            reports.close_open_ones(self._database)
+            exercise_reports.close_open_ones(self._database)
         except (Unusable, sqlite3.Error) as error:
             self._report(f"exercise file {error} cannot be used: nothing is saved; check the folder's rights and free "
                          "space")

@@ -26,7 +26,7 @@ from controller.hmi.gate import Gate
 from controller.hmi.played import Pieces, Times
 from controller.hmi.sequence import DONE, Place, Plan, Sequencer
 from controller.spec.history import Kind
-from controller.spec.hmi import ACTION, Notice
+from controller.spec.hmi import ACTION, Action, Notice
 from controller.store import StoreError
 from controller.worker import Busy
 
@@ -48,6 +48,13 @@ class Library(Protocol):
     def __call__(self, work: Callable[[Exercises], Future[T]]) -> Future[T]: ...
 
 
+def no_library(work: Callable[[Exercises], Future[T]]) -> Future[T]:
+    """A Library for where no exercises are kept."""
+    future: Future[T] = Future()
+    future.set_exception(StoreError("no exercises are kept here"))
+    return future
+
+
 @dataclass(slots=True)
 class Asked:
     """A request that waits for the disk, and what held when it came."""
@@ -67,7 +74,7 @@ class Player:
                  latest: Callable[[], State | None], facts: Callable[[], ArmFacts], check: Callable[[int, float], None],
                  begin: Callable[[Client, str, float], None], note: Note, clock: Callable[[], float]) -> None:
         self._core, self._sequencer, self._gate, self._library = core, sequencer, gate, library
-        self._latest, self._facts, self._check, self._begin = latest, facts, check, begin
+        self._latest, self._facts, self._check, self._gate_of_motion = latest, facts, check, begin
         self._note, self._clock = note, clock
         self._asked: list[Asked] = []
         self._meter: Meter | None = None
@@ -80,34 +87,34 @@ class Player:
     def tick(self, now_s: float) -> None:
         """Answer what the disk does not answer."""
         for asked in [found for found in self._asked if now_s - found.since_s >= DISK_S]:
-            self._answered(asked, Refused(Notice.BLOCKED, "", "the disk with the exercises does not answer: nothing was "
-                                          "begun; see store_problem of the status"))
+            self.answer(asked, Refused(Notice.BLOCKED, "", "the disk does not answer: nothing was begun; see store_problem "
+                                       "of the status"))
 
     # -- what clients ask
 
     def play(self, client: Client, command: messages.Play, now_s: float) -> tuple[Future[dict[str, object]]]:
         """Begin an exercise or a scenario, once it is loaded and every position is checked."""
-        self._gate.refuse(client, ACTION["play"], now_s)
+        self.refuse(client, ACTION["play"], now_s)
 
         def loaded(asked: Asked, found: Wanted) -> None:
-            state = self._still_wanted(asked)
+            state = self.still_wanted(asked)
             kind, name, exercises = found
             steps, times = self._plan(exercises, state)
-            self._begin(client, "play", self._clock())
+            self.begin(client, "play")
             plan = PlayedPlan(kind, name, steps, times, core=self._core, meter=self._meter_made(), axes=state.axes,
                               report=Report(self._library, Beginning(kind, name, client.name, time.time(), len(steps),
                                                                      round(times.total_s, 1))),
                               note=self._note, who=client.name, now_s=self._clock())
             begun = self._sequencer.start(client, plan, state, self._clock())
-            begun.add_done_callback(lambda done: self._answered(
+            begun.add_done_callback(lambda done: self.answer(
                 asked, done.exception() or {"estimate_s": round(times.total_s, 1), "steps": len(steps)}))
 
-        return self._ask(client, self._wanted(command), loaded)
+        return self.ask(client, self._wanted(command), loaded)
 
     def estimate(self, client: Client, command: messages.Estimate, now_s: float) -> tuple[Future[dict[str, object]]]:
         """How long it takes from where the arm stands now, and whether it could be played."""
-        self._gate.refuse(client, ACTION["estimate"], now_s)
-        return self._ask(client, self._wanted(command), lambda asked, found: self._answered(asked, self.time_of(found[2])))
+        self.refuse(client, ACTION["estimate"], now_s)
+        return self.ask(client, self._wanted(command), lambda asked, found: self.answer(asked, self.time_of(found[2])))
 
     def time_of(self, exercises: Sequence[tuple[Exercise, int | None]]) -> dict[str, object]:
         """{"estimate_s", "steps"} of exercises; Refused where they cannot be played."""
@@ -120,13 +127,13 @@ class Player:
 
     def reports(self, client: Client, command: messages.Reports, now_s: float) -> tuple[Future[dict[str, object]]]:
         """The newest reports, or one with its moves."""
-        self._gate.refuse(client, ACTION["reports"], now_s)
+        self.refuse(client, ACTION["reports"], now_s)
         if command.id is None:
-            return self._ask(client, self._library(lambda store: store.reports(command.limit, command.before)),
-                             lambda asked, found: self._answered(asked, {"reports": msgspec.to_builtins(found)}))
+            return self.ask(client, self._library(lambda store: store.reports(command.limit, command.before)),
+                            lambda asked, found: self.answer(asked, {"reports": msgspec.to_builtins(found)}))
         number = command.id
-        return self._ask(client, self._library(lambda store: store.report(number, command.first_step, MOVES_AT_ONCE)),
-                         lambda asked, found: self._answered(asked, {"report": msgspec.to_builtins(found)}))
+        return self.ask(client, self._library(lambda store: store.report(number, command.first_step, MOVES_AT_ONCE)),
+                        lambda asked, found: self.answer(asked, {"report": msgspec.to_builtins(found)}))
 
     # -- loading
 
@@ -154,24 +161,48 @@ class Player:
 
         return chain(self._library(lambda store: store.scenario_to_play(name)), read)
 
-    def _ask(self, client: Client, loading: Future[U],
-             loaded: Callable[[Asked, U], None]) -> tuple[Future[dict[str, object]]]:
+    # -- what waits for a disk
+
+    @property
+    def now_s(self) -> float:
+        """The clock of the HMI."""
+        return self._clock()
+
+    def refuse(self, client: Client, action: Action, now_s: float) -> None:
+        """Refused with all that stands against an action; nobody takes control yet."""
+        self._gate.refuse(client, action, now_s)
+
+    def begin(self, client: Client, action: str) -> None:
+        """The gate of a motion: takes control, ends what ran before."""
+        self._gate_of_motion(client, action, self._clock())
+
+    def in_hmi_thread(self, work: Callable[[], Future[T]]) -> Future[T]:
+        """What `work` begins, done in the HMI thread."""
+        return self._library(lambda _: work())
+
+    def ask(self, client: Client, loading: Future[U], loaded: Callable[[Asked, U], None],
+            unwanted: Callable[[U], None] = lambda _: None) -> tuple[Future[dict[str, object]]]:
+        """What a handler returns: `loaded` is called with what was loaded and has to `answer`, or raises; `unwanted`
+        where it came too late."""
         state = self._latest()
         asked = Asked(client, self._clock(), self._sequencer.ends, state.stops if state is not None else 0)
         self._asked.append(asked)
 
         def came(answer: Future[U]) -> None:
             if asked.answer.done():
-                return  # too late: it was answered
+                if answer.exception() is None:
+                    unwanted(answer.result())
+                return
             try:
                 loaded(asked, answer.result())
             except Exception as error:
-                self._answered(asked, error)
+                self.answer(asked, error)
 
         loading.add_done_callback(came)
         return (asked.answer,)
 
-    def _answered(self, asked: Asked, result: dict[str, object] | BaseException) -> None:
+    def answer(self, asked: Asked, result: dict[str, object] | BaseException) -> None:
+        """Answer it, once: its fields, or why not."""
         if asked in self._asked:
             self._asked.remove(asked)
         if asked.answer.done():
@@ -181,7 +212,7 @@ class Player:
         else:
             asked.answer.set_exception(refusal(result))
 
-    def _still_wanted(self, asked: Asked) -> State:
+    def still_wanted(self, asked: Asked) -> State:
         """Refused when what held when it was asked for does not hold any more."""
         state = self._latest()
         if asked.client.gone:
@@ -356,7 +387,7 @@ def refusal(error: BaseException) -> Refused:
     if isinstance(error, Refused):
         return error
     if isinstance(error, NotStored | NotAllowed):
-        return Refused(Notice.VALUE, error.field, str(error.args[0]))
+        return Refused(Notice.VALUE, "exercise" if error.field == "name" else error.field, str(error.args[0]))
     if isinstance(error, StoreError):
         return Refused(Notice.BLOCKED, "", str(error))
     if isinstance(error, Busy):

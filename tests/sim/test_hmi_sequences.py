@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from controller.hmi.sequence import Step, standard_movements
+from controller.hmi.sequence import Plan, Step, standard_movements
 from controller.spec.modes import Blocker, MasterState
 from tests.virtual_hmi import VirtualHmi
 
@@ -176,7 +176,7 @@ def test_steps_rest_as_long_as_they_say_and_have_their_speed() -> None:
     page.stand_at(0, 0, 0, 0)
     page.control.take(page.one, page.now_s)
     steps = [Step("out", {0: 10.0}, 100.0, pause_s=2.0), Step("back", {0: 0.0}, 10.0)]
-    page.handlers.sequencer.start(page.one, "exercise", steps, page.state, page.now_s)
+    page.handlers.sequencer.start(page.one, Plan("exercise", steps), page.state, page.now_s)
     page.until(lambda s: s.on_target[0] == 1 and s.position_deg[0] > 9)
     arrived_s = page.now_s
     page.until(lambda s: any(s.moving))
