@@ -1,9 +1,10 @@
 """Torque calibration runs on disk: the grid, its points in their order, and one CSV row per point that was measured.
 
-`calibration/NAME.csv` in the state folder has a head, then per point the mean positions of all axes in degrees and their mean
+`calibration/NAME.csv` in the state folder has a head, then per point the mean positions of all axes in degrees and
+their mean
 torques in counts. `NAME.json` beside it says what was asked for; it is complete before the first row. Every row is on
-disk before the next point begins, so a run that is cut off goes on at the first point that is missing. A last row that a
-power failure tore is cut off; anything else that does not fit is refused with its line.
+disk before the next point begins, so a run that is cut off goes on at the first point that is missing. A last row
+that a power failure tore is cut off; anything else that does not fit is refused with its line.
 Thread contract: no state; a RunFile belongs to one thread at a time.
 """
 
@@ -55,8 +56,8 @@ class GridAxis(msgspec.Struct, frozen=True):
 
 
 class Description(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run is: everything that has to be the same when it goes on. `grid` has one entry per axis of the arm; `moved`
-    are the 0-based axes that get targets, the others stand where they stood when it began."""
+    """What a run is: everything that has to be the same when it goes on. `grid` has one entry per axis of the arm;
+    `moved` are the 0-based axes that get targets, the others stand where they stood when it began."""
 
     allyarm_calibration: int
     serial: str
@@ -102,9 +103,10 @@ class Points(Sequence[tuple[float, ...]]):
 def described(grid: Sequence[GridAxis], moved: Sequence[int], *, serial: str, speed_percent: float, settle_s: float,
               measure_s: float, there_and_back: bool) -> Description:
     """The description of a new run; Unfit when it has too many points, with their number."""
-    made = Description(allyarm_calibration=FORMAT, serial=serial, began=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                       grid=tuple(grid), moved=tuple(moved), speed_percent=speed_percent, settle_s=settle_s,
-                       measure_s=measure_s, there_and_back=there_and_back)
+    began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    made = Description(allyarm_calibration=FORMAT, serial=serial, began=began, grid=tuple(grid), moved=tuple(moved),
+                       speed_percent=speed_percent, settle_s=settle_s, measure_s=measure_s,
+                       there_and_back=there_and_back)
     if made.points > POINTS_HIGHEST:
         raise Unfit(f"{made.points} points: up to {POINTS_HIGHEST} are allowed; choose larger steps or smaller ranges")
     return made
@@ -214,7 +216,8 @@ def read_rows(path: Path) -> tuple[int, list[tuple[float, ...]]]:
 
 
 def runs(folder: Path) -> list[dict[str, object]]:
-    """Every run on disk: name, file, points measured and in all, when it began; `problem` where it cannot be resumed."""
+    """Every run on disk: name, file, points measured and in all, when it began; `problem` where it cannot be
+    resumed."""
     found = []
     for beside in sorted((folder / FOLDER).glob("*.json")):
         path = beside.with_suffix(".csv")

@@ -1,7 +1,7 @@
 """Reports of played exercises in the exercises' file: what was reached, how long it took, what interrupted it.
 
-A report begins with its first position and grows by one move at a time, so that one that a power failure cuts short has all
-moves up to then. Times of day are for people only; durations come from the monotonic clock of who writes.
+A report begins with its first position and grows by one move at a time, so that one that a power failure cuts short
+has all moves up to then. Times of day are for people only; durations come from the monotonic clock of who writes.
 Thread contract: functions for the exercises' own thread, inside a transaction of theirs.
 """
 
@@ -18,7 +18,8 @@ TABLES = (
     "CREATE TABLE report (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, who TEXT NOT NULL, "
     "began_s REAL NOT NULL, steps INTEGER NOT NULL, estimate_s REAL, seconds REAL, ended TEXT NOT NULL, "
     "lost INTEGER NOT NULL)",
-    "CREATE TABLE report_move (report INTEGER NOT NULL REFERENCES report (id) ON DELETE CASCADE, step INTEGER NOT NULL, "
+    "CREATE TABLE report_move (report INTEGER NOT NULL REFERENCES report (id) ON DELETE CASCADE, step INTEGER NOT "
+    "NULL, "
     "exercise TEXT NOT NULL, repetition INTEGER NOT NULL, order_pos INTEGER NOT NULL, seconds REAL NOT NULL, "
     "content TEXT NOT NULL, PRIMARY KEY (report, step)) WITHOUT ROWID",
     "CREATE TABLE report_interruption (report INTEGER NOT NULL REFERENCES report (id) ON DELETE CASCADE, "
@@ -48,7 +49,8 @@ class Reached(msgspec.Struct, frozen=True):
 
 
 class Move(msgspec.Struct, frozen=True):
-    """One position that was reached; `step` counts from 1, `seconds` from the command to the arrival, without pauses."""
+    """One position that was reached; `step` counts from 1, `seconds` from the command to the arrival, without
+    pauses."""
 
     step: int
     exercise: str
@@ -69,8 +71,8 @@ class Interruption(msgspec.Struct, frozen=True):
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """A report without its moves; `ended` is "" while it runs, "done" after the last position, else why not. `lost` counts
-    moves that could not be kept (disk), `began` is wall time in ISO 8601."""
+    """A report without its moves; `ended` is "" while it runs, "done" after the last position, else why not. `lost`
+    counts moves that could not be kept (disk), `began` is wall time in ISO 8601."""
 
     id: int
     kind: str
@@ -96,7 +98,8 @@ class Report(msgspec.Struct, frozen=True):
 
 
 _SUMMARY = (
-    "SELECT id, kind, name, who, strftime('%Y-%m-%dT%H:%M:%SZ', began_s, 'unixepoch'), steps, estimate_s, seconds, ended, "
+    "SELECT id, kind, name, who, strftime('%Y-%m-%dT%H:%M:%SZ', began_s, 'unixepoch'), steps, estimate_s, seconds, "
+    "ended, "
     "lost, (SELECT count(*) FROM report_move WHERE report = id), "
     "(SELECT count(*) FROM report_interruption WHERE report = id) FROM report ")
 

@@ -149,8 +149,8 @@ class VirtualHmi:
                 if all(future.done() for future in outcome):
                     error = next((found for future in outcome if (found := future.exception())), None)
                     assert error is None or isinstance(error, Refused), error
-                    if error is None:
-                        asked.fields = {name: value for future in outcome for name, value in (future.result() or {}).items()}
+                    for future in outcome if error is None else ():
+                        asked.fields = {**(asked.fields or {}), **(future.result() or {})}
                     settle(error)
 
             for future in outcome:

@@ -84,7 +84,8 @@ class Answers:
         if self._polling:
             self._loop.call_later(RESULT_POLL_S, self._poll_results)
 
-    def _settle(self, client: Client, refused: Refused | None, reply: Reply, fields: dict[str, Any] | None = None) -> None:
+    def _settle(self, client: Client, refused: Refused | None, reply: Reply,
+                fields: dict[str, Any] | None = None) -> None:
         if refused is not None:
             self.refuse(client, refused, reply)
         else:
@@ -96,7 +97,9 @@ class Answers:
             return
         error = next((found for found in done.result() if isinstance(found, BaseException)), None)
         if error is None or isinstance(error, Refused):
-            fields = {name: value for found in done.result() if isinstance(found, dict) for name, value in found.items()}
+            fields: dict[str, Any] = {}
+            for found in done.result():
+                fields |= found or {}
             self._settle(client, error, reply, fields)
             return
         text = f"in force, but not saved: {error}" if isinstance(error, StoreError) else Notice.NOT_SAVED.doc

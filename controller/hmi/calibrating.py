@@ -64,7 +64,8 @@ class Calibrator:
             raise Refused(Notice.NO_LOOP, "", Notice.NO_LOOP.doc)
         if command.resume:
             if command.grid is not None:
-                raise Refused(Notice.VALUE, "grid", "allowed only without resume: a run goes on with the grid it was begun "
+                raise Refused(Notice.VALUE, "grid", "allowed only without resume: a run goes on with the grid it was "
+                                                    "begun "
                               "with")
             name = command.name
             opening = self._in_worker(lambda: RunFile.resume(folder, name))
@@ -89,10 +90,12 @@ class Calibrator:
             raise Refused(Notice.VALUE, "name", f"run {name!r} was begun on arm {description.serial!r} with "
                           f"{len(description.grid)} axes, this is arm {self._facts().serial!r} with {state.axes}")
         if file.measured == description.points:
-            raise Refused(Notice.VALUE, "name", f"run {name!r} is complete: {file.measured} of {description.points} points")
+            raise Refused(Notice.VALUE, "name", f"run {name!r} is complete: {file.measured} of {description.points} "
+                                                "points")
         times = self._check_all(description, file.measured, state)
         self._player.begin(asked.client, "calibrate")
-        plan = CalibrationPlan(name, file, times, self._core.meter(), self._worker, self._note, asked.client.name)
+        plan = CalibrationPlan(name, file, times, meter=self._core.meter(), worker=self._worker, note=self._note,
+                               who=asked.client.name)
         begun = self._sequencer.start(asked.client, plan, state, self._player.now_s)
         answer = {"estimate_s": round(times.remaining_s(0, state) or 0.0, 1), "points": description.points,
                   "measured": file.measured, "file": str(file.path)}
@@ -103,8 +106,8 @@ class Calibrator:
         if not axes:
             raise Refused(Notice.BLOCKED, "", "the arm is not connected")
         if not command.grid:
-            raise Refused(Notice.VALUE, "grid", "missing; allowed is an object of axis number and {start_deg, stop_deg, "
-                          "step_deg}, or resume: true")
+            raise Refused(Notice.VALUE, "grid", "missing; allowed is an object of axis number and {start_deg, "
+                          "stop_deg, step_deg}, or resume: true")
         grid = [GridAxis(round(deg, 2), round(deg, 2), 1.0) for deg in state.position_deg]
         for key, given in command.grid.items():
             axis = int(key) - 1
@@ -112,9 +115,10 @@ class Calibrator:
                 raise Refused(Notice.VALUE, f"grid.{key}", f"axis {key} does not exist, the arm has {axes} axes")
             grid[axis] = GridAxis(given.start_deg, given.stop_deg, given.step_deg)
         try:
-            return calibration.described(grid, sorted(int(key) - 1 for key in command.grid), serial=self._facts().serial,
-                                         speed_percent=command.speed_percent, settle_s=command.settle_s,
-                                         measure_s=command.measure_s, there_and_back=command.there_and_back)
+            return calibration.described(
+                grid, sorted(int(key) - 1 for key in command.grid), serial=self._facts().serial,
+                speed_percent=command.speed_percent, settle_s=command.settle_s, measure_s=command.measure_s,
+                there_and_back=command.there_and_back)
         except Unfit as error:
             raise Refused(Notice.VALUE, "grid", str(error)) from None
 
@@ -147,7 +151,8 @@ def _explained(work: Callable[[], T]) -> T:
     except Unfit as error:
         raise Refused(Notice.VALUE, "name", str(error)) from None
     except OSError as error:
-        raise Refused(Notice.BLOCKED, "", f"calibration file: {error}; check the folder's rights and free space") from None
+        raise Refused(Notice.BLOCKED, "", f"calibration file: {error}; check the folder's rights and free "
+                                          "space") from None
 
 
 class GridSteps(Sequence[Step]):
@@ -196,11 +201,12 @@ class GridTimes:
         moves = [(tuple(step.targets.get(axis) for axis in range(state.axes)), step.speed_percent) for step in steps]
         planned = self._core.estimate(state.position_deg, moves, state.speed_limit_deg_s)
         if (bad := next((i for i, seconds in enumerate(planned) if seconds < 0.0), None)) is not None:
-            raise Refused(Notice.VALUE, "grid", f"{steps[bad].text}: the speed limits in force leave an axis no speed, or no "
+            raise Refused(Notice.VALUE, "grid", f"{steps[bad].text}: the speed limits in force leave an axis no "
+                                                "speed, or no "
                           "trajectory leads there")
         each_s = self._description.settle_s + self._description.measure_s
         seconds = [each_s + (move_s + SETTLING_S if move_s > 0.0 else 0.0) for move_s in planned]
-        self._left_s = [*itertools.accumulate(reversed(seconds))][::-1] + [0.0]
+        self._left_s = [0.0, *itertools.accumulate(reversed(seconds))][::-1]
         self._limits_deg_s = state.speed_limit_deg_s
 
 
@@ -209,7 +215,7 @@ class CalibrationPlan(Plan):
 
     kind = "calibration"
 
-    def __init__(self, name: str, file: RunFile, times: GridTimes, meter: Meter, worker: Worker, note: Note,
+    def __init__(self, name: str, file: RunFile, times: GridTimes, *, meter: Meter, worker: Worker, note: Note,
                  who: str) -> None:
         super().__init__(name, GridSteps(file.description, file.measured))
         self._file, self._times, self._meter, self._worker = file, times, meter, worker

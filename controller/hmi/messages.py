@@ -140,8 +140,8 @@ class Play(_Base, tag="play"):
 
 
 class Estimate(_Base, tag="estimate"):
-    """How long `play` with the same fields would take from where the arm stands, and whether it could be played. Answered
-    with `estimate_s`, pauses and settling included, without power-up, and the number of `steps`."""
+    """How long `play` with the same fields would take from where the arm stands, and whether it could be played.
+    Answered with `estimate_s`, pauses and settling included, without power-up, and the number of `steps`."""
 
     exercise: Name | None = None
     scenario: Name | None = None
@@ -176,8 +176,8 @@ class GridAxis(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 class Calibrate(_Base, tag="calibrate"):
-    """Measure torques over a grid of positions, one CSV row per point; axes that are not in `grid` stay where they are. With
-    `resume` a run of that name goes on at its first missing point, with the grid it was begun with."""
+    """Measure torques over a grid of positions, one CSV row per point; axes that are not in `grid` stay where they
+    are. With `resume` a run of that name goes on at its first missing point, with the grid it was begun with."""
 
     name: Annotated[str, Meta(pattern=calibration.NAME_PATTERN)]
     grid: Annotated[dict[AxisKey, GridAxis], Meta(min_length=1, max_length=telegram.MAX_AXES)] | None = None

@@ -1,4 +1,5 @@
-"""A stored exercise, or a scenario of several, as steps for the sequencer: every position checked before the first moves.
+"""A stored exercise, or a scenario of several, as steps for the sequencer: every position checked before the first
+moves.
 
 Thread contract: HMI thread only.
 """
@@ -7,7 +8,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, overload
 
@@ -85,8 +86,8 @@ class Pieces(Sequence[Step]):
 
 
 def named(content: str, name: str) -> list[Element]:
-    """The exercises that a scenario plays: elements of its array that are objects with a text `exercise`, in their order,
-    and `rep` in place of the exercise's own repetitions where it is given. Refused when it names none."""
+    """The exercises that a scenario plays: elements of its array that are objects with a text `exercise`, in their
+    order, and `rep` in place of the exercise's own repetitions where it is given. Refused when it names none."""
     found = []
     for i, raw in enumerate(msgspec.json.decode(content, type=list[msgspec.Raw])):
         value = msgspec.json.decode(raw)
@@ -95,10 +96,12 @@ def named(content: str, name: str) -> list[Element]:
         try:
             element = msgspec.convert(value, Element)
         except msgspec.ValidationError as error:
-            raise Refused(Notice.VALUE, "scenario", f"scenario {name!r}, element {i + 1}: {error}; allowed is exercise: a "
+            raise Refused(Notice.VALUE, "scenario", f"scenario {name!r}, element {i + 1}: {error}; allowed is "
+                                                    "exercise: a "
                           f"name, rep: {rest.ALLOWED['rep']}") from None
         if element.rep is not None and not 1 <= element.rep <= rest.REP_HIGHEST:
-            raise Refused(Notice.VALUE, "scenario", f"scenario {name!r}, element {i + 1}: rep {element.rep}; allowed is "
+            raise Refused(Notice.VALUE, "scenario", f"scenario {name!r}, element {i + 1}: rep {element.rep}; allowed "
+                                                    "is "
                           f"{rest.ALLOWED['rep']}")
         found.append(msgspec.structs.replace(element, exercise=element.exercise.strip()))
     if not found:
@@ -109,9 +112,11 @@ def named(content: str, name: str) -> list[Element]:
 
 def pieces(exercises: Sequence[tuple[Exercise, int | None]], axes: int, check: Check) -> Pieces:
     """Steps of exercises, each with other repetitions than its own where they are given, for an arm of `axes` axes;
-    `check(axis, degrees)` raises ValueError where a target is not allowed. Refused names exercise, position and axis."""
+    `check(axis, degrees)` raises ValueError where a target is not allowed. Refused names exercise, position and
+    axis."""
     if (count := sum(len(exercise.rows) for exercise, _ in exercises)) > POSITIONS_HIGHEST:
-        raise Refused(Notice.VALUE, "scenario", f"{count} positions in all its exercises: {POSITIONS_HIGHEST} are allowed")
+        raise Refused(Notice.VALUE, "scenario", f"{count} positions in all its exercises: {POSITIONS_HIGHEST} are "
+                                                "allowed")
     made = Pieces([_piece(exercise, exercise.rep if rep is None else rep, axes, check) for exercise, rep in exercises])
     if not any(step.targets for piece in made.pieces for step in piece.steps):
         raise Refused(Notice.VALUE, "exercise", "no position has a target for any axis: there is nothing to move to")
@@ -132,7 +137,8 @@ def _step(name: str, row: Row, axes: int, check: Check) -> Step:
         if target_deg is None or (axis >= axes and target_deg == 0.0):
             continue    # pages of arms with fewer axes may keep a 0 in the columns that are left
         if axis >= axes:
-            raise Refused(Notice.VALUE, "exercise", f"{where}: axis_{axis + 1} is {target_deg:g}, the arm has {axes} axes: "
+            raise Refused(Notice.VALUE, "exercise", f"{where}: axis_{axis + 1} is {target_deg:g}, the arm has {axes} "
+                                                    "axes: "
                           "clear it")
         try:
             check(axis, target_deg)
@@ -140,7 +146,8 @@ def _step(name: str, row: Row, axes: int, check: Check) -> Step:
             raise Refused(Notice.VALUE, "exercise", f"{where}: {error}") from None
         targets[axis] = target_deg
     if targets and row.speed_percent <= 0.0:
-        raise Refused(Notice.VALUE, "exercise", f"{where}: speed 0 %: it would never be reached; allowed is above 0, up to "
+        raise Refused(Notice.VALUE, "exercise", f"{where}: speed 0 %: it would never be reached; allowed is above 0, "
+                                                "up to "
                       f"{rest.SPEED_HIGHEST_PERCENT}")
     return Step(f"{name}, position {row.order_pos}", targets, row.speed_percent, row.pause_s)
 
@@ -180,13 +187,15 @@ class Times:
 def _seconds(core: Core, piece: Piece, place: list[float], limits_deg_s: Sequence[float]) -> Iterator[float]:
     """Seconds of each step of one repetition from `place` on, which is then where it ends."""
     axes = range(len(place))
-    moves = [(tuple(step.targets.get(axis) for axis in axes), step.speed_percent) for step in piece.steps if step.targets]
+    moves = [(tuple(step.targets.get(axis) for axis in axes), step.speed_percent)
+             for step in piece.steps if step.targets]
     planned = iter(core.estimate(place, moves, limits_deg_s))
     found = []
     for step in piece.steps:
         planned_s = next(planned) if step.targets else 0.0
         if planned_s < 0.0:
-            why = "the speed limits in force leave an axis no speed" if planned_s == NO_SPEED else "no trajectory leads there"
+            why = ("the speed limits in force leave an axis no speed" if planned_s == NO_SPEED
+                   else "no trajectory leads there")
             raise Refused(Notice.VALUE, "exercise", f"exercise {step.text}: {why}")
         found.append(step.pause_s + (planned_s + SETTLING_S if planned_s > 0.0 else 0.0))
         for axis, target_deg in step.targets.items():
@@ -197,7 +206,3 @@ def _seconds(core: Core, piece: Piece, place: list[float], limits_deg_s: Sequenc
 def _from_the_end(seconds: Iterator[float]) -> list[float]:
     return list(itertools.accumulate(reversed(list(seconds))))[::-1]
 
-
-def by_name(targets: Mapping[int, float], axes: int) -> list[float | None]:
-    """Targets per axis, None where the axis stays."""
-    return [targets.get(axis) for axis in range(axes)]

@@ -1,6 +1,7 @@
 """Plays stored exercises: what a client asks for is loaded, checked, timed, begun, paused, resumed, and reported.
 
-The steps are the sequencer's, each an ordinary MOVE. Nothing is begun later than a second after it was asked for, after a
+The steps are the sequencer's, each an ordinary MOVE. Nothing is begun later than a second after it was asked for,
+after a
 stop or another command that came meanwhile, or for a client that has gone: disks may be slow, arms must not surprise.
 Thread contract: HMI thread only.
 """
@@ -11,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 
@@ -87,7 +88,8 @@ class Player:
     def tick(self, now_s: float) -> None:
         """Answer what the disk does not answer."""
         for asked in [found for found in self._asked if now_s - found.since_s >= DISK_S]:
-            self.answer(asked, Refused(Notice.BLOCKED, "", "the disk does not answer: nothing was begun; see store_problem "
+            self.answer(asked, Refused(Notice.BLOCKED, "", "the disk does not answer: nothing was begun; see "
+                                                           "store_problem "
                                        "of the status"))
 
     # -- what clients ask
@@ -120,7 +122,8 @@ class Player:
         """{"estimate_s", "steps"} of exercises; Refused where they cannot be played."""
         state = self._latest()
         if state is None or not self._facts().axes:
-            raise Refused(Notice.BLOCKED, "", "the arm is not connected: where it stands, and how fast it may be, is not "
+            raise Refused(Notice.BLOCKED, "", "the arm is not connected: where it stands, and how fast it may be, is "
+                                              "not "
                           "known")
         steps, times = self._plan(exercises, state)
         return {"estimate_s": round(times.total_s, 1), "steps": len(steps)}
@@ -140,7 +143,8 @@ class Player:
     def _wanted(self, command: messages.Play | messages.Estimate) -> Future[Wanted]:
         """What a command names: an exercise, a scenario, or the scenario chosen last."""
         if command.exercise is not None and command.scenario is not None:
-            raise Refused(Notice.VALUE, "scenario", "allowed is one of exercise and scenario; without both the scenario "
+            raise Refused(Notice.VALUE, "scenario", "allowed is one of exercise and scenario; without both the "
+                                                    "scenario "
                           "chosen last is meant")
         if command.exercise is not None:
             name = command.exercise.strip()
@@ -283,11 +287,11 @@ class PlayedPlan(Plan):
         index, inside = self._pieces.find(number)
         piece = self._pieces.pieces[index]
         repetition, position = divmod(inside, len(piece.steps))
+        reached = Reached([step.targets.get(axis) for axis in range(self._axes)],
+                          [round(deg, 3) for deg in state.position_deg], [round(counts, 1) for counts in mean],
+                          [round(counts, 1) for counts in largest])
         self._report.move(Move(number + 1, piece.name, repetition + 1, piece.order[position],
-                               round(self._spent_s + now_s - self._since_s, 3),
-                               Reached(played.by_name(step.targets, self._axes),
-                                       [round(deg, 3) for deg in state.position_deg],
-                                       [round(counts, 1) for counts in mean], [round(counts, 1) for counts in largest])))
+                               round(self._spent_s + now_s - self._since_s, 3), reached))
 
     def paused(self, who: str, now_s: float) -> None:
         self._spent_s += now_s - self._since_s
@@ -304,7 +308,8 @@ class PlayedPlan(Plan):
         self._report.end(why, round(now_s - self._began_s, 1))
 
     def _interrupted(self, what: str, why: str, who: str, now_s: float) -> None:
-        self._report.interruption(Interruption(max(0, self._number) + 1, round(now_s - self._began_s, 1), what, why, who))
+        after_s = round(now_s - self._began_s, 1)
+        self._report.interruption(Interruption(max(0, self._number) + 1, after_s, what, why, who))
 
 
 class Report:

@@ -1,8 +1,8 @@
 """Motions one after the other: test cycle 1, exercises, calibration runs. Each step is an ordinary MOVE command.
 
 The next step goes out when the loop says that the one before is done. A stop, an error, a lost line, another motion
-command or the loss of control ends the sequence: what does not ask again cannot go on by itself. A pause keeps it: the arm
-stands in AUTO, and only `resume`, a motion command of its own, goes on.
+command or the loss of control ends the sequence: what does not ask again cannot go on by itself. A pause keeps it:
+the arm stands in AUTO, and only `resume`, a motion command of its own, goes on.
 Thread contract: HMI thread only.
 """
 
@@ -51,7 +51,8 @@ class Place:
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """Where a sequence of motions is: step 1..steps; `ended` says why it no longer runs, "" while it does, "done" after the
+    """Where a sequence of motions is: step 1..steps; `ended` says why it no longer runs, "" while it does, "done"
+    after the
     last step. `kind` is test, exercise, scenario or calibration; `remaining_s` is null where nobody can tell."""
 
     name: str

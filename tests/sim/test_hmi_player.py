@@ -24,7 +24,7 @@ WAVE: tuple[Place, ...] = ((10, 10, 0, 40), (20, None, None, 50), (None, 20, -10
 def stored(page: VirtualHmi, name: str, places: tuple[Place, ...], rep: int = 1, *, pause_s: float = 0.0,
            speed: float = 100.0) -> None:
     """An exercise, as the page stores it."""
-    rows = tuple(Row(i + 1, tuple([*place, *(None,) * (5 - len(place))]), pause_s, speed)
+    rows = tuple(Row(i + 1, (*place, *(None,) * (5 - len(place))), pause_s, speed)
                  for i, place in enumerate(places))
     page.exercises.save([Exercise(name, rep, rows)]).result(5)
 
@@ -91,7 +91,8 @@ def test_an_exercise_reaches_every_position_in_order_and_repeats() -> None:
         place = WAVE[move["order_pos"] - 1]
         assert reached["target_deg"] == list(place)
         target = [old if new is None else new for old, new in zip(target, place, strict=True)]
-        assert all(abs(deg - wanted) <= 2 * COUNT_DEG for deg, wanted in zip(reached["position_deg"], target, strict=True))
+        assert all(abs(deg - wanted) <= 2 * COUNT_DEG
+                   for deg, wanted in zip(reached["position_deg"], target, strict=True))
         assert 0.2 < move["seconds"] < 3.0
         assert all(abs(mean) <= most for mean, most in zip(reached["mean_torque_counts"], reached["max_torque_counts"],
                                                            strict=True))
@@ -313,8 +314,8 @@ def test_what_ends_it_ends_it_for_good(happens: Callable[[VirtualHmi], None], pa
 @given(st.lists(st.tuples(st.integers(0, 250), st.sampled_from(("pause", "resume", "stop", "core_stop", "play", "move",
                                                                  "lost", "stand_still"))), min_size=1, max_size=6))
 def test_nothing_goes_on_that_nobody_asked_for(story: list[tuple[int, str]]) -> None:
-    """Interruptions at any moment: after a stop, the loss of control, another command or a pause nothing moves without a new
-    motion command, and what is paused goes on only by resume or play."""
+    """Interruptions at any moment: after a stop, the loss of control, another command or a pause nothing moves
+    without a new motion command, and what is paused goes on only by resume or play."""
     page = page_with(rep=3)
     assert page.ask("play", exercise="Wave").code == "ok"
     allowed = True
@@ -462,7 +463,8 @@ def test_an_axis_that_the_arm_does_not_have_may_be_zero() -> None:
     ({"exercise": "Nothing"}, "exercise", "no exercise"), ({"scenario": "Nothing"}, "scenario", "no scenario"),
     ({}, "scenario", "none was chosen"), ({"exercise": "Empty"}, "exercise", "no positions"),
     ({"exercise": "Still"}, "exercise", "no position has a target"), ({"repeat": 2}, "repeat", "only with exercise"),
-    ({"exercise": "Wave", "scenario": "x"}, "scenario", "one of"), ({"exercise": "Wave", "repeat": 0}, "repeat", "1..100"),
+    ({"exercise": "Wave", "scenario": "x"}, "scenario", "one of"),
+    ({"exercise": "Wave", "repeat": 0}, "repeat", "1..100"),
     ({"exercise": "Wave", "repeat": 1.5}, "repeat", "1..100"), ({"exercise": 5}, "exercise", "name"),
 ])
 def test_what_cannot_be_played_names_its_field(fields: dict[str, Any], field: str, word: str) -> None:
