@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import math
 import os
 import sys
 import time
@@ -37,6 +38,8 @@ log = logging.getLogger("allyarm")
 TICK_S = 0.02               # while the arm is being connected
 STEADY_TICK_S = 0.1         # once it is: every wake-up costs power and caches, and nothing here is urgent
 ANNOUNCE_AFTER_S = 5.0      # at the latest, with or without an arm
+END_LIMIT_S = 1.7           # of two seconds; the interpreter needs some of the rest
+CLOSE_LIMIT_S, LEAST_S = 1.0, 0.1       # what one disk may take of it
 NO_ARM: ArmFacts = ArmFacts(serial="", version="", axis=())
 
 
@@ -50,6 +53,7 @@ class App:
         self._started = self._pinged = self._last_round = time.monotonic()
         self._last_cycle = (-1, self._started)
         self._announced = self._hmi_alive = False
+        self._ending_since = math.inf       # unless it ends because it could not start
         self._code: int | None = None       # of the end, once there is a reason to end
         self._hmi: HmiServer
         self._history: History | None = None
@@ -93,8 +97,8 @@ class App:
         stack.callback(self._end_history)
         history.note(Kind.PROGRAM, f"allyarm {__version__} started", detail={
             "boot_id": boot_id(), "pid": os.getpid(), "bus": "simulated arm" if config.simulated else config.bus.port})
-        store = Store(folder, fault)
-        stack.callback(store.close)
+        store = Store(folder, fault, cancelled=lambda: self._signals.asked)
+        stack.callback(lambda: store.close(self._left_s()))
         if config.external.enabled:
             from controller.external.server import ExternalServer
 
@@ -124,6 +128,7 @@ class App:
         while not self._round():
             self._supervisor.tick()
             self._signals.wait(STEADY_TICK_S if self._supervisor.connected else TICK_S)
+        self._ending_since = self._signals.first_s or time.monotonic()
         self._notifier.send("STOPPING=1")
         return self._code or 0
 
@@ -211,7 +216,11 @@ class App:
             self._code or 0, "a fault")
         if self._history is not None:
             self._history.note(Kind.PROGRAM, f"allyarm ends: {why}")
-            self._history.close()
+            self._history.close(self._left_s())
+
+    def _left_s(self) -> float:
+        """How long one more disk may take at the end: the program ends within END_LIMIT_S, whatever hangs."""
+        return min(CLOSE_LIMIT_S, max(LEAST_S, self._ending_since + END_LIMIT_S - time.monotonic()))
 
     def _real_time(self) -> dict[str, str]:
         """Ask for the configured real-time settings; returns what was refused."""

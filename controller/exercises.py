@@ -1,15 +1,14 @@
 """Exercises and scenarios that survive power loss: an SQLite file of their own (write-ahead log, full synchronisation).
 
 Thread contract: methods only hand work to the store's own thread and return a future, so that nobody waits for a disk;
-that thread alone touches the database, one request after another. `close` belongs to the HMI thread.
-A file that cannot be used never ends the program: requests then fail with StoreError, and `problem` says why. Opening
-it is tried again with later requests.
+that thread alone touches the database, one request after another. `close` and `tick` belong to the HMI thread.
+A file that cannot be used never ends the program: requests then fail with StoreError, and `problem` says why. It is
+tried again every kept.RETRY_S, and with later requests.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -18,11 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from controller import exercise_reports
+from controller import exercise_reports, kept
 from controller.database import FolderLock, Schema, Unusable, open_database
+from controller.kept import KeptFile, StoreError
 from controller.spec import rest
-from controller.store import StoreError
-from controller.worker import Worker
 
 T = TypeVar("T")
 FILE = "exercises.sqlite"
@@ -35,10 +33,6 @@ FIRST_SCHEMA = Schema(1, (
     "CREATE TABLE scenario (name TEXT PRIMARY KEY, content TEXT NOT NULL, chosen INTEGER NOT NULL) WITHOUT ROWID",
 ))
 SCHEMA = Schema(2, (*FIRST_SCHEMA.statements, *exercise_reports.TABLES), FIRST_SCHEMA, exercise_reports.TABLES)
-RETRY_S = 5.0
-CLOSE_LIMIT_S = 1.0
-WAITING = 64
-log = logging.getLogger(__name__)
 
 
 class NotStored(LookupError):
@@ -76,27 +70,19 @@ class Exercise:
     rows: tuple[Row, ...] = ()
 
 
-class Exercises:
+class Exercises(KeptFile):
     """The store in FILE of `folder`; None keeps it in memory only. Every method returns a future.
 
     Futures fail with NotStored, NotAllowed or StoreError; methods raise worker.Busy when too much waits.
     """
 
     def __init__(self, folder: Path | str | None = None) -> None:
-        self.path = Path(folder) / FILE if folder is not None else None
-        self.problem = ""
+        super().__init__(Path(folder) / FILE if folder is not None else None, "exercises",
+                         "exercises and scenarios cannot be read or saved", first=self._try_open)
         self._damage = ""
-        self._database: sqlite3.Connection | None = None
-        self._lock: FolderLock | None = None
-        self._tried_s = -RETRY_S
-        self._worker = Worker("exercises", WAITING, first=self._try_open, last=self._close)
+        self._tried_s = -kept.RETRY_S
         if self.path is not None:
             self._worker.start()
-
-    def close(self) -> None:
-        """Do what is waiting and close the file, within CLOSE_LIMIT_S. May be called twice."""
-        if not self._worker.close(CLOSE_LIMIT_S):
-            log.error("the disk of %s does not answer: what was changed last may not be saved", self.path)
 
     # -- exercises
 
@@ -267,7 +253,7 @@ class Exercises:
 
     def _do(self, work: Callable[[sqlite3.Connection], T], begin: str) -> T:
         """One transaction: all of it is on disk when this returns, or nothing was changed."""
-        if self._database is None and time.monotonic() - self._tried_s >= RETRY_S:
+        if self._database is None and time.monotonic() - self._tried_s >= kept.RETRY_S:
             self._try_open()
         if self._database is None:
             raise StoreError(self.problem)
@@ -312,18 +298,24 @@ class Exercises:
             self._damage = self.problem  # stays visible for this run
         return opened.connection
 
-    def _close(self) -> None:
-        if self._database is not None:
-            self._database.close()
-            self._database = None
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
+    def _late(self, begun: bool) -> StoreError:
+        what = ("whether the request is carried out shows when it does: look before asking again" if begun else
+                "nothing was changed; ask again when it does")
+        return StoreError(f"the disk of {self.path} does not answer: {what}")
 
-    def _report(self, text: str) -> None:
-        if text != self.problem:  # once per cause, not once per request
-            log.error(text)
-        self.problem = text
+    @property
+    def _stuck(self) -> bool:
+        return self.path is not None and (self._database is None or self.problem != self._damage)
+
+    def _retry(self) -> None:
+        """Open the file, or see whether what was wrong with it is over: it is whole, and takes a write."""
+        if self._database is None:
+            self._try_open()
+            return
+        with contextlib.suppress(sqlite3.Error):    # `problem` still holds
+            if self._database.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok":
+                self._database.execute(f"PRAGMA user_version = {SCHEMA.version}")   # writes a page, changes nothing
+                self.problem = self._damage
 
 
 def _exists(db: sqlite3.Connection, name: str) -> bool:

@@ -25,10 +25,12 @@ from controller.database import FolderLock, Unusable, open_database
 from controller.history_table import COLUMNS, FILE, SCHEMA, Entry, Query, select
 from controller.history_words import Event, entry
 from controller.spec.history import ERRORS_KEPT, ROWS_DEFAULT, Kind
+from controller.worker import LATE_S
 
 QUEUE_ROWS = 2000
 RETRY_S = 5.0
 CLOSE_LIMIT_S = 1.0
+READINGS_WAITING = 32
 REPEAT_S = 1.0          # the same again within this is counted, not written: a held key must not fill the table
 REPEATS_KEPT = 64
 TEXT_LENGTH, WHO_LENGTH, DETAIL_LENGTH = 400, 100, 16_000     # all settings at once fit
@@ -67,9 +69,18 @@ class History:
         self._queue: list[Entry] = []
         self._readings: list[tuple[Query, Future[list[Entry]]]] = []
         self._ending = False
+        self._at_work_since_s = 0.0     # 0: waits for work
         # A daemon, so that a disk that hangs cannot keep the program from ending.
         self._writer = threading.Thread(target=self._write, name="history", daemon=True)
         self._writer.start()
+
+    @property
+    def trouble(self) -> str:
+        """`problem`, or that the disk hangs: then nothing fails, and nobody would learn of it."""
+        since_s = self._at_work_since_s
+        if since_s and time.monotonic() - since_s > LATE_S:
+            return f"the disk of {self.path} does not answer: the history is not saved"
+        return self.problem
 
     def note(self, kind: Kind, text: str, *, who: str = "", code: int = 0, axis: int = 0,
              detail: Mapping[str, object] | None = None, monotonic_ns: int | None = None) -> None:
@@ -112,19 +123,22 @@ class History:
         """What was noted, also what is not on disk yet; HistoryError when it cannot be read."""
         future: Future[list[Entry]] = Future()
         with self._work:
+            self._readings = [reading for reading in self._readings if not reading[1].cancelled()]
             if self._ending:
                 future.set_exception(HistoryError("the program is ending"))
+            elif len(self._readings) >= READINGS_WAITING:
+                future.set_exception(HistoryError("too many readings of the history wait: try again"))
             else:
                 self._readings.append((query, future))
                 self._work.notify()
         return future
 
-    def close(self) -> None:
-        """Write what waits and close the file, within CLOSE_LIMIT_S. May be called twice."""
+    def close(self, limit_s: float | None = None) -> None:
+        """Write what waits and close the file, within `limit_s` (None: CLOSE_LIMIT_S). May be called twice."""
         with self._work:
             self._ending = True
             self._work.notify()
-        self._writer.join(CLOSE_LIMIT_S)
+        self._writer.join(CLOSE_LIMIT_S if limit_s is None else limit_s)
         if self._writer.is_alive():
             log.error("the disk of %s does not answer: the last entries of the history may be lost", self.path)
 
@@ -142,9 +156,11 @@ class History:
     # -- writer thread
 
     def _write(self) -> None:
+        self._at_work_since_s = time.monotonic()
         self._open()
         ending = False
         while not ending:
+            self._at_work_since_s = 0.0
             with self._work:
                 stuck = bool(self._unsaved) or self._database is None
                 self._work.wait_for(lambda: self._queue or self._readings or self._ending, RETRY_S if stuck else None)
@@ -156,6 +172,7 @@ class History:
                 self._queue, self._waiting = [], len(self._unsaved)
                 readings, self._readings = self._readings, []
                 ending = self._ending
+            self._at_work_since_s = time.monotonic()
             if self._unsaved and self._save():
                 self._unsaved = []
                 with self._work:
@@ -234,6 +251,8 @@ class History:
         self._first_id = last_dropped + 1
 
     def _answer(self, query: Query, future: Future[list[Entry]]) -> None:
+        if not future.set_running_or_notify_cancel():
+            return      # whoever asked has given up
         try:
             self._open()
             if self._database is None:

@@ -25,12 +25,13 @@ OVERDUE_S = STOP_LIMIT_S + 0.5
 
 
 class StopSignals:
-    """`asked` is True from the first signal on; `on_first` is then called once, in the handler."""
+    """`asked` is True from the first signal on, `first_s` when that was (monotonic, 0.0 never); `on_first` is then
+    called once, in the handler."""
 
     def __init__(self) -> None:
         self.asked = False
         self.on_first: Callable[[], None] | None = None
-        self._first = 0.0
+        self.first_s = 0.0
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
     def __del__(self) -> None:
@@ -53,10 +54,10 @@ class StopSignals:
         del frame
         now = time.monotonic()
         if self.asked:
-            if now - self._first > OVERDUE_S:
+            if now - self.first_s > OVERDUE_S:
                 os._exit(128 + number)      # the board's watchdog takes motor power
             return
-        self.asked, self._first = True, now
+        self.asked, self.first_s = True, now
         os.eventfd_write(self._wake, 1)
         if self.on_first is not None:
             self.on_first()

@@ -1,10 +1,11 @@
 """Settings that survive power loss: a key/value table in SQLite, opened by controller/database.py.
 
-Thread contract: `get`, `items`, `put` and `accept` belong to one thread (HMI), `close` to the one that made the store
-(main); the database is only touched by the store's own writer thread, so that a slow disk never delays a stop. A lock
-that is never held during disk access guards what the two sides hand over.
+Thread contract: `get`, `items`, `put`, `accept` and `tick` belong to one thread (HMI), `close` to the one that made the
+store (main); the database is only touched by the store's own writer thread, so that a slow disk never delays a stop. A
+lock that is never held during disk access guards what the two sides hand over.
 A file that cannot be used never ends the program: values then live in memory, and `problem` says why. What could not be
-saved is tried again with the next write and every RETRY_S. Whenever defaults stand in for values that may have been
+saved is tried again with the next write and every
+kept.RETRY_S. Whenever defaults stand in for values that may have been
 set, `unaccepted` says so until an operator accepts them: nobody's limits may get lost without somebody knowing.
 """
 
@@ -19,10 +20,14 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotDone
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from controller import kept
 from controller.database import FolderLock, Schema, Unusable, open_database, set_aside_files
+from controller.kept import KeptFile, StoreError
+from controller.worker import Busy
 
 Value = float | bool | str | None
 Check = Callable[[str, Value], str]     # (name, value) -> "" or what is wrong with it
@@ -32,15 +37,10 @@ SCHEMA = Schema(1, (
     "checksum INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE acceptance (id INTEGER PRIMARY KEY, asked_at REAL NOT NULL, why TEXT NOT NULL, accepted_at REAL, "
     "accepted_by TEXT)"))
-HANGS_S = 5.0
-RETRY_S = 5.0
-CLOSE_LIMIT_S = 1.0
+OPEN_LIMIT_S = 5.0  # others may use the file, or it is checked: some of it is ordinary
+AT_ONCE_S = 0.0
 HOW_TO_ACCEPT = "check the settings, then accept them (button Reset, or `allyarm settings accept`)"
 log = logging.getLogger(__name__)
-
-
-class StoreError(Exception):
-    """A value is in force but not on disk; the text says why and what to do."""
 
 
 @dataclass(slots=True)
@@ -62,44 +62,33 @@ class _Change:
         self.accepted_by = later.accepted_by or self.accepted_by
 
 
-class Store:
+class Store(KeptFile):
     """Key/value settings in FILE of `folder`; None keeps them in memory only (`problem` stays empty).
 
     `check` finds values that are no longer allowed; like unreadable ones they are left out. `problem` says what is
     wrong with the file now, `unaccepted` why the settings in force are not what was stored; "" when all is well.
+    `opened` is False when the file was not to be had: then nothing is saved in this run. Opening takes OPEN_LIMIT_S at
+    most, and ends when `cancelled` says so.
     """
 
-    def __init__(self, folder: Path | str | None = None, check: Check | None = None) -> None:
-        self.path = Path(folder) / FILE if folder is not None else None
-        self.problem = ""
+    def __init__(self, folder: Path | str | None = None, check: Check | None = None, *,
+                 cancelled: Callable[[], bool] = lambda: False) -> None:
+        super().__init__(Path(folder) / FILE if folder is not None else None, "store",
+                         "changes of settings are in force and not saved")
         self.unaccepted = ""
         self.writes = 0
         self.failures = 0
+        self.opened = True
         self._check = check
         self._values: dict[str, Value] = {}
-        self._lock: FolderLock | None = None        # writer thread only, like the next three
-        self._database: sqlite3.Connection | None = None
-        self._unsaved = _Change()
+        self._unsaved = _Change()       # writer thread only, like the next
         self._bad_rows: list[str] = []
-        self._saving_since_s = 0.0      # 0: not at work on the disk
-        self._work = threading.Condition()
-        self._asked: list[tuple[_Change, Future[None]]] = []
-        self._ending = False
-        self._writer: threading.Thread | None = None
+        self._handing = threading.Lock()    # guards the next lines; never held during disk access
+        self._asked = _Change()
+        self._left_behind = False       # nobody waits for what was asked: the writer has to look by itself
+        self._done_opening = self._too_late = False
         if self.path is not None:
-            opened: Future[dict[str, Value]] = Future()
-            # A daemon, so that a disk that hangs cannot keep the program from ending.
-            self._writer = threading.Thread(target=self._write, args=(self.path, opened), name="store", daemon=True)
-            self._writer.start()
-            self._values = opened.result()
-
-    @property
-    def trouble(self) -> str:
-        """`problem`, or that the disk hangs: then nothing fails, and nobody would learn of it."""
-        since_s = self._saving_since_s
-        if since_s and time.monotonic() - since_s > HANGS_S:
-            return f"the disk of {self.path} does not answer: changes of settings are in force and not saved"
-        return self.problem
+            self._values = self._opened(self.path, cancelled)
 
     def get(self, key: str, default: Value = None) -> Value:
         """The stored value, or `default`."""
@@ -123,63 +112,87 @@ class Store:
         self.unaccepted = ""
         return self._hand_over(_Change(accepted_by=who))
 
-    def close(self) -> None:
-        """Save what is waiting and close the file, within CLOSE_LIMIT_S. May be called twice."""
-        if self._writer is None or self._ending:
-            return
-        with self._work:
-            self._ending = True
-            self._work.notify()
-        self._writer.join(CLOSE_LIMIT_S)
-        if self._writer.is_alive():
-            log.error("the disk of %s does not answer: what was changed last may not be saved", self.path)
-
     def _hand_over(self, change: _Change) -> Future[None]:
         future: Future[None] = Future()
-        if self._writer is None:
+        if self.path is None:
             future.set_result(None)
             return future
-        with self._work:
-            if self._ending:
-                future.set_exception(StoreError("the program is ending: it is not saved"))
-            else:
-                self._asked.append((change, future))
-                self._work.notify()
-        return future
+        with self._handing:
+            self._asked.add(change)
+        try:
+            return self._worker.submit(self._flush)
+        except Busy as error:
+            with self._handing:
+                self._left_behind = True
+            future.set_exception(StoreError(f"{error}: it is not saved" if self._worker.ended else
+                                            "the disk is behind: saved as soon as it has caught up"))
+            return future
+
+    def _opened(self, path: Path, cancelled: Callable[[], bool]) -> dict[str, Value]:
+        """What is stored. A disk that hangs must not keep the controller from starting, or from ending."""
+        opening = self._worker.submit(lambda: self._open_in_time(path))
+        until_s = time.monotonic() + OPEN_LIMIT_S
+        while not cancelled() and time.monotonic() < until_s:
+            with contextlib.suppress(NotDone):
+                return opening.result(0.1)
+        with self._handing:
+            self._too_late = not self._done_opening
+        if not self._too_late:
+            return opening.result()
+        self.opened = False
+        self._report(f"the disk of {path} did not answer at the start: settings are not saved; check it, then start "
+                     "the controller again")
+        self.unaccepted = f"the settings could not be read, defaults are in force: {HOW_TO_ACCEPT}"
+        return {}
 
     # -- writer thread
 
-    def _write(self, path: Path, opened: Future[dict[str, Value]]) -> None:
-        try:
-            opened.set_result(self._open(path))
-        except BaseException as error:
-            opened.set_exception(error)
-            return
-        ending = False
-        while not ending:
-            with self._work:
-                self._work.wait_for(lambda: self._asked or self._ending, RETRY_S if self._unsaved else None)
-                asked, self._asked, ending = self._asked, [], self._ending
-            for change, _ in asked:
-                self._unsaved.add(change)
-            self._saving_since_s = time.monotonic()
-            failure = self._save() if self._unsaved else None
-            self._saving_since_s = 0.0
-            for _, future in asked:
-                if failure is None:
-                    future.set_result(None)
-                else:
-                    future.set_exception(failure)
-        self._close()
+    def _open_in_time(self, path: Path) -> dict[str, Value]:
+        values = self._open(path)
+        with self._handing:
+            self._done_opening = True
+            if not self._too_late:
+                return values
+        self._shut()    # others are in force meanwhile, and would be mixed with what is stored
+        return {}
+
+    def _late(self, begun: bool) -> StoreError:
+        with self._handing:
+            self._left_behind = True
+        return StoreError(f"the disk of {self.path} does not answer: saved as soon as it does; check it")
+
+    @property
+    def _stuck(self) -> bool:
+        return bool(self._unsaved)
+
+    def _pause_s(self) -> float | None:
+        return AT_ONCE_S if self._left_behind else super()._pause_s()
+
+    def _retry(self) -> None:
+        with contextlib.suppress(StoreError):
+            self._flush()
+
+    def _flush(self) -> None:
+        """Save all that was asked for; StoreError says why it is not saved."""
+        with self._handing:
+            asked, self._asked, self._left_behind = self._asked, _Change(), False
+        self._unsaved.add(asked)
+        if self._database is None or self._unsaved:
+            self._save()
+
+    def _end(self) -> None:
+        self._retry()
+        super()._end()
 
     def _open(self, path: Path) -> dict[str, Value]:
         try:
             self._lock = FolderLock(path)
             opened = open_database(path, SCHEMA, _ask_for_acceptance)
         except Unusable as error:
-            self._close()
+            self._shut()
+            self.opened = False
             self._report(f"settings file cannot be used ({error}): settings are not saved; check the folder's rights "
-                         "and free space")
+                         "and free space, then start the controller again")
             if _may_exist(path):
                 self.unaccepted = f"the settings could not be read, defaults are in force: {HOW_TO_ACCEPT}"
             return {}
@@ -190,8 +203,10 @@ class Store:
             values = self._read(opened.connection)
             asked = opened.connection.execute("SELECT why FROM acceptance WHERE accepted_at IS NULL").fetchall()
         except sqlite3.Error as error:
-            self._close()
-            self._report(f"settings file {path} cannot be read ({error}): settings are not saved")
+            self._shut()
+            self.opened = False
+            self._report(f"settings file {path} cannot be read ({error}): settings are not saved; start the controller "
+                         "again")
             self.unaccepted = f"the settings could not be read, defaults are in force: {HOW_TO_ACCEPT}"
             return {}
         reasons = [why for why, in asked]
@@ -214,12 +229,12 @@ class Store:
                 self._bad_rows.append(key)
         return values
 
-    def _save(self) -> StoreError | None:
-        """Write all that is not on disk yet; what could not be written stays unsaved, and the error says why."""
+    def _save(self) -> None:
+        """Write all that is not on disk yet; what could not be written stays unsaved, and StoreError says why."""
         if self._database is None:
             self.failures += 1
             self._unsaved = _Change()  # it will not open in this run: `problem` says so until the end
-            return StoreError(self.problem)
+            raise StoreError(self.problem)
         try:
             self._database.execute("BEGIN IMMEDIATE")
             _apply(self._database, self._unsaved, self._bad_rows)
@@ -230,27 +245,13 @@ class Store:
             self.failures += 1
             count = len(self._unsaved.values) + len(self._unsaved.removed) + bool(self._unsaved.accepted_by)
             self._report(f"{count} changes of settings not saved ({error}): they are in force until the next restart "
-                         f"and tried again every {RETRY_S:g} s; check the free space of {self.path}")
-            return StoreError(self.problem)
+                         f"and tried again every {kept.RETRY_S:g} s; check the free space of {self.path}")
+            raise StoreError(self.problem) from None
         done, self._unsaved = self._unsaved, _Change()
         self._bad_rows = [] if done.accepted_by else [
             key for key in self._bad_rows if key not in done.values and key not in done.removed]
         self.writes += 1
         self.problem = ""
-        return None
-
-    def _close(self) -> None:
-        if self._database is not None:
-            self._database.close()
-            self._database = None
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
-
-    def _report(self, text: str) -> None:
-        if text != self.problem:  # once per cause, not once per try
-            log.error(text)
-        self.problem = text
 
 
 def _may_exist(path: Path) -> bool:

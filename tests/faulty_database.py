@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Faulty:
-    """Commits fail while `fault` is set, or wait for `hold`."""
+    """Commits, and writes outside a transaction, fail while `fault` is set; commits wait for `hold`."""
 
     def __init__(self, database: sqlite3.Connection, *, fault: bool = False) -> None:
         self._database, self.fault, self.hold = database, fault, threading.Event()
@@ -18,6 +18,8 @@ class Faulty:
         return getattr(self._database, name)
 
     def execute(self, text: str, *more: Any) -> Any:
+        if self.fault and text.startswith("PRAGMA user_version ="):
+            raise sqlite3.OperationalError("disk I/O error")
         if text == "COMMIT":
             self.hold.wait(30)
             if self.fault:

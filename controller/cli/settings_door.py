@@ -9,10 +9,11 @@ from typing import Any, Protocol
 from controller.cli.reach import Target, shown
 from controller.database import in_use
 from controller.history import History
+from controller.kept import StoreError
 from controller.settings import KNOWN, check_together, checked
 from controller.settings import fault as value_fault
 from controller.spec.history import Kind
-from controller.store import FILE, Store, StoreError, Value
+from controller.store import FILE, Store, Value
 
 ANSWER_S = 10.0
 WRONG_VALUE = {"value", "unknown", "locked", "role"}    # error codes for what the user has to change

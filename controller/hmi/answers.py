@@ -16,9 +16,9 @@ from controller.hmi.clients import Client, Refused
 from controller.hmi.counters import Counters
 from controller.hmi.handlers import Outcome, Sent
 from controller.hmi.results import Results
+from controller.kept import StoreError
 from controller.spec.hmi import Notice
 from controller.spec.modes import CommandKind
-from controller.store import StoreError
 
 RESULT_POLL_S = 0.002
 Answer = Callable[[dict[str, object]], None]

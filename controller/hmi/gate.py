@@ -65,5 +65,6 @@ class Gate:
         if state is None:
             found = [Refused(Notice.NO_LOOP, "", Notice.NO_LOOP.doc)]
         else:
-            found = [Refused(Notice.BLOCKED, "", word) for word in blocker_words(state.blockers)]
+            found = [Refused(Notice.BLOCKED, "", word) for word in blocker_words(
+                state.blockers, state.faults[:state.fault_count])]
         return found + [Refused(Notice.BLOCKED, "", word) for word in self._own()]

@@ -30,7 +30,8 @@ class OwnFaults:
         per axis of a connected arm."""
         late = self._in_force.late
         present = {
-            "REGISTER_WRITE": bool(self._store.trouble), "FILE_UNREADABLE": bool(self._store.unaccepted),
+            "REGISTER_WRITE": self._store.opened and bool(self._store.trouble),
+            "FILE_UNOPENED": not self._store.opened, "FILE_UNREADABLE": bool(self._store.unaccepted),
             "LOG_READ": self._history.read_failed, "LOG_DELETE": self._history.prune_failed,
             "REGISTER_SEND": late and self._was_late,       # once is no fault: it has just been given again
             **{name: name == address_fault and not is_loopback(self._host)      # on loopback no network is missing

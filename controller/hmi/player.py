@@ -26,9 +26,9 @@ from controller.hmi.counters import logger
 from controller.hmi.gate import Gate
 from controller.hmi.played import Pieces, Times
 from controller.hmi.sequence import DONE, Place, Plan, Sequencer
+from controller.kept import StoreError
 from controller.spec.history import Kind
 from controller.spec.hmi import ACTION, Action, Notice
-from controller.store import StoreError
 from controller.worker import Busy
 
 if TYPE_CHECKING:

@@ -21,10 +21,10 @@ from controller.hmi.login import Login
 from controller.hmi.refusal import Refusal, json_response
 from controller.hmi.rest_messages import Done, Position
 from controller.hmi.transport import BROKEN_REQUEST
+from controller.kept import StoreError
 from controller.spec import rest
 from controller.spec.history import Kind
 from controller.spec.rest import Endpoint
-from controller.store import StoreError
 from controller.worker import Busy
 
 Function = Callable[[Any, web.Request], Awaitable[object]]

@@ -28,6 +28,7 @@ from controller.hmi.answers import Answer, Answers, Reply
 from controller.hmi.broadcast import Broadcast, own_ipv4
 from controller.hmi.clients import FLOOD_GRACE_S, Client, ControlToken, Refused
 from controller.hmi.counters import Counters, HttpLog, logger
+from controller.hmi.doorway import HEADER_LIMIT_S, Doorway
 from controller.hmi.faultlist import FaultList
 from controller.hmi.forms import is_stop
 from controller.hmi.handlers import Handlers, Outcome
@@ -60,7 +61,9 @@ COLLECT_CLIENTS = 10
 SLOW_ROUND_S = 1.0
 CONNECT_LIMIT_S = 10.0
 STRANGER_PACKETS = 20
-
+STRANGERS_LIMIT = 100
+LINGERING_S = 2.0  # for the rest of a body that was refused
+BACKLOG = 128
 
 T = TypeVar("T")
 log = logger("controller.hmi")
@@ -131,20 +134,26 @@ class Service:
         """Serve on `listener` until `quit`."""
         self._loop.set_exception_handler(lambda loop, context: log.error(
             "unexpected: %s", context.get("message"), exc_info=context.get("exception")))
-        app = web.Application(middlewares=[self._pages.guard], logger=log)
+        doorway = Doorway(self._counters)
+        app = web.Application(middlewares=[doorway.watch, self._pages.guard], logger=log)
         self._server.attach(app, socketio_path=hmi.PATH)
         self._pages.add_to(app)
         self._rest.add_to(app)
         http_log = HttpLog(self._counters, BROKEN_REQUEST)
-        runner = web.AppRunner(app, access_log=None, logger=http_log, shutdown_timeout=0.2, handle_signals=False)
+        runner = web.AppRunner(app, access_log=None, logger=http_log, shutdown_timeout=0.2, handle_signals=False,
+                               keepalive_timeout=HEADER_LIMIT_S, lingering_time=LINGERING_S)
         await runner.setup()
+        doorway.server = runner.server
+        accepting: asyncio.Server | None = None
         try:
-            await web.SockSite(runner, listener).start()
+            accepting = await self._loop.create_server(doorway.enter, sock=listener, backlog=BACKLOG)
             self._round()
             opened()
             self._loop.call_later(AFTER_START_S, self._rest.load)
             await self._ended.wait()
         finally:
+            if accepting is not None:
+                accepting.close()
             for key in list(self._server.eio.sockets):
                 self._server.cut(key)
             await self._server.shutdown()
@@ -196,6 +205,9 @@ class Service:
 
     def _slow_round(self, now_s: float) -> None:
         self._cut_strangers(now_s)  # first: where descriptors are used up, what follows fails, and this frees some
+        self._store.tick(now_s)
+        self._rest.tick(now_s)
+        self._login.tick(now_s)
         self._payload.address, address_fault = own_ipv4()
         self._builder.statistics = self._core.statistics()
         self._builder.realtime = self._core.realtime()
@@ -209,14 +221,16 @@ class Service:
 
     def _cut_strangers(self, now_s: float) -> None:
         """Sessions that never became a client."""
-        sessions = self._server.eio.sockets
-        self._strangers = {key: seen for key, seen in self._strangers.items() if key in sessions}
-        for key in list(sessions):
+        open_ = {key: session for key, session in self._server.eio.sockets.items()  # the library lists ended ones too
+                 if not (session.closed or session.closing)}
+        self._strangers = {key: seen for key, seen in self._strangers.items() if key in open_}
+        for key in open_:
             if key not in self._by_key:
-                since, _ = self._strangers.setdefault(key, (now_s, 0))
-                if now_s - since > CONNECT_LIMIT_S:
-                    self._counters.refuse("no_connect")
-                    self._server.cut(key)
+                self._strangers.setdefault(key, (now_s, 0))
+        for number, (key, (since, _)) in enumerate(reversed(list(self._strangers.items()))):  # the newest first
+            if now_s - since > CONNECT_LIMIT_S or number >= STRANGERS_LIMIT:
+                self._counters.refuse("no_connect")
+                self._server.cut(key)
 
     def _read_core(self, now_s: float) -> None:
         """Every record since the last time that tells something new: results and drive codes may show in one only."""
@@ -248,7 +262,7 @@ class Service:
                   "history_written": history.written, "history_dropped": history.dropped, **self._counters.as_dict()}
         return self._builder.build(
             self._state, running=running, counts=counts, link=self.link,
-            store_problem="; ".join(filter(None, (self._store.trouble, self._rest.problem, history.problem))),
+            store_problem="; ".join(filter(None, (self._store.trouble, self._rest.problem, history.trouble))),
             blockers=[found.message for found in self._handlers.gate.general()],
             sequence=self._handlers.sequencer.progress,
             holder=Holder(holder.number if holder else None, holder.name if holder else ""))

@@ -8,7 +8,7 @@ Thread contract: HMI thread only.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from controller.hmi.counters import Counters
 from controller.hmi.faultlist import Active, FaultList
 from controller.hmi.sequence import Progress
 from controller.link import LinkReport
+from controller.spec import faults as catalogue
 from controller.spec import hmi, modes, record, telegram
 from controller.spec.coded import Coded
 from controller.spec.external import ExternalPhase
@@ -104,9 +105,24 @@ def empty_state(axes: int) -> State:
     return SimpleNamespace(**{**fields, "axes": axes})  # type: ignore[return-value]
 
 
-def blocker_words(bits: int) -> list[str]:
-    """The active blockers in words."""
-    return [blocker.doc for blocker in modes.Blocker if bits >> blocker & 1]
+def blocker_words(bits: int, faults: Iterable[int] = ()) -> list[str]:
+    """The active blockers in words. `faults` are the fault words of the record: what no reset clears is not told to be
+    reset, but what to do instead."""
+    words = [blocker.doc for blocker in modes.Blocker if bits >> blocker & 1]
+    for_good = [never for word in faults if (never := _no_reset_clears(word))]
+    if bits >> modes.Blocker.ERROR & 1 and for_good:
+        words[words.index(modes.Blocker.ERROR.doc)] = "; ".join(for_good)
+    return words
+
+
+def _no_reset_clears(word: int) -> str:
+    """What to do about an active error that stays until the program starts anew, "" for all others."""
+    code, axis, warning = word & 0xFFFF, word >> 16 & 0xFF, word >> 31
+    row = None if warning else catalogue.lookup(code, axis, False)
+    if row is None or row.resettable:
+        return ""
+    return (f"error {code} ({row.message}) is active, which no reset clears, only a restart of the controller once its "
+            f"cause is gone: {row.solution}")
 
 
 def _name(table: type[Coded]) -> Callable[[int], str]:

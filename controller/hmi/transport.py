@@ -40,6 +40,7 @@ engineio.payload.Payload.max_decode_packets = hmi.MESSAGE_BYTES
 
 # SAF-4: the motion of a client whose link broke without a word ends within three seconds
 PING_INTERVAL_S, PING_TIMEOUT_S = 1, 2
+BODY_LIMIT_S = 5.0
 WEBSOCKET_BYTES = 8 * hmi.MESSAGE_BYTES  # between the two limits a refusal can still be answered
 TOO_LARGE = f"a message has at most {hmi.MESSAGE_BYTES} bytes"
 REASON_BYTES = 123  # RFC 6455, 5.5: what a close frame has room for
@@ -250,9 +251,13 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
         environ: dict[str, Any] = driver.translate_request(request)
         if request.method == "POST":
             try:
-                body = await request.content.read(hmi.MESSAGE_BYTES + 1)
-                while len(body) <= hmi.MESSAGE_BYTES and not request.content.at_eof():
-                    body += await request.content.read(hmi.MESSAGE_BYTES + 1 - len(body))
+                async with asyncio.timeout(BODY_LIMIT_S):
+                    body = await request.content.read(hmi.MESSAGE_BYTES + 1)
+                    while len(body) <= hmi.MESSAGE_BYTES and not request.content.at_eof():
+                        body += await request.content.read(hmi.MESSAGE_BYTES + 1 - len(body))
+            except TimeoutError:
+                raise self._refuse("http", web.HTTPRequestTimeout(
+                    text=f"the request's body did not come within {BODY_LIMIT_S:g} s")) from None
             except BROKEN_REQUEST:
                 raise self._refuse("http", web.HTTPBadRequest(text="the request's body broke off")) from None
             key = request.query.get("sid", "")

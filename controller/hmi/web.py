@@ -129,7 +129,7 @@ class Pages:
     async def _stopped(self, request: web.Request) -> web.Response:
         """Where no token is needed, none is looked at: one that has expired must not keep anybody from a stop."""
         if self._access.closed:
-            await self._login.role(request.headers)
+            await self._login.may_stop(request.headers)
         self._stop(f"HTTP ({request.remote})")
         return json_response({"ok": True})
 

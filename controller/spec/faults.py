@@ -63,6 +63,11 @@ BACK_END_ERRORS: tuple[Fault, ...] = (
           "A setting is in force but not saved; after a restart the old value would be back. Saving is tried again.",
           "The storage is full, damaged, or its access rights are wrong.",
           "Wait a moment; if it stays, have a technician check the storage folder (store.path)."),
+    Fault(640, "FILE_UNOPENED", "back-end", 3, "Values are not stored in this run",
+          "The settings file could not be opened at the start. Settings are in force but not saved, and saving is not "
+          "tried again; after a restart the old values would be back.",
+          "The storage did not answer, its access rights are wrong, or another controller uses the file.",
+          "Have a technician check the storage folder (store.path), then restart the controller."),
     Fault(58, "REGISTER_SEND", "back-end", 3, "Value could not be sent to the arm",
           "A setting did not reach the arm yet; until then the old value is in force. It is sent again by itself.",
           "The arm is not connected or is busy.", "Check the connection to the arm; if it stays, call a technician."),

@@ -53,6 +53,12 @@ ERRORS: dict[str, Texts] = {
         "salvataggio viene ritentato.",
         "La memoria è piena o danneggiata, oppure i diritti di accesso sono errati.",
         "Attendere un momento; se il problema resta, far controllare da un tecnico la cartella dei dati (store.path)."),
+    "FILE_UNOPENED": (
+        "In questa sessione i valori non vengono salvati",
+        "Il file delle impostazioni non si è potuto aprire all'avvio. Le impostazioni sono in vigore ma non sono "
+        "salvate, e il salvataggio non viene ritentato; dopo un riavvio tornerebbero i valori precedenti.",
+        "La memoria non ha risposto, i diritti di accesso sono errati, oppure un altro controllore usa il file.",
+        "Far controllare da un tecnico la cartella dei dati (store.path), poi riavviare il controllore."),
     "REGISTER_SEND": (
         "Il valore non è stato inviato al braccio",
         "Un'impostazione non è ancora arrivata al braccio; fino ad allora vale il valore precedente. L'invio viene "

@@ -17,6 +17,7 @@ import socketio
 
 from controller.history import History
 from controller.hmi import broadcast
+from controller.kept import StoreError
 from controller.spec.history import Kind
 from controller.store import FILE
 from tests.faulty_database import Faulty
@@ -116,7 +117,7 @@ def test_the_round_goes_on_when_no_descriptor_is_left_to_ask_for_the_address(mon
 
 
 def test_code_57_a_disk_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("controller.store.HANGS_S", 0.2)
+    monkeypatch.setattr("controller.worker.LATE_S", 0.2)
     with running(folder=tmp_path) as rig:
         assert rig.store._database is not None
         database = Faulty(rig.store._database)
@@ -125,13 +126,15 @@ def test_code_57_a_disk_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         saved = rig.store.put({"voice_1a": 50})
         until(rig, lambda found: (57, None) in found)
         assert "does not answer" in rig.status()["store_problem"]
+        with pytest.raises(StoreError, match="does not answer"):
+            saved.result(5)
         there_and_gone(rig, 57, database.hold.set)
-        saved.result(5)
+        rig.store.put({"voice_1a": 51}).result(5)
         assert rig.status()["store_problem"] == ""
 
 
 async def test_code_57_a_setting_that_cannot_be_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("controller.store.RETRY_S", 0.05)
+    monkeypatch.setattr("controller.kept.RETRY_S", 0.05)
     with running(folder=tmp_path) as rig:
         assert rig.store._database is not None
         database = Faulty(rig.store._database)

@@ -341,6 +341,7 @@ def test_the_throttle_is_bounded_and_runs_on_its_own_clock() -> None:
 
 async def test_a_client_that_leaves_while_its_token_is_looked_at_leaves_nothing(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("controller.worker.LATE_S", 60.0)
     set_passwords(tmp_path, Base=PASSWORDS["Base"])
     with rest(tmp_path) as (rig, client):
         token = client.token("Base", PASSWORDS["Base"])

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from controller.exercises import FILE, SCHEMA, Exercise, Exercises, NotStored, Row
-from controller.store import StoreError
+from controller.kept import StoreError
 from controller.worker import Busy, Worker
 from tests.hmi.rest_client import rest, rest_of, row
 
@@ -155,7 +155,7 @@ def test_a_page_that_goes_bad_while_it_runs_is_answered(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_made_is_told_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("controller.exercises.RETRY_S", 0.0)
+    monkeypatch.setattr("controller.kept.RETRY_S", 0.0)
     blocker = tmp_path / "file"
     blocker.write_text("")
     store = Exercises(blocker / "folder")
@@ -169,7 +169,7 @@ def test_a_folder_that_cannot_be_made_is_told_and_tried_again(tmp_path: Path, mo
 
 
 def test_a_second_controller_does_not_write_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("controller.exercises.RETRY_S", 0.0)
+    monkeypatch.setattr("controller.kept.RETRY_S", 0.0)
     first = Exercises(tmp_path)
     first.add("Wave", 1).result(5)
     second = Exercises(tmp_path)
@@ -184,7 +184,7 @@ def test_a_second_controller_does_not_write_the_same_file(tmp_path: Path, monkey
 
 def test_a_disk_that_hangs_holds_up_neither_the_server_nor_the_end(tmp_path: Path,
                                                                   monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("controller.exercises.CLOSE_LIMIT_S", 0.2)
+    monkeypatch.setattr("controller.kept.CLOSE_LIMIT_S", 0.2)
     hold = threading.Event()
     with rest(tmp_path) as (rig, client):
         client.good("/add_exercise_name", {"name": "Wave", "rep": 1})

@@ -182,6 +182,24 @@ def test_a_server_that_does_not_speak_http(capsys: pytest.CaptureFixture[str]) -
     assert "no controller answers" in capsys.readouterr().err
 
 
+def test_a_controller_that_hangs_is_not_told_to_be_started(capsys: pytest.CaptureFixture[str],
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its port takes connections (the kernel does), and nothing answers."""
+    monkeypatch.setattr(status, "TIMEOUT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        assert run("--once", "--url", f"http://127.0.0.1:{listener.getsockname()[1]}") == 1
+    told = capsys.readouterr().err
+    assert "hangs" in told
+    assert "restart the controller" in told
+    assert "Start it with" not in told
+
+
+def test_a_loop_that_does_not_run_says_what_to_do(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    server.answers = [state(running=False)] * 2
+    assert run("--once", "--url", server.url) == 0
+    assert "restart the controller" in " ".join(capsys.readouterr().out.split())
+
+
 def test_token_from_environment_and_configuration(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                   capsys: pytest.CaptureFixture[str]) -> None:
     server.token = "0123456789abcdef"

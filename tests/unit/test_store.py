@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from controller.database import FolderLock, in_use, set_aside_files
-from controller.store import FILE, SCHEMA, Store, StoreError
+from controller.kept import StoreError
+from controller.store import FILE, SCHEMA, Store
 from tests.faulty_database import Faulty
 
 
@@ -202,7 +203,8 @@ def test_a_full_disk_is_told_and_later_writes_work(tmp_path: Path) -> None:
     """The file size limit of a child process stands for the full disk."""
     program = f"""
 import resource, signal
-from controller.store import Store, StoreError
+from controller.kept import StoreError
+from controller.store import Store
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 store = Store({str(tmp_path)!r})
 store.put({{'before': 1}}).result(5)
@@ -241,7 +243,7 @@ def faulty(store: Store) -> Faulty:
 
 
 def test_what_was_not_saved_is_tried_again_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("controller.store.RETRY_S", 0.05)
+    monkeypatch.setattr("controller.kept.RETRY_S", 0.05)
     store = Store(tmp_path)
     store.put({"limit": 100}).result(5)
     database = faulty(store)
@@ -278,7 +280,7 @@ def test_what_is_unsaved_at_the_end_is_tried_once_more(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_hangs_does_not_hold_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("controller.store.CLOSE_LIMIT_S", 0.2)
+    monkeypatch.setattr("controller.kept.CLOSE_LIMIT_S", 0.2)
     store = Store(tmp_path)
     database = faulty(store)
     database.fault = False

@@ -6,6 +6,7 @@ import pytest
 
 from controller.hmi.clients import Refused
 from controller.spec import hmi
+from controller.spec.faults import lookup
 from controller.spec.hmi import ACTIONS, Notice, Role
 from controller.spec.modes import Blocker
 from tests.handler_bench import Bench, notice
@@ -86,3 +87,21 @@ def test_every_action_has_the_gates_of_its_row(row: hmi.Action) -> None:
     bench.state.blockers = 0
     bench.handlers.gate.check(bench.one, row, 10.0)
     assert (bench.control.holder is bench.one) == (row.control == "takes")
+
+
+@pytest.mark.parametrize("code", [290, 291, 292])
+def test_what_no_reset_clears_is_not_told_to_be_reset(code: int) -> None:
+    bench = Bench()
+    bench.state.blockers = 1 << Blocker.ERROR | 1 << Blocker.BUTTON
+    bench.state.faults, bench.state.fault_count = (296, code), 2
+    texts = [item["message"] for item in bench.ask("why")["blockers"]]
+    assert Blocker.BUTTON.doc in texts
+    assert Blocker.ERROR.doc not in texts
+    text, = (found for found in texts if str(code) in found)
+    row = lookup(code, 0, False)
+    assert row is not None
+    assert "no reset clears" in text
+    assert "restart" in text
+    assert row.solution in text
+    bench.state.faults, bench.state.fault_count = (296, code | 1 << 31, code), 2  # a warning, and one of long ago
+    assert Blocker.ERROR.doc in [item["message"] for item in bench.ask("why")["blockers"]]

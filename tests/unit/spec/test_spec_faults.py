@@ -15,7 +15,7 @@ def codes(rows: tuple[Fault, ...], source: str) -> set[int]:
 
 def test_every_code_of_the_specification_is_there() -> None:
     assert codes(ERRORS, "drive") == {1, 2, 3, 4, 8, 9, 10, 20, 21, 22, 50, 51}
-    assert codes(ERRORS, "back-end") == {1, 50, 51, 52, 53, 57, 58, 70, 71, 72, 73}
+    assert {code for code in codes(ERRORS, "back-end") if code < 600} == {1, 50, 51, 52, 53, 57, 58, 70, 71, 72, 73}
     specified = {11, 30, *range(101, 106), *range(111, 116), *range(121, 131), *range(290, 297)}
     assert {code for code in codes(ERRORS, "master") if code < 600} == specified
     assert codes(WARNINGS, "drive") == {1, 2, 3, 4, 5, 6, 7}
