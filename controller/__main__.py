@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from controller._core import Core
     from controller.signals import StopSignals
 
-COMMANDS = ("run", "sim", "check", "doctor", "status", "settings", "history", "password")
+COMMANDS = ("run", "sim", "check", "doctor", "status", "settings", "history", "password", "move", "jog", "home")
 
 
 def _early_core(argv: list[str]) -> tuple[Core, StopSignals] | None:

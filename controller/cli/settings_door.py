@@ -166,7 +166,12 @@ class LiveDoor:
     def _ask(self, **fields: Any) -> dict[str, Any]:
         import asyncio
 
-        answer = asyncio.run(self._command({"type": "settings", **fields}))
+        from controller.cli import client
+
+        try:
+            answer = asyncio.run(client.ask_once(self._target, {"type": "settings", **fields}))
+        except client.Failed as failed:
+            raise Failed(str(failed)) from None
         if isinstance(answer, dict) and answer.get("ok") is True:
             return answer
         error = answer.get("error") if isinstance(answer, dict) else None
@@ -174,17 +179,3 @@ class LiveDoor:
             raise Failed(f"{self.where} does not answer like a controller")
         text = ": ".join(shown(error[key]) for key in ("field", "message") if error.get(key))
         raise Wrong(text) if error.get("code") in WRONG_VALUE else Failed(text)
-
-    async def _command(self, message: dict[str, Any]) -> Any:
-        import socketio
-
-        client = socketio.AsyncClient(reconnection=False)
-        try:
-            await client.connect(self._target.url, transports=["websocket"], wait_timeout=ANSWER_S,
-                                 auth={"token": self._target.token} if self._target.token else None)
-            return await client.call("command", message, timeout=ANSWER_S)
-        except (socketio.exceptions.SocketIOError, OSError) as error:
-            raise Failed(f"{self.where} does not take the command ({shown(error) or type(error).__name__}): is it its "
-                         "address (--url), and does it ask for a token ($ALLYARM_TOKEN or --config)?") from None
-        finally:
-            await client.disconnect()

@@ -1,0 +1,78 @@
+"""What `allyarm move`, `jog` and `home` take and refuse before they connect to anything."""
+
+from __future__ import annotations
+
+import pytest
+
+from controller.__main__ import main
+from controller.cli.jog import HELD_S, Held, duration_s
+from controller.cli.move import pairs
+from controller.cli.reach import Usage
+
+NOBODY = ["--url", "http://127.0.0.1:9"]
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["move", "1=x"], ["'1=x'", "1..8"]), (["move", "0=1"], ["1..8"]), (["move", "9=1"], ["1..8"]),
+    (["move", "1=nan"], ["'1=nan'"]), (["move", "1=1e3"], ["'1=1e3'"]), (["move", "1=inf"], ["'1=inf'"]),
+    (["move", "1=3601"], ["axis 1", "3601", "-3600..3600"]), (["move", "1=1", "1=2"], ["axis 1", "twice"]),
+    (["move", "1=1", "--speed", "0"], ["--speed", "above 0"]), (["move", "1=1", "--speed", "nan"], ["--speed"]),
+    (["home", "--speed", "101"], ["--speed", "100"]), (["jog", "1=101", "--for", "1"], ["-100..100"]),
+    (["jog", "1=10", "--for", "-1"], ["--for", "above 0"]), (["jog", "1=10", "--for", "601s"], ["600"]),
+    (["jog", "1=10", "--for", "soon"], ["'soon'"]), (["jog", "1=10", "--for", ""], ["--for"]),
+    (["jog", "1=10"], ["--for 2s"]),
+    (["move", "1=1", "--url", "ftp://x"], ["--url"]),
+])
+def test_wrong_arguments_are_usage_errors(arguments: list[str], words: list[str],
+                                          capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*arguments, *([] if "--url" in arguments else NOBODY)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("allyarm: ")
+    assert all(word in error for word in words), error
+
+
+@pytest.mark.parametrize("command", [["move", "1=10"], ["home"], ["jog", "1=10", "--for", "1s"]])
+def test_nobody_there(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, *NOBODY]) == 1
+    error = capsys.readouterr().err
+    assert "http://127.0.0.1:9" in error
+    assert "--url" in error
+
+
+@pytest.mark.parametrize("command", ["move", "jog", "home"])
+def test_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as left:
+        main([command, "--help"])
+    assert left.value.code == 0
+    assert f"  allyarm {command}" in capsys.readouterr().out
+
+
+def test_values() -> None:
+    assert pairs(["1=30", "2=-10.5", "8=+0.25"], -3600, 3600, "degrees") == {1: 30.0, 2: -10.5, 8: 0.25}
+    assert [duration_s(text) for text in ("2s", "2", "500ms", "0.5s", "1m")] == [2.0, 2.0, 0.5, 0.5, 60.0]
+    with pytest.raises(Usage):
+        pairs(["1=٣"], -3600, 3600, "degrees")
+
+
+def test_a_key_acts_once_it_repeats_and_until_it_no_longer_does() -> None:
+    """A terminal tells no release: the repeats have to go on."""
+    held = Held()
+    assert held.direction("", 0.0) == 0.0
+    assert held.direction(" ", 0.0) == 0.0          # a tap moves nothing
+    assert held.direction("", 0.4) == 0.0
+    assert held.direction(" ", 0.5) == 0.0          # the first repeat, after the keyboard's delay
+    assert held.direction(" ", 0.53) == 1.0
+    assert held.direction("", 0.53 + 0.9 * HELD_S) == 1.0
+    assert held.direction("", 0.54 + HELD_S) == 0.0
+    assert held.direction(" ", 0.8) == 0.0          # a new press has to repeat anew
+    assert held.direction(" ", 0.83) == 1.0
+    assert held.direction("-", 0.86) == 0.0         # the other key is no repeat
+    assert held.direction("x-", 0.89) == -1.0
+
+
+def test_keys_that_came_at_once_are_one_press() -> None:
+    """A paste, or what a stalled link hands over, is no held key."""
+    held = Held()
+    assert held.direction(" " * 50, 10.0) == 0.0
+    assert held.direction("", 10.05) == 0.0
+    assert held.direction(" " * 50, 10.1) == 1.0
