@@ -21,6 +21,7 @@ from benchmarks.machine import control_cpu, other_cpus
 from controller._core import Core, State, StateReader
 from controller.bus.base import BusError
 from controller.bus.serial import SerialBus
+from controller.chain import chain_of
 from controller.config import Config
 from controller.spec.modes import BusState, CommandKind, MasterState
 from controller.supervisor import core_axes, core_settings
@@ -120,7 +121,7 @@ class Rig:
     def _bring_up(self, core: Core, bus: SerialBus) -> None:
         bus.open()
         facts = bus.read_facts([self._config.limits(i).max_speed_deg_s for i in range(8)])
-        core.configure(core_settings(self._config), core_axes(self._config, facts))
+        core.configure(core_settings(self._config), core_axes(self._config, facts), chain_of(self._config, facts.axes))
         bus.enter_cyclic()
         core.attach(bus.fileno())
         self._axes = facts.axes

@@ -6,6 +6,7 @@ key, what was found and what is allowed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
@@ -13,10 +14,10 @@ from typing import Annotated, Any, Literal, get_type_hints
 import msgspec
 from msgspec import Meta
 
-from controller.config_reader import ConfigError, Problem, Reader, Section, keys, read, shown
+from controller.config_reader import ConfigError, Problem, Reader, Section, keys, read, shown, written
 from controller.hmi.options import is_loopback
+from controller.spec import chain, history, telegram
 from controller.spec import external as spec_external
-from controller.spec import history, telegram
 from controller.spec import hmi as spec_hmi
 
 __all__ = ["Config", "ConfigError", "Limits", "Problem", "check_axes", "check_line_budget", "load", "notes"]
@@ -65,6 +66,38 @@ class Arm(Section, frozen=True):
 
     axes: Annotated[int, Meta(ge=0, le=telegram.MAX_AXES, description="number of axes; 0 takes what the arm says, else "
                               "the arm must say the same")] = 0
+    side: Annotated[Literal["right", "left"], Meta(description="which arm it is, for an arm without [[joint]] tables")
+                    ] = "right"
+    elbow_axis: Annotated[int, Meta(ge=0, le=telegram.MAX_AXES, description="the axis that is the elbow; 0 takes axis "
+                                    f"{chain.ELBOW_AXIS} where there is one")] = 0
+    wrist_axis: Annotated[int, Meta(ge=0, le=telegram.MAX_AXES, description="the axis that turns the wrist; 0 takes "
+                                    f"axis {chain.WRIST_AXIS} where there is one")] = 0
+
+
+Part = Annotated[float, Meta(ge=-1, le=1)]
+Millimetres = Annotated[float, Meta(ge=-chain.LONGEST_OFFSET_MM, le=chain.LONGEST_OFFSET_MM)]
+
+
+class Joint(Section, frozen=True):
+    """One joint of the chain, axis 1 first; none at all: the default arm. One [[joint]] per axis."""
+
+    axis: Annotated[tuple[Part, Part, Part], Meta(description="direction of the axis of rotation, x, y, z, of length "
+                                                  "1, in the frame of the joint before")] = (0.0, 0.0, 0.0)
+    offset_mm: Annotated[tuple[Millimetres, Millimetres, Millimetres], Meta(
+        description="from the joint before (from the base: of axis 1) to this one, x, y, z, in that joint's frame")
+        ] = (0.0, 0.0, 0.0)
+
+
+class Hand(Section, frozen=True):
+    """The hand, and how it moves along straight lines."""
+
+    offset_mm: Annotated[tuple[Millimetres, ...], Meta(max_length=3, description="from the last joint to the hand, x, "
+                                                       "y, z, in that joint's frame; empty takes the default arm's")
+                         ] = ()
+    max_speed_mm_s: Annotated[float, Meta(ge=1, le=2000, description="speed of the hand in Cartesian motions, at 100 %")
+                              ] = 250.0
+    max_acceleration_mm_s2: Annotated[float, Meta(ge=10, le=20_000, description="acceleration of the hand in Cartesian "
+                                                  "jogs; its jerk is ten times as much per second")] = 1000.0
 
 
 class Limits(Section, frozen=True):
@@ -171,6 +204,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     arm: Arm = Arm()
     motion: Motion = Motion()
     axis: tuple[Limits, ...] = ()
+    joint: tuple[Joint, ...] = ()
+    hand: Hand = Hand()
     safety: Safety = Safety()
     battery: Battery = Battery()
     hmi: Hmi = Hmi()
@@ -189,8 +224,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 
 SECTIONS: dict[str, type[Section]] = {
-    name: kind if (name != "axis") else Limits for name, kind in get_type_hints(Config).items()
+    name: {"axis": Limits, "joint": Joint}.get(name, kind) for name, kind in get_type_hints(Config).items()
 }
+LISTS = ("axis", "joint")  # sections that are written as [[name]], once per axis
+
+
 def load(path: Path | None, overrides: Mapping[str, object] | None = None) -> Config:
     """The configuration from a file (None: defaults), with flags on top.
 
@@ -209,15 +247,18 @@ def load(path: Path | None, overrides: Mapping[str, object] | None = None) -> Co
         if name not in SECTIONS:
             reader.unknown(name, name, list(SECTIONS))
     sections: dict[str, Any] = {
-        name: reader.section(kind, name, tables.get(name, {}), {}) for name, kind in SECTIONS.items() if name != "axis"
+        name: reader.section(kind, name, tables.get(name, {}), {})
+        for name, kind in SECTIONS.items() if name not in LISTS
     }
-    given = tables.get("axis", [])
-    if not isinstance(given, list):
-        reader.report("axis", f"found {shown(given)}", "[[axis]] tables, one per axis")
-        given = []
     shared = {name: getattr(sections["motion"], name) for name in keys(Limits)}
-    sections["axis"] = tuple(reader.section(Limits, f"axis[{number}]", table, shared)
-                             for number, table in enumerate(given, 1))
+    for name in LISTS:
+        given = tables.get(name, [])
+        if not isinstance(given, list):
+            reader.report(name, f"found {shown(given)}", f"[[{name}]] tables, one per axis")
+            given = []
+        defaults = shared if name == "axis" else {}
+        sections[name] = tuple(reader.section(SECTIONS[name], f"{name}[{number}]", table, defaults)
+                               for number, table in enumerate(given, 1))
     config = _with_derived_defaults(Config(**sections), tables)
     _cross_check(config, reader)
     if reader.problems:
@@ -262,10 +303,13 @@ def _cross_check(config: Config, reader: Reader) -> None:
     reader.require(not (config.simulated and config.arm.axes) or config.arm.axes == config.sim.axes,
                    ["arm.axes", "sim.axes"], f"found {config.arm.axes}",
                    f"0 or {config.sim.axes}, the axes of the simulated arm (sim.axes)")
-    reader.require(len(config.axis) <= telegram.MAX_AXES, ["axis"], f"found {len(config.axis)} [[axis]] tables",
-                   f"up to {telegram.MAX_AXES}")
-    reader.require(not axes or len(config.axis) in (0, axes), ["axis", "arm.axes", "sim.axes"],
-                   f"found {len(config.axis)} [[axis]] tables", f"none or {axes}, one per axis")
+    for name in LISTS:
+        given = len(getattr(config, name))
+        reader.require(given <= telegram.MAX_AXES, [name], f"found {given} [[{name}]] tables",
+                       f"up to {telegram.MAX_AXES}")
+        reader.require(not axes or given in (0, axes), [name, "arm.axes", "sim.axes"],
+                       f"found {given} [[{name}]] tables", f"none or {axes}, one per axis")
+    _check_chain(config, reader, axes)
     for name, limits in [("motion", config.motion), *((f"axis[{i}]", item) for i, item in enumerate(config.axis, 1))]:
         reader.require(limits.quick_stop_deceleration_deg_s2 >= limits.max_acceleration_deg_s2,
                        [f"{name}.quick_stop_deceleration_deg_s2", f"{name}.max_acceleration_deg_s2"],
@@ -288,6 +332,22 @@ def _cross_check(config: Config, reader: Reader) -> None:
                    "a loopback address, or set hmi.token (or hmi.insecure = true)")
 
 
+def _check_chain(config: Config, reader: Reader, axes: int) -> None:
+    """Axes of rotation that have a direction, a hand that is somewhere, an elbow that exists."""
+    for number, joint in enumerate(config.joint, 1):
+        length = math.hypot(*joint.axis)
+        reader.require(abs(length - 1) <= chain.AXIS_TOLERANCE, [f"joint[{number}].axis"],
+                       f"found {written(joint.axis)}, of length {length:.4g}", "a direction of length 1")
+    reader.require(len(config.hand.offset_mm) in (0, 3), ["hand.offset_mm"], f"found {written(config.hand.offset_mm)}",
+                   "three numbers, x, y, z")
+    reader.require(bool(config.hand.offset_mm) or not config.joint, ["hand.offset_mm"], "found none",
+                   "three numbers, x, y, z: with [[joint]] tables there is no default arm")
+    for name in ("elbow_axis", "wrist_axis"):
+        axis = getattr(config.arm, name)
+        reader.require(not axes or axis <= axes, [f"arm.{name}", "arm.axes", "sim.axes"], f"found {axis}",
+                       f"0..{axes}, the axes of the arm")
+
+
 def expected_axes(config: Config) -> int:
     """Number of axes as far as known before bring-up; 0 when only the arm can tell."""
     return config.arm.axes or (config.sim.axes if config.simulated else 0)
@@ -305,14 +365,18 @@ def check_line_budget(axes: int, rate_hz: int, baudrate: int) -> None:
 def check_axes(config: Config, axes: int) -> None:
     """ConfigError when the number of axes the arm reported (1..8) does not fit the configuration.
 
-    To be called after every bring-up: covers arm.axes, the number of [[axis]] tables and the line budget.
+    To be called after every bring-up: covers arm.axes, the number of [[axis]] and [[joint]] tables,
+    elbow and wrist, and the line budget.
     """
     problems: list[Problem] = []
     if config.arm.axes not in (0, axes):
         problems.append(Problem("", "arm.axes", f"found {config.arm.axes}", f"0 or {axes}, as the arm says"))
-    if len(config.axis) not in (0, axes):
-        problems.append(Problem("", "axis", f"found {len(config.axis)} [[axis]] tables",
-                                f"none or {axes}, one per axis of the arm"))
+    for name in LISTS:
+        if (given := len(getattr(config, name))) not in (0, axes):
+            problems.append(Problem("", name, f"found {given} [[{name}]] tables",
+                                    f"none or {axes}, one per axis of the arm"))
+    problems += [Problem("", f"arm.{name}", f"found {axis}", f"0..{axes}, the axes of the arm")
+                 for name in ("elbow_axis", "wrist_axis") if (axis := getattr(config.arm, name)) > axes]
     try:
         check_line_budget(axes, config.loop.rate_hz, config.bus.baudrate)
     except ConfigError as error:

@@ -61,6 +61,9 @@ def allowed(hint: Any) -> str:
     if kind is str:
         length = f", {meta.min_length or 0}..{meta.max_length} characters" if meta.max_length else ""
         return f"text{length}"
+    if get_origin(inner := get_args(kind)[0]) is Annotated and get_args(inner)[0] is float:
+        bounds = get_args(inner)[1]
+        return f"list of 3 numbers {_number(bounds.ge)}..{_number(bounds.le)}"
     return "list of texts \"http(s)://host[:port]\""
 
 
@@ -162,7 +165,8 @@ class Reader:
                 continue
             hint, meta = valid[key]
             try:
-                if isinstance(value, float) and not math.isfinite(value):
+                parts = value if isinstance(value, list) else [value]
+                if any(isinstance(part, float) and not math.isfinite(part) for part in parts):
                     raise msgspec.ValidationError("not a finite number")
                 values[key] = msgspec.convert(value, hint)
             except msgspec.ValidationError:

@@ -13,6 +13,7 @@ from controller._core import Core
 from controller.arm import ArmFacts
 from controller.bus.base import BusError, Cancelled, MotorBus, make_bus, never
 from controller.bus.board_registers import BoardWrites
+from controller.chain import chain_of
 from controller.config import Config, ConfigError, check_axes
 
 log = logging.getLogger("allyarm.bus")
@@ -144,7 +145,7 @@ class Supervisor:
         facts = bus.read_facts([config.limits(i).max_speed_deg_s for i in range(8)], self._cancelled)
         facts = facts.with_margin(config.motion.limit_margin_deg)
         check_axes(config, facts.axes)
-        self._core.configure(core_settings(config), core_axes(config, facts))
+        self._core.configure(core_settings(config), core_axes(config, facts), chain_of(config, facts.axes))
         self.configured = True
         self._on_arm(facts)
         bus.enter_cyclic(self._cancelled)

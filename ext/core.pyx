@@ -6,7 +6,7 @@ read its state. Everything behind it (the included files, in the order of the da
 cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.math cimport cbrt, fabs, fmax, fmin, isfinite, llrint, sqrt
+from libc.math cimport cbrt, cos, fabs, fmax, fmin, isfinite, llrint, sin, sqrt
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memmove, memset
@@ -24,6 +24,7 @@ include "system.pxi"
 include "generated/spec.pxi"
 include "generated/external.pxi"
 include "external_link.pxi"
+include "kinematics.pxi"
 include "types.pxi"
 include "telegram.pxi"
 include "axis.pxi"
@@ -34,12 +35,14 @@ include "estimate.pxi"
 include "external.pxi"
 include "modes.pxi"
 include "commands.pxi"
+include "cartesian.pxi"
 include "cycle.pxi"
 include "thread.pxi"
 include "generated/state.pxi"
 include "external_region.pxi"
 include "live.pxi"
 include "reader.pxi"
+include "chain.pxi"
 
 FIRST_RATE_HZ = 1000     # of the loop until it is configured
 SETTINGS = ("rate_hz", "silence_ms", "relay_switch_ms", "jog_timeout_ms", "max_overruns_in_a_row", "position_gain_1_s",
@@ -227,12 +230,14 @@ cdef class Core:
 
     # -- bus --------------------------------------------------------------------------------------------------------
 
-    def configure(self, settings, axes):
-        """Settings of the loop (keys: SETTINGS) and of each axis (keys: AXIS_SETTINGS), for the next `attach`.
+    def configure(self, settings, axes, chain=None):
+        """Settings of the loop (keys: SETTINGS) and of each axis (keys: AXIS_SETTINGS), for the next `attach`; `chain` as
+        config.chain_of gives it, None: where the hand is stays unknown.
 
         RuntimeError while a line is attached; KeyError for a missing key; ValueError for a number that makes no sense."""
         cdef Settings s
         cdef AxisParameters p[MAX_AXES]
+        cdef Chain joints
         cdef int i
         if self.loop.machine.handshake.is_attached():
             raise RuntimeError("configure: detach the line first")
@@ -265,8 +270,14 @@ cdef class Core:
                              f"({s.battery_maximum_v})")
         for i, axis in enumerate(axes):
             self._configure_axis(&p[i], axis, i + 1, s.limit_margin_deg)
+        memset(&joints, 0, sizeof(joints))
+        if chain is not None:
+            Kinematics.read(chain, &joints)
+            if joints.joints != s.axes:
+                raise ValueError(f"chain: {joints.joints} joints given, {s.axes} needed, one per axis")
         self.loop.offered_settings = s
         memcpy(self.loop.offered_parameters, p, sizeof(p))
+        self.loop.offered_chain = joints
 
     cdef _configure_axis(self, AxisParameters* p, axis, int number, double margin_deg):
         cdef double one, other

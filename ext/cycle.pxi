@@ -221,6 +221,7 @@ cdef int run_cycle(Machine* m, int64_t now_ns, const uint8_t* received, int size
             m.bus.gap = m.bus.unheard
             m.bus.unheard = 0
             read_axes(m)
+            find_hand(m)
     if m.handshake.quitting() and not m.shutdown:
         begin_shutdown(m)
     watch_bus(m)
@@ -283,6 +284,11 @@ cdef void fill_record(Machine* m, StateRecord* r) noexcept nogil:
         r.on_target[i] = axis.on_target
         r.rom_enforced[i] = axis.rom_enforced
         r.moving[i] = planned and fabs(m.speed_deg_s[i]) > 1e-9
+    if m.hand.known:
+        r.hand_x_mm = m.hand.frames.hand_mm[0]
+        r.hand_y_mm = m.hand.frames.hand_mm[1]
+        r.hand_z_mm = m.hand.frames.hand_mm[2]
+        r.elbow_deg = m.hand.elbow_deg
     r.battery_percent = battery_percent(m) if m.bus.first_valid_ns >= 0 else 0.0
     r.battery_v = m.battery_v
     memcpy(r.bus_faults, m.bus.faults, sizeof(r.bus_faults))

@@ -11,6 +11,7 @@ cdef struct Loop:
     Machine machine
     Settings offered_settings           # written by the main thread before it offers a line
     AxisParameters offered_parameters[MAX_AXES]
+    Chain offered_chain
     StateRing1024[StateRecord]* states
     ExternalSwap* external
     Histogram* lateness
@@ -43,6 +44,7 @@ cdef void attach_line(Loop* loop, int fd) noexcept nogil:
     """Take a lent line with the settings that came with it."""
     loop.machine.settings = loop.offered_settings
     memcpy(loop.machine.parameters, loop.offered_parameters, sizeof(loop.machine.parameters))
+    use_chain(&loop.machine, &loop.offered_chain)
     loop.fd = fd
     loop.terminal = fd >= 0 and is_terminal(fd)
     take_line(&loop.machine)
@@ -54,6 +56,7 @@ cdef void detach_line(Loop* loop) noexcept nogil:
     if m.bus.state == BUS_STATE_CYCLIC and not m.shutdown:
         lose_bus(m, False)
     loop.fd = -1
+    m.hand.known = False
     enter_bus_state(m, BUS_STATE_DETACHED)
     rest(m)
     transition(m, TRIGGER_BUS_DETACHED)

@@ -129,6 +129,14 @@ cdef struct Bus:
     uint32_t faults[16]
     uint64_t valid
 
+cdef struct Hand:        # where the hand is, by the chain of joints (kinematics.pxi)
+    Chain configured                # as the configuration has it
+    Chain chain                     # with the length adjustments in force
+    double upper_arm_mm, forearm_mm # the adjustments, kept over a new bring-up
+    Frames frames                   # of the last valid feedback, in base coordinates
+    double elbow_deg
+    flag known                      # the arm has been heard since the line was lent
+
 cdef struct External:    # a program of the user's; what it writes is only ever looked at as a copy
     ExternalLink* link              # the memory shared with it, NULL no program
     ExternalTargetRecord target     # newest valid record; its sequence and time
@@ -153,6 +161,7 @@ cdef struct Machine:
     double motion_time_s
     double move_percent
     External external
+    Hand hand
     int motion
     int64_t settle_ns               # time in MOTION_SETTLING without coming nearer
     double settle_error_deg         # smallest distance of all axes together so far

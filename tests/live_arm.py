@@ -16,6 +16,7 @@ import msgspec
 
 from controller._core import Core, State
 from controller.bus.serial import arm_facts, encode_write
+from controller.chain import chain_of
 from controller.config import Config
 from controller.sim._board import Board
 from controller.spec import registers as reg
@@ -53,7 +54,8 @@ class LiveArm:
         board = Board(axes)
         addresses = [*reg.BRING_UP_ARM, *(a + i for a in reg.BRING_UP_AXIS for i in range(axes))]
         facts = arm_facts({a: board.register(a) for a in addresses}, axes, [60.0] * axes)
-        self.core.configure(core_settings(self.config), core_axes(self.config, facts))
+        self.core.configure(core_settings(self.config), core_axes(self.config, facts),
+                            chain_of(self.config, facts.axes))
 
     def __enter__(self) -> LiveArm:
         assert self.server.stdout is not None

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from controller._core import Core, State
 from controller.arm import ArmFacts
 from controller.bus.serial import arm_facts, encode_write
+from controller.chain import chain_of
 from controller.config import Config
 from controller.sim._board import Board
 from controller.spec import registers as reg
@@ -33,7 +34,8 @@ class VirtualArm:
         self.received = b""
         self.telegram = b""
         self.facts = self._facts()
-        self.core.configure(core_settings(self.config), core_axes(self.config, self.facts))
+        self.core.configure(core_settings(self.config), core_axes(self.config, self.facts),
+                            chain_of(self.config, axes))
         self.attach()
 
     def _facts(self) -> ArmFacts:

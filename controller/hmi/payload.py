@@ -123,7 +123,6 @@ class DataMessage:
                                                 _first(faults.warnings)),
             "targetPosition": lambda s: _at_least_five([self._counts(i, deg)
                                                         for i, deg in enumerate(s.target_position_deg)]),
-            "axesX": lambda s: 0.0, "axesY": lambda s: 0.0, "axesZ": lambda s: 0.0, "axesG": lambda s: 0.0,
             "axisNumberTest": lambda s: s.axes,
             "ipAddress": lambda s: self.address,
             **{name: lambda s: None for name in ("errorTest", "errorData", "warningTest", "warningData")},

@@ -18,8 +18,8 @@ from controller.spec.registers import Register
 
 T = TypeVar("T")
 TYPE_RANGES = {"uint8": (0, 255), "int16": (-32768, 32767), "boolean": (0, 1), "int32": (-(2**31), 2**31 - 1)}
-UNIT_SUFFIXES = {"ns": "_ns", "ms": "_ms", "deg": "_deg", "deg/s": "_deg_s", "deg/s^2": "_deg_s2", "V": "_v",
-                 "%": "_percent", "counts": "_counts", "microsteps/s": "_microsteps_s"}
+UNIT_SUFFIXES = {"ns": "_ns", "ms": "_ms", "deg": "_deg", "mm": "_mm", "deg/s": "_deg_s", "deg/s^2": "_deg_s2",
+                 "V": "_v", "%": "_percent", "counts": "_counts", "microsteps/s": "_microsteps_s"}
 FIRST_PROJECT_CODE = {False: 600, True: 400}  # first own code of errors, of warnings
 SPECIFIED_LAST = {False: 296, True: 140}  # last code the catalogue of the arm gives to errors, to warnings
 

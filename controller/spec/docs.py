@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from controller.spec import board, emit, external, faults, layout, modes, record, registers, telegram
+from controller.spec import board, chain, emit, external, faults, layout, modes, record, registers, telegram
 from controller.spec.faults import Fault
 from controller.spec.layout import Part
 
@@ -29,6 +29,7 @@ BLOCKS: dict[str, str] = {
     "transitions": "controller.spec.docs:transition_table",
     "record": "controller.spec.docs:record_table",
     "configuration": "controller.spec.docs:configuration_table",
+    "chain": "controller.spec.docs:chain_table",
     "rates": "controller.spec.docs:rate_table",
     "board-texts": "controller.spec.docs:board_text_table",
     "external": "controller.spec.docs:external_table",
@@ -150,6 +151,16 @@ def configuration_table(section: str) -> str:
         (f"`{name}`", "that of [motion]" if name in inherited else f"`{written(getattr(default, name))}`",
          allowed(hint), meta.description)
         for name, (hint, meta) in keys(kind).items()))
+
+
+def chain_table() -> str:
+    """The default arm."""
+    def vector(parts: chain.Vector) -> str:
+        return ", ".join(f"{part:g}" for part in parts)
+
+    return markdown(("axis", "joint", "axis of rotation", "offset, mm", "a positive angle moves it"), (
+        (number, row.name, vector(row.axis), vector(row.offset_mm), row.doc)
+        for number, row in enumerate(chain.JOINTS, 1)))
 
 
 def rate_table() -> str:

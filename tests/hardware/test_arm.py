@@ -8,6 +8,7 @@ import pytest
 
 from controller._core import Core
 from controller.bus.serial import SerialBus
+from controller.chain import chain_of
 from controller.config import Config, check_axes
 from controller.spec.modes import BusState, MasterState
 from controller.supervisor import core_axes, core_settings
@@ -37,7 +38,7 @@ def test_bring_up_and_cyclic_exchange_without_power(port: str) -> None:
     core.start()
     try:
         core.set_realtime(priority=config.loop.priority, cpu=-1, lock_memory=True, spin_us=0)
-        core.configure(core_settings(config), core_axes(config, facts))
+        core.configure(core_settings(config), core_axes(config, facts), chain_of(config, facts.axes))
         bus.enter_cyclic()
         core.attach(bus.fileno())
         time.sleep(SECONDS)

@@ -22,6 +22,7 @@ import msgspec
 from controller._core import Core, State
 from controller.arm import ArmFacts
 from controller.bus.serial import arm_facts, encode_write
+from controller.chain import chain_of
 from controller.config import Config
 from controller.history import History
 from controller.hmi.options import HmiOptions
@@ -50,7 +51,7 @@ class Rig:
         self.facts = self._facts(axes).with_margin(Config().motion.limit_margin_deg)
         settings = core_settings(Config())
         settings.update(rate_hz=RATE_HZ, silence_ms=400, max_overruns_in_a_row=1000, external_heartbeat_ms=200)
-        self.core.configure(settings, core_axes(Config(), self.facts))
+        self.core.configure(settings, core_axes(Config(), self.facts), chain_of(Config(), axes))
         self.core.start()
         if os.geteuid() == 0:  # on a busy machine others would else hold up loop and board for longer than is allowed
             os.setpriority(os.PRIO_PROCESS, 0, -10)  # inherited by the threads that are made from here on

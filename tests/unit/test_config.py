@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controller import config
+from controller.chain import chain_of
 from controller.config import ConfigError, load
 from controller.config_reader import MAX_FILE_BYTES, keys
 from controller.spec import telegram
 
-SINGLE = {name: kind for name, kind in config.SECTIONS.items() if name != "axis"}
+SINGLE = {name: kind for name, kind in config.SECTIONS.items() if name not in config.LISTS}
 NUMBERS = [(section, key, hint, meta) for section, kind in SINGLE.items() for key, (hint, meta) in keys(kind).items()
            if get_args(hint)[0] in (int, float)]
 EVERY = [(section, key) for section, kind in config.SECTIONS.items() for key in keys(kind)]
@@ -28,6 +29,7 @@ COMPANIONS = {
     "motion.quick_stop_deceleration_deg_s2": {"motion": {"max_acceleration_deg_s2": 1, "max_speed_deg_s": 0.1}},
     "battery.minimum_v": {"battery": {"maximum_v": 65}}, "battery.maximum_v": {"battery": {"minimum_v": 1}},
     "bus.silence_ms": {"loop": {"rate_hz": 100}},
+    "arm.elbow_axis": {"sim": {"axes": 8}}, "arm.wrist_axis": {"sim": {"axes": 8}},
 }
 NO_PARTNER = {("battery.minimum_v", "high"), ("battery.maximum_v", "low"), ("bus.silence_ms", "low")}
 
@@ -99,9 +101,12 @@ def test_bounds_of_every_number(section: str, key: str, hint: Any, meta: msgspec
 @pytest.mark.parametrize(("section", "key"), EVERY)
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf", "{}", "[[]]", "1979-05-27", "[{a=1}]"])
 def test_no_key_takes_nonsense(section: str, key: str, value: str, file) -> None:
-    head = "[[axis]]" if section == "axis" else f"[{section}]"
-    found = problems(file(f"{head}\n{key} = {value}\n"), {"sim.axes": 1} if section == "axis" else {})
-    name = "axis[1]" if section == "axis" else section
+    many = section in config.LISTS
+    head = f"[[{section}]]" if many else f"[{section}]"
+    around = {"joint.offset_mm": "axis = [0, 0, 1]\n"}.get(f"{section}.{key}", "")
+    around += "[hand]\noffset_mm = [0, 0, 1]\n" if section == "joint" else ""
+    found = problems(file(f"{head}\n{key} = {value}\n{around}"), {"sim.axes": 1} if many else {})
+    name = f"{section}[1]" if many else section
     assert len(found) == 1
     assert f"allyarm.toml:2: {name}.{key}: found " in found[0]
     assert "; allowed: " in found[0]
@@ -331,7 +336,7 @@ json = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3), max_leaves=8)
 
 
-@given(st.dictionaries(st.sampled_from([f"{section}.{key}" for section, key in EVERY if section != "axis"]) |
+@given(st.dictionaries(st.sampled_from([f"{section}.{key}" for section, key in EVERY if section not in config.LISTS]) |
                        st.text(max_size=12), json, max_size=6))
 def test_whatever_is_given_is_refused_or_within_bounds(overrides: dict[str, object]) -> None:
     """SAF-9: no value outside its bounds comes through, and nothing but ConfigError comes out."""
@@ -361,3 +366,52 @@ def test_there_is_no_key_that_nobody_reads() -> None:
     text = "\n".join(path.read_text() for path in folder.rglob("*.py") if not path.name.startswith("config"))
     used = set(re.findall(r"\.(\w+)\b", text))
     assert [(section, key) for section, key in EVERY if key not in used] == []
+
+
+CHAIN = ("[[joint]]\naxis = [0, 0, 1]\n[[joint]]\naxis = [0, 1, 0]\noffset_mm = [0, 0, -300]\n"
+         "[hand]\noffset_mm = [0, 0, -200]\n")
+
+
+def test_a_chain_of_joints(file) -> None:
+    settings = load(file(CHAIN), {"sim.axes": 2})
+    rows = chain_of(settings, 2)
+    assert [row["axis"] for row in rows["joints"]] == [(0, 0, 1), (0, 1, 0)]
+    assert rows["joints"][1]["offset_mm"] == (0, 0, -300)
+    assert rows["hand_offset_mm"] == (0, 0, -200)
+    assert (rows["elbow_axis"], rows["wrist_axis"]) == (0, 0)
+
+
+def test_an_axis_of_rotation_is_made_one_of_length_1(file) -> None:
+    """Few digits are good enough to write; the core wants all of them."""
+    settings = load(file("[[joint]]\naxis = [0.707, 0.707, 0]\n[hand]\noffset_mm = [0, 0, 1]\n"), {"sim.axes": 1})
+    x, y, z = chain_of(settings, 1)["joints"][0]["axis"]
+    assert abs(x * x + y * y + z * z - 1) < 1e-12
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    (CHAIN.replace("[0, 0, 1]", "[0, 0, 0]"), ":2: joint[1].axis: found [0, 0, 0], of length 0; allowed: a direction"),
+    (CHAIN.replace("[0, 1, 0]", "[0, 0.9, 0]"), ":4: joint[2].axis: found [0, 0.9, 0], of length 0.9; allowed: a"),
+    (CHAIN.replace("[0, 1, 0]", "[0, nan, 0]"), ":4: joint[2].axis: found [0, nan, 0]; allowed: list of 3 numbers"),
+    (CHAIN.replace("[0, 1, 0]", "[0, 2, 0]"), ":4: joint[2].axis: found [0, 2, 0]; allowed: list of 3 numbers -1..1"),
+    (CHAIN.replace("[0, 1, 0]", "[0, 1]"), ":4: joint[2].axis: found [0, 1]; allowed: list of 3 numbers -1..1"),
+    (CHAIN.replace("-300", "-2001"), ":5: joint[2].offset_mm: found [0, 0, -2001]; allowed: list of 3 numbers -2000"),
+    (CHAIN.replace("-200]", "inf]"), ":7: hand.offset_mm: found [0, 0, inf]; allowed: list of 3 numbers -2000..2000"),
+    (CHAIN.replace("[0, 0, -200]", "[1, 2]"), ":7: hand.offset_mm: found [1, 2]; allowed: three numbers"),
+    (CHAIN.partition("[hand]")[0], "hand.offset_mm: found none; allowed: three numbers, x, y, z: with [[joint]]"),
+    (CHAIN + "[arm]\nelbow_axis = 3\n", ":9: arm.elbow_axis: found 3; allowed: 0..2, the axes of the arm"),
+    (CHAIN + "[arm]\nwrist_axis = 3\n", ":9: arm.wrist_axis: found 3; allowed: 0..2, the axes of the arm"),
+    (CHAIN + "[[joint]]\naxis = [1, 0, 0]\n", "joint: found 3 [[joint]] tables; allowed: none or 2, one per axis"),
+    ("joint = 3\n", "joint: found 3; allowed: [[joint]] tables"),
+])
+def test_a_chain_that_makes_no_sense_names_its_key(text: str, message: str, file) -> None:
+    (problem,) = problems(file(text), {"sim.axes": 2})
+    assert message in problem
+
+
+def test_a_chain_for_another_arm_is_refused_at_bring_up(file) -> None:
+    settings = load(file(CHAIN + "[arm]\nelbow_axis = 2\n[bus]\nport = \"/dev/arm\"\n"))
+    config.check_axes(settings, 2)
+    with pytest.raises(ConfigError, match=r"joint: found 2 \[\[joint\]\] tables"):
+        config.check_axes(settings, 1)
+    with pytest.raises(ConfigError, match=r"arm\.elbow_axis: found 2; allowed: 0\.\.1"):
+        config.check_axes(settings, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -23,7 +24,8 @@ class FakeCore:
         self.released = True
         self.calls: list[object] = []
 
-    def configure(self, settings: dict[str, float], axes: list[dict[str, float]]) -> None:
+    def configure(self, settings: dict[str, float], axes: list[dict[str, float]], chain: dict[str, Any]) -> None:
+        assert len(chain["joints"]) == len(axes)
         self.calls.append(("configure", len(axes)))
 
     def attach(self, fd: int) -> None:
@@ -148,7 +150,7 @@ def test_says_causes_that_take_turns_once_each_until_connected(
 
 
 def test_the_board_is_left_in_its_register_phase_by_a_core_that_refuses(world: World) -> None:
-    def refuse(settings: dict[str, float], axes: list[dict[str, float]]) -> None:
+    def refuse(settings: dict[str, float], axes: list[dict[str, float]], chain: dict[str, Any]) -> None:
         raise ValueError("axis 1: margin")
 
     world.core.configure = refuse
