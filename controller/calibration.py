@@ -210,7 +210,7 @@ def read_rows(path: Path) -> tuple[int, list[tuple[float, ...]]]:
     data = path.read_bytes()
     first = data.partition(b"\n")[0].decode(errors="replace")
     axes = (first.count(",") + 1) // 2
-    if first != head(axes):
+    if axes == 0 or first != head(axes):
         raise Unfit(f"{path}, line 1: found {first[:80]!r}; allowed is {head(max(1, axes))!r}")
     return axes, _rows(path, data, axes)[0]
 
