@@ -208,8 +208,8 @@ def test_a_head_that_is_not_whole_and_a_missing_file_begin_at_the_first_point(tm
     (lambda lines: [lines[0], lines[4], *lines[2:]], "not point 1"),
     (lambda lines: [*lines, lines[1]], "10 rows"),
 ])
-def test_a_file_that_somebody_changed_is_refused_with_its_line(tmp_path: Path, change: Callable[[list[bytes]], list[bytes]],
-                                                               word: str) -> None:
+def test_a_file_that_somebody_changed_is_refused_with_its_line(
+        tmp_path: Path, change: Callable[[list[bytes]], list[bytes]], word: str) -> None:
     page = bench(tmp_path)
     begin(page)
     assert whole(page) == "done"
@@ -233,12 +233,14 @@ def test_a_file_that_somebody_changed_is_refused_with_its_line(tmp_path: Path, c
     ({"grid": {"5": {"start_deg": 0, "stop_deg": 20, "step_deg": 10}}}, "grid.5", "4 axes"),
     ({"grid": {"9": {"start_deg": 0, "stop_deg": 20, "step_deg": 10}}}, "grid", "regex"),
     ({"grid": {key: {"start_deg": 0, "stop_deg": 20, "step_deg": 1} for key in "1234"}}, "grid", "194481 points"),
-    ({"name": "../evil"}, "name", "regex"), ({"name": ""}, "name", "regex"), ({"speed_percent": 0}, "speed_percent", "> 0"),
+    ({"name": "../evil"}, "name", "regex"), ({"name": ""}, "name", "regex"),
+    ({"speed_percent": 0}, "speed_percent", "> 0"),
     ({"measure_s": 0}, "measure_s", "0.02"), ({"settle_s": -1}, "settle_s", "0"),
     ({"settle_s": float("nan")}, "settle_s", "0"),
     ({"grid": {"1": {"start_deg": float("nan"), "stop_deg": 20, "step_deg": 1}}}, "start_deg", ""),
 ])
-def test_a_grid_that_makes_no_sense_names_its_field(tmp_path: Path, fields: dict[str, Any], field: str, word: str) -> None:
+def test_a_grid_that_makes_no_sense_names_its_field(tmp_path: Path, fields: dict[str, Any], field: str,
+                                                    word: str) -> None:
     page = bench(tmp_path)
     done = page.state.motions_done
     refused = page.ask("calibrate", **{"name": "run", "grid": GRID, **fields})

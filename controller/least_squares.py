@@ -1,0 +1,105 @@
+"""Linear least squares for a few dozen parameters and many rows, without a numerical library: the runtime has none.
+
+Normal equations with scaled columns, solved by their eigenvalues (Golub, Van Loan, "Matrix Computations", sections
+5.3.7 and 8.5: cyclic Jacobi). Directions that the rows do not determine keep their prior value: the solution is the one
+nearest to it, and says which parameters that concerns.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+TINY = 1e-11  # of the largest eigenvalue: squares of the singular values, so 3e-6 of the largest of those
+SWEEPS = 60
+DETERMINED = 0.99  # share of a parameter that has to lie in the directions that are determined
+
+
+@dataclass(frozen=True, slots=True)
+class Solution:
+    """Parameters, their standard errors (0 where only the prior speaks), whether each is determined by the rows, the
+    number of determined directions, and the sum of squared residuals."""
+
+    values: list[float]
+    errors: list[float]
+    determined: list[bool]
+    rank: int
+    squares: float
+
+
+class LeastSquares:
+    """Collects rows `coefficients . x = value`. `prior` is where undetermined directions stay; `scale` how large a
+    change of each parameter is, in its unit (all above 0)."""
+
+    def __init__(self, prior: Sequence[float], scale: Sequence[float]) -> None:
+        self._prior, self._scale = list(prior), list(scale)
+        size = len(self._prior)
+        self._normal = [[0.0] * size for _ in range(size)]
+        self._right = [0.0] * size
+        self._squares = 0.0
+        self.rows = 0
+
+    def add(self, coefficients: Sequence[tuple[int, float]], value: float) -> None:
+        """One row: (index, coefficient) of the parameters that are in it, and what they add up to."""
+        left = value - sum(factor * self._prior[index] for index, factor in coefficients)
+        scaled = [(index, factor * self._scale[index]) for index, factor in coefficients if factor]
+        for at, (index, factor) in enumerate(scaled):
+            self._right[index] += factor * left
+            row = self._normal[index]
+            for other, more in scaled[at:]:
+                row[other] += factor * more
+        self._squares += left * left
+        self.rows += 1
+
+    def solve(self) -> Solution:
+        """The parameters; ValueError when there are no more rows than determined directions."""
+        size = len(self._prior)
+        full = [[self._normal[min(i, k)][max(i, k)] + (self._normal[max(i, k)][min(i, k)] if i != k else 0.0)
+                 for k in range(size)] for i in range(size)]
+        values, vectors = eigen(full)
+        largest = max(values, default=0.0)
+        kept = [k for k in range(size) if values[k] > TINY * largest > 0.0]
+        if self.rows <= len(kept):
+            raise ValueError(f"{self.rows} measurements for {len(kept)} parameters: measure more points")
+        parts = {k: sum(vectors[i][k] * self._right[i] for i in range(size)) for k in kept}
+        change = [sum(vectors[i][k] * parts[k] / values[k] for k in kept) for i in range(size)]
+        squares = max(0.0, self._squares - sum(part * part / values[k] for k, part in parts.items()))
+        variance = squares / (self.rows - len(kept))
+        return Solution(
+            [old + self._scale[i] * change[i] for i, old in enumerate(self._prior)],
+            [self._scale[i] * math.sqrt(variance * sum(vectors[i][k] ** 2 / values[k] for k in kept))
+             for i in range(size)],
+            [sum(vectors[i][k] ** 2 for k in kept) > DETERMINED for i in range(size)], len(kept), squares)
+
+
+def eigen(matrix: Sequence[Sequence[float]]) -> tuple[list[float], list[list[float]]]:
+    """Eigenvalues and eigenvectors (columns) of a symmetric matrix."""
+    a = [list(row) for row in matrix]
+    size = len(a)
+    v = [[1.0 if i == k else 0.0 for k in range(size)] for i in range(size)]
+    total = sum(x * x for row in a for x in row)
+    for _ in range(SWEEPS):
+        if sum(a[i][k] ** 2 for i in range(size) for k in range(i)) <= 1e-32 * total:
+            break
+        for p in range(size - 1):
+            for q in range(p + 1, size):
+                if a[p][q]:
+                    _rotate(a, v, p, q)
+    return [a[i][i] for i in range(size)], v
+
+
+def _rotate(a: list[list[float]], v: list[list[float]], p: int, q: int) -> None:
+    """One Jacobi rotation that makes a[p][q] zero."""
+    theta = (a[q][q] - a[p][p]) / (2.0 * a[p][q])
+    t = math.copysign(1.0, theta) / (abs(theta) + math.hypot(theta, 1.0))
+    c = 1.0 / math.hypot(t, 1.0)
+    s = t * c
+    for row in a:
+        row[p], row[q] = c * row[p] - s * row[q], s * row[p] + c * row[q]
+    above, below = a[p], a[q]
+    for k in range(len(a)):
+        above[k], below[k] = c * above[k] - s * below[k], s * above[k] + c * below[k]
+    a[p][q] = a[q][p] = 0.0
+    for row in v:
+        row[p], row[q] = c * row[p] - s * row[q], s * row[p] + c * row[q]
