@@ -13,6 +13,7 @@ import msgspec
 
 REPORTS_KEPT = 200
 MOVES_KEPT = 100_000  # of all reports together, some 20 MB; the newest report is always kept
+MOVES_AT_ONCE = 500  # in one answer
 CUT_SHORT = "the controller ended"
 TABLES = (
     "CREATE TABLE report (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, name TEXT NOT NULL, who TEXT NOT NULL, "

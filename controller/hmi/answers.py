@@ -98,7 +98,7 @@ class Answers:
         error = next((found for found in done.result() if isinstance(found, BaseException)), None)
         if error is None or isinstance(error, Refused):
             fields: dict[str, Any] = {}
-            for found in done.result():
+            for found in done.result() if error is None else ():
                 fields |= found or {}
             self._settle(client, error, reply, fields)
             return

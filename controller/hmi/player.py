@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import msgspec
 
 from controller.arm import ArmFacts
-from controller.exercise_reports import Beginning, Interruption, Move, Reached
+from controller.exercise_reports import MOVES_AT_ONCE, Beginning, Interruption, Move, Reached
 from controller.exercises import Exercise, Exercises, NotAllowed, NotStored
 from controller.history_words import Note
 from controller.hmi import messages, played
@@ -38,7 +38,6 @@ T = TypeVar("T")
 U = TypeVar("U")
 LATE_S = 1.0    # as old as a motion command may be when the loop takes it
 DISK_S = 5.0
-MOVES_AT_ONCE = 500
 Wanted = tuple[str, str, list[tuple[Exercise, int | None]]]     # kind, name, exercises with other repetitions
 log = logger("controller.hmi.player")
 
@@ -116,17 +115,18 @@ class Player:
     def estimate(self, client: Client, command: messages.Estimate, now_s: float) -> tuple[Future[dict[str, object]]]:
         """How long it takes from where the arm stands now, and whether it could be played."""
         self.refuse(client, ACTION["estimate"], now_s)
-        return self.ask(client, self._wanted(command), lambda asked, found: self.answer(asked, self.time_of(found[2])))
+        return self.ask(client, self._wanted(command), lambda asked, found: self.answer(
+            asked, dict(zip(("estimate_s", "steps"), self.time_of(found[2]), strict=True))))
 
-    def time_of(self, exercises: Sequence[tuple[Exercise, int | None]]) -> dict[str, object]:
-        """{"estimate_s", "steps"} of exercises; Refused where they cannot be played."""
+    def time_of(self, exercises: Sequence[tuple[Exercise, int | None]]) -> tuple[float, int]:
+        """(seconds, steps) of exercises from where the arm stands; Refused where they cannot be played."""
         state = self._latest()
         if state is None or not self._facts().axes:
             raise Refused(Notice.BLOCKED, "", "the arm is not connected: where it stands, and how fast it may be, is "
                                               "not "
                           "known")
         steps, times = self._plan(exercises, state)
-        return {"estimate_s": round(times.total_s, 1), "steps": len(steps)}
+        return round(times.total_s, 1), len(steps)
 
     def reports(self, client: Client, command: messages.Reports, now_s: float) -> tuple[Future[dict[str, object]]]:
         """The newest reports, or one with its moves."""

@@ -32,12 +32,13 @@ log = logger("controller.hmi.rest")
 
 
 class RestDoor:
-    """`folder` is where exercises are kept (None: in memory), `saved_deg` and `note` as in Rest."""
+    """`folder` is where exercises are kept (None: in memory), `saved_deg`, `note` and `time_of` as in Rest."""
 
-    def __init__(self, login: Login, counters: Counters, folder: Path | None,
-                 saved_deg: Callable[[str], list[float]], note: Note) -> None:
+    def __init__(self, login: Login, counters: Counters, folder: Path | None, *,
+                 saved_deg: Callable[[str], list[float]], note: Note,
+                 time_of: Callable[..., tuple[float, int]]) -> None:
         self._login, self._counters, self._folder = login, counters, folder
-        self._saved_deg, self._note = saved_deg, note
+        self._saved_deg, self._note, self._time_of = saved_deg, note, time_of
         self._loading: asyncio.Task[Rest] | None = None  # None also after it failed: a disk may come back
         self.rest: Rest | None = None
 
@@ -82,7 +83,7 @@ class RestDoor:
     async def _load(self) -> Rest:
         module = await asyncio.to_thread(importlib.import_module, "controller.hmi.rest")
         made: Rest = module.Rest(self._login, module.Exercises(self._folder), self._counters,
-                                 saved_deg=self._saved_deg, note=self._note)
+                                 saved_deg=self._saved_deg, time_of=self._time_of, note=self._note)
         self.rest = made
         return made
 

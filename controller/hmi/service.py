@@ -111,7 +111,8 @@ class Service:
         self._payload = DataMessage(store, self._faults, self._counters)
         self._builder = StateBuilder(self._faults, self._counters)
         self._asking: set[asyncio.Task[None]] = set()
-        self._rest = RestDoor(self._login, self._counters, folder, self._saved_deg, history.note)
+        self._rest = RestDoor(self._login, self._counters, folder, saved_deg=self._saved_deg, note=history.note,
+                              time_of=self._handlers.player.time_of)
         self._pages = Pages(access, self._login, self._counters, state=self.state_message, running=self._running,
                             stop=self._stop, history=history)
         self._set_facts(facts)

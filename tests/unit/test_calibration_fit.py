@@ -172,7 +172,7 @@ def test_as_many_rows_as_there_may_be_take_seconds() -> None:
 def test_eigenvalues_and_vectors(rows: list[list[float]]) -> None:
     matrix = [[(rows[i][k] + rows[k][i]) / 2 for k in range(4)] for i in range(4)]
     values, vectors = eigen(matrix)
-    size = max(1.0, max(map(abs, values)))
+    size = max(1.0, *map(abs, values))
     for k in range(4):
         column = [vectors[i][k] for i in range(4)]
         assert sum(x * x for x in column) == pytest.approx(1.0)
@@ -222,7 +222,8 @@ def test_the_command_prints_parameters_residuals_and_tables(tmp_path: Path, caps
 
 
 @pytest.mark.parametrize(("text", "code", "word"), [
-    ("", 2, "line 1"), (f"{head(4)}\n1,2\n3,4\n", 2, "line 2"), (f"{head(4)}\n{','.join('1' * 8)}\n", 1, "measure more"),
+    ("", 2, "line 1"), (f"{head(4)}\n1,2\n3,4\n", 2, "line 2"), (f"{head(4)}\n{','.join('1' * 8)}\n", 1, "measure "
+                                                                                                         "more"),
 ])
 def test_files_that_cannot_be_fitted_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, code: int,
                                                word: str) -> None:
