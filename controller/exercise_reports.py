@@ -40,7 +40,7 @@ class Beginning(msgspec.Struct, frozen=True):
     estimate_s: float | None
 
 
-class Reached(msgspec.Struct, frozen=True):
+class ReportReached(msgspec.Struct, frozen=True):
     """Per axis: target (null: it was to stay), position reached in degrees, and torque counts over the whole move."""
 
     target_deg: list[float | None]
@@ -49,7 +49,7 @@ class Reached(msgspec.Struct, frozen=True):
     max_torque_counts: list[float]
 
 
-class Move(msgspec.Struct, frozen=True):
+class ReportMove(msgspec.Struct, frozen=True):
     """One position that was reached; `step` counts from 1, `seconds` from the command to the arrival, without
     pauses."""
 
@@ -58,10 +58,10 @@ class Move(msgspec.Struct, frozen=True):
     repetition: int
     order_pos: int
     seconds: float
-    reached: Reached
+    reached: ReportReached
 
 
-class Interruption(msgspec.Struct, frozen=True):
+class ReportInterruption(msgspec.Struct, frozen=True):
     """`what` is pause, resume or end; `step` where it was, `after_s` since the beginning."""
 
     step: int
@@ -71,7 +71,7 @@ class Interruption(msgspec.Struct, frozen=True):
     who: str
 
 
-class Summary(msgspec.Struct, frozen=True):
+class ReportSummary(msgspec.Struct, frozen=True):
     """A report without its moves; `ended` is "" while it runs, "done" after the last position, else why not. `lost`
     counts moves that could not be kept (disk), `began` is wall time in ISO 8601."""
 
@@ -92,9 +92,9 @@ class Summary(msgspec.Struct, frozen=True):
 class Report(msgspec.Struct, frozen=True):
     """A report with a part of its moves, all interruptions, and the step behind the last move, null at the end."""
 
-    summary: Summary
-    moves: list[Move]
-    interruptions: list[Interruption]
+    summary: ReportSummary
+    moves: list[ReportMove]
+    interruptions: list[ReportInterruption]
     next_step: int | None
 
 
@@ -120,13 +120,13 @@ def begin(db: sqlite3.Connection, report: Beginning) -> int:
     return found.lastrowid
 
 
-def add_move(db: sqlite3.Connection, number: int, move: Move) -> None:
+def add_move(db: sqlite3.Connection, number: int, move: ReportMove) -> None:
     db.execute("INSERT OR REPLACE INTO report_move VALUES (?, ?, ?, ?, ?, ?, ?)",
                (number, move.step, move.exercise, move.repetition, move.order_pos, move.seconds,
                 msgspec.json.encode(move.reached).decode()))
 
 
-def add_interruption(db: sqlite3.Connection, number: int, item: Interruption) -> None:
+def add_interruption(db: sqlite3.Connection, number: int, item: ReportInterruption) -> None:
     db.execute("INSERT INTO report_interruption SELECT ?, count(*) + 1, ?, ?, ?, ?, ? FROM report_interruption "
                "WHERE report = ?", (number, item.step, item.after_s, item.what, item.why, item.who, number))
 
@@ -140,9 +140,9 @@ def close_open_ones(db: sqlite3.Connection) -> None:
     db.execute("UPDATE report SET ended = ? WHERE ended = ''", (CUT_SHORT,))
 
 
-def newest(db: sqlite3.Connection, limit: int, before: int | None) -> list[Summary]:
+def newest(db: sqlite3.Connection, limit: int, before: int | None) -> list[ReportSummary]:
     rows = db.execute(f"{_SUMMARY}WHERE id < ? ORDER BY id DESC LIMIT ?", (2**62 if before is None else before, limit))
-    return [Summary(*row) for row in rows]
+    return [ReportSummary(*row) for row in rows]
 
 
 def whole(db: sqlite3.Connection, number: int, first: int, limit: int) -> Report | None:
@@ -152,8 +152,9 @@ def whole(db: sqlite3.Connection, number: int, first: int, limit: int) -> Report
         return None
     rows = db.execute("SELECT step, exercise, repetition, order_pos, seconds, content FROM report_move "
                       "WHERE report = ? AND step >= ? ORDER BY step LIMIT ?", (number, first, limit + 1)).fetchall()
-    moves = [Move(step, exercise, repetition, order_pos, seconds, msgspec.json.decode(content, type=Reached))
+    decode = msgspec.json.Decoder(ReportReached).decode
+    moves = [ReportMove(step, exercise, repetition, order_pos, seconds, decode(content))
              for step, exercise, repetition, order_pos, seconds, content in rows[:limit]]
-    interruptions = [Interruption(*row) for row in db.execute(
+    interruptions = [ReportInterruption(*row) for row in db.execute(
         "SELECT step, after_s, what, why, who FROM report_interruption WHERE report = ? ORDER BY number", (number,))]
-    return Report(Summary(*found), moves, interruptions, rows[limit][0] if len(rows) > limit else None)
+    return Report(ReportSummary(*found), moves, interruptions, rows[limit][0] if len(rows) > limit else None)

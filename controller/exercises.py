@@ -217,11 +217,11 @@ class Exercises(KeptFile):
         """The number of a new report; the oldest ones go where there are too many."""
         return self._change(lambda db: exercise_reports.begin(db, report))
 
-    def add_move(self, number: int, move: exercise_reports.Move) -> Future[None]:
+    def add_move(self, number: int, move: exercise_reports.ReportMove) -> Future[None]:
         """One more move of the report `number`."""
         return self._change(lambda db: exercise_reports.add_move(db, number, move))
 
-    def add_interruption(self, number: int, interruption: exercise_reports.Interruption) -> Future[None]:
+    def add_interruption(self, number: int, interruption: exercise_reports.ReportInterruption) -> Future[None]:
         """A pause, a resume, or the end before the last position."""
         return self._change(lambda db: exercise_reports.add_interruption(db, number, interruption))
 
@@ -229,7 +229,7 @@ class Exercises(KeptFile):
         """How it ended, after how long, and how many of its moves could not be kept."""
         return self._change(lambda db: exercise_reports.end(db, number, ended, seconds, lost))
 
-    def reports(self, limit: int, before: int | None) -> Future[list[exercise_reports.Summary]]:
+    def reports(self, limit: int, before: int | None) -> Future[list[exercise_reports.ReportSummary]]:
         """The newest `limit` reports, older than number `before`; the newest first, without their moves."""
         return self._ask(lambda db: exercise_reports.newest(db, limit, before))
 

@@ -38,7 +38,8 @@ def _shape(name: str) -> str:
     special = {"SaveExercises": "`[`position`, ...]` or `{name, rep, positions: [`position`, ...]}`",
                "Positions": "`[`position`, ...]`", "PositionsResult": "`{result: [`position`, ...]}`",
                "OneScenario": "`{scenarioName}` or `{scenarioNameURL}`", "PlainName": "the name, as `text/plain`",
-               "Scenario": "the array", "Summaries": "`[`summary`, ...]`", "AxisDegrees": "`[degrees, ...]`, one per axis"}
+               "Scenario": "the array", "Summaries": "`[`summary`, ...]`",
+               "AxisDegrees": "`[degrees, ...]`, one per axis"}
     if not name or name in special:
         return special.get(name, "")
     if name == "ExerciseNames":

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from controller.exercise_reports import Report, Summary
+from controller.exercise_reports import Report, ReportSummary
 from controller.hmi import messages, rest_messages
 from controller.hmi.state import StateMessage
 from controller.spec import hmi, rest
@@ -37,7 +37,7 @@ class CommandAnswer(messages.Answer):
     client: int | UnsetType = UNSET
     estimate_s: float | UnsetType = UNSET
     steps: int | UnsetType = UNSET
-    reports: list[Summary] | UnsetType = UNSET
+    reports: list[ReportSummary] | UnsetType = UNSET
     report: Report | UnsetType = UNSET
     points: int | UnsetType = UNSET
     measured: int | UnsetType = UNSET

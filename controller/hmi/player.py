@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 import msgspec
 
 from controller.arm import ArmFacts
-from controller.exercise_reports import MOVES_AT_ONCE, Beginning, Interruption, Move, Reached
+from controller.exercise_reports import MOVES_AT_ONCE, Beginning, ReportInterruption, ReportMove, ReportReached
 from controller.exercises import Exercise, Exercises, NotAllowed, NotStored
 from controller.history_words import Note
 from controller.hmi import messages, played
@@ -287,10 +287,10 @@ class PlayedPlan(Plan):
         index, inside = self._pieces.find(number)
         piece = self._pieces.pieces[index]
         repetition, position = divmod(inside, len(piece.steps))
-        reached = Reached([step.targets.get(axis) for axis in range(self._axes)],
+        reached = ReportReached([step.targets.get(axis) for axis in range(self._axes)],
                           [round(deg, 3) for deg in state.position_deg], [round(counts, 1) for counts in mean],
                           [round(counts, 1) for counts in largest])
-        self._report.move(Move(number + 1, piece.name, repetition + 1, piece.order[position],
+        self._report.move(ReportMove(number + 1, piece.name, repetition + 1, piece.order[position],
                                round(self._spent_s + now_s - self._since_s, 3), reached))
 
     def paused(self, who: str, now_s: float) -> None:
@@ -309,7 +309,7 @@ class PlayedPlan(Plan):
 
     def _interrupted(self, what: str, why: str, who: str, now_s: float) -> None:
         after_s = round(now_s - self._began_s, 1)
-        self._report.interruption(Interruption(max(0, self._number) + 1, after_s, what, why, who))
+        self._report.interruption(ReportInterruption(max(0, self._number) + 1, after_s, what, why, who))
 
 
 class Report:
@@ -322,11 +322,11 @@ class Report:
         self._waiting: list[Callable[[Exercises, int], Future[None]]] | None = []
         self._library(lambda store: store.begin_report(beginning)).add_done_callback(self._begun)
 
-    def move(self, move: Move) -> None:
+    def move(self, move: ReportMove) -> None:
         """One more position was reached."""
         self._write(lambda store, number: store.add_move(number, move))
 
-    def interruption(self, item: Interruption) -> None:
+    def interruption(self, item: ReportInterruption) -> None:
         """A pause, a resume, an end."""
         self._write(lambda store, number: store.add_interruption(number, item))
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from controller.exercise_reports import Report, Summary
+from controller.exercise_reports import Report, ReportSummary
 from controller.hmi.refusal import Problem, Refusal
 from controller.spec import rest
 
@@ -234,7 +234,7 @@ class Estimated(msgspec.Struct):
 
 
 ExerciseNames = list[NameEntry]
-Summaries = list[Summary]
+Summaries = list[ReportSummary]
 Positions = list[Position]
 Scenario = list[Any]
 AtLeastOneChange = Annotated[PositionChange, Meta(extra_json_schema={"minProperties": 3})]

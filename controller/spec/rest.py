@@ -113,8 +113,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("POST", "/update_exercise", "change the repetitions of an exercise, with oldName also its name", "Done",
              "ExerciseChange", missing=True, sample={"oldName": "Wave", "name": "Wave slowly", "rep": 5}),
     Endpoint("POST", "/estimate", "seconds that playing an exercise would take from where the arm stands; 400 names "
-                                  "the "
-             "position that cannot be played", "Estimated", "EstimateIn", missing=True, errors=(503,), sample={"name": "Wave", "rep": 2}),
+             "the position that cannot be played", "Estimated", "EstimateIn", missing=True, errors=(503,),
+             sample={"name": "Wave", "rep": 2}),
     Endpoint("GET", "/reports", "the newest reports of what was played, the newest first", "Summaries"),
     Endpoint("POST", "/report", "a whole report, or its moves from first_step on, 500 at once", "Report", "ReportIn",
              missing=True, sample={"id": 1, "first_step": 1}),
@@ -125,8 +125,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
              "ScenarioSave", sample={"scenarioName": "Lunch", "scenario": [{"exercise": "Wave", "rep": 2}]}),
     Endpoint("POST", "/get_scenario_mode", "the stored array", "Scenario", "OneScenario", missing=True,
              sample={"scenarioNameURL": "Lunch"}),
-    Endpoint("POST", "/play_scenario_mode", "choose a scenario: it becomes lastScenario, and what the Socket.IO command "
-             "`play` without a name plays. Nothing moves", "Done", "PlainName", missing=True, sample="Lunch"),
+    Endpoint("POST", "/play_scenario_mode", "choose a scenario: it becomes lastScenario, and what the command `play` "
+             "of Socket.IO plays without a name. Nothing moves", "Done", "PlainName", missing=True, sample="Lunch"),
     Endpoint("POST", "/delete_scenario", "delete a scenario", "Done", "OneScenario", missing=True,
              sample={"scenarioName": "Lunch"}),
     Endpoint("GET", "/last_saved_rest_pos", "rest position, degrees per axis; 404 when it was never saved or no arm is "
