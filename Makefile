@@ -50,6 +50,7 @@ $(VENV)/.built: $(VENV)/.packages $(SOURCES)
 	@echo "building the core"
 	@if [ -e $(BIN)/allyarm ]; then $(BIN)/python setup.py --quiet build_ext --inplace; else \
 		$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-build-isolation --no-deps --editable .; fi
+	@$(BIN)/python -m compileall -q controller
 	@touch $@
 
 dev: $(VENV)/.dev

@@ -6,13 +6,13 @@ Thread contract: values are frozen; the main thread makes a new ArmFacts after e
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+
+import msgspec
 
 INT16_MIN, INT16_MAX = -32768, 32767
 
 
-@dataclass(frozen=True, slots=True)
-class AxisFacts:
+class AxisFacts(msgspec.Struct, frozen=True):
     """Parameters of one axis as its registers give them (bring-up), and the configuration's speed maximum and margin.
 
     `resolution_counts` (> 0) and `stroke_deg` (> 0) belong together; `speed_conversion_deg` is degrees per microstep
@@ -68,8 +68,7 @@ class AxisFacts:
         return (-1.0 if self.inverted else 1.0) * self.stroke_deg / self.resolution_counts
 
 
-@dataclass(frozen=True, slots=True)
-class ArmFacts:
+class ArmFacts(msgspec.Struct, frozen=True):
     """The arm: serial number, board software version, and one AxisFacts per axis (1..8)."""
 
     serial: str
@@ -93,6 +92,7 @@ class ArmFacts:
 
     def with_margin(self, limit_margin_deg: float) -> ArmFacts:
         """The same arm, its targets kept so far inside the hard limits."""
+        replace = msgspec.structs.replace
         return replace(self, axis=tuple(replace(axis, limit_margin_deg=limit_margin_deg) for axis in self.axis))
 
     def check_target(self, axis: int, position_deg: float) -> None:

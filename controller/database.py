@@ -18,8 +18,9 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 MARK = ".set-aside-"
 ASIDE_LIMIT = 5         # further ones would fill the disk while nobody looks
@@ -31,8 +32,7 @@ MAGIC, SMALLEST_BYTES = b"SQLite format 3\0", 512
 COMPANIONS = ("-wal", "-shm", "-journal")
 
 
-@dataclass(frozen=True, slots=True)
-class Schema:
+class Schema(msgspec.Struct, frozen=True):
     """`statements` make an empty database, one CREATE each, in the words SQLite keeps; a change of them is a new
     `version` (1, 2, ...). A file of the version `before` is brought forward by `upgrade`, in one transaction."""
 
@@ -42,8 +42,7 @@ class Schema:
     upgrade: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(msgspec.Struct, frozen=True):
     """A connection in autocommit mode. `why` is "" or says what was wrong with the file that stood there before and
     where it is now: `aside`."""
 

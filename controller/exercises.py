@@ -13,9 +13,10 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+
+import msgspec
 
 from controller import exercise_reports, kept
 from controller.database import FolderLock, Schema, Unusable, open_database
@@ -51,8 +52,7 @@ class NotAllowed(ValueError):
         self.field = field
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(msgspec.Struct, frozen=True):
     """One position: degrees per axis (None leaves the axis where it is), pause 0..5 s, speed 0..100 %."""
 
     order_pos: int
@@ -61,8 +61,7 @@ class Row:
     speed_percent: float
 
 
-@dataclass(frozen=True, slots=True)
-class Exercise:
+class Exercise(msgspec.Struct, frozen=True):
     """An exercise: repetitions 1..100 and its positions in order."""
 
     name: str

@@ -18,8 +18,9 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import astuple, replace
 from pathlib import Path
+
+import msgspec
 
 from controller.database import FolderLock, Unusable, open_database
 from controller.history_table import COLUMNS, FILE, SCHEMA, Entry, Query, select
@@ -216,7 +217,7 @@ class History:
         try:
             self._database.execute("BEGIN IMMEDIATE")
             self._database.executemany(f"INSERT INTO entry ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                                       [astuple(item) for item in self._numbered()])
+                                       [msgspec.structs.astuple(item) for item in self._numbered()])
             self._database.execute("COMMIT")
         except Exception as error:
             self._roll_back()
@@ -232,7 +233,8 @@ class History:
         return True
 
     def _numbered(self) -> list[Entry]:
-        return [replace(item, id=self._last_id + i, run=self._run) for i, item in enumerate(self._unsaved, 1)]
+        return [msgspec.structs.replace(item, id=self._last_id + i, run=self._run)
+                for i, item in enumerate(self._unsaved, 1)]
 
     def _prune(self) -> None:
         """Drop the oldest once there are 1 % too many, but for the latest errors."""

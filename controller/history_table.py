@@ -7,9 +7,10 @@ import re
 import sqlite3
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+import msgspec
 
 from controller.database import Schema
 from controller.spec.history import READ_DEFAULT, READ_LIMIT, Kind
@@ -23,8 +24,7 @@ SCHEMA = Schema(1, (
 COLUMNS = "id, run, wall_s, monotonic_ns, kind, who, code, axis, text, detail"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """One entry. `monotonic_ns` is CLOCK_MONOTONIC (comparable within one boot), `wall_s` seconds since 1970, `run` the
     number of the program's run, `axis` 1-based (0: none), `who` a client or ""."""
 
@@ -46,8 +46,7 @@ class Entry:
                 "code": self.code, "axis": self.axis, "text": self.text, "detail": json.loads(self.detail)}
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(msgspec.Struct, frozen=True):
     """The newest `limit` (1..READ_LIMIT) entries, or with `after` the oldest behind that id; `errors` only errors,
     `since_s` only from that wall time on. Answers are in order of time."""
 

@@ -5,11 +5,10 @@ Thread contract: a report is frozen; the main thread makes a new one whenever so
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class LinkReport:
+class LinkReport(msgspec.Struct, frozen=True):
     """`last_error` of the latest bring-up ("" when it was good), `malformed_lines` of the register phase since the
     start, `notes` about what bring-up found, and the serial `port` ("" when none is there); `external_path`, where
     external programs connect ("" when that is off), and `external_program`, the process id of the one that is

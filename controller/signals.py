@@ -12,8 +12,8 @@ import os
 import select
 import signal
 import time
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False   # typing's own costs the first control cycle 4 ms
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType

@@ -25,11 +25,19 @@ SIMULATOR_PRIORITY = 40
 
 def prefer(process_id: int) -> None:
     """Real-time scheduling for a simulator, where allowed: a real board answers in time whatever this machine does, and
-    a simulator that has to wait its turn looks like a broken cable. On any processor: ours is kept from the control
-    thread's, and the simulator must not hold up the start of the HMI on the other one."""
+    a simulator that has to wait its turn looks like a broken cable. Only once it serves its port: a real-time task that
+    the control thread preempts is pushed to the processor where the HMI starts, and would hold that up (50 ms)."""
     with contextlib.suppress(OSError):
         os.sched_setaffinity(process_id, range(os.cpu_count() or 1))
         os.sched_setscheduler(process_id, os.SCHED_FIFO, os.sched_param(SIMULATOR_PRIORITY))
+
+
+def keep_apart(process_id: int) -> None:
+    """A simulator starts on the control thread's processor, which is idle but for that; then it may run on any."""
+    with contextlib.suppress(OSError):
+        every = set(range(os.cpu_count() or 1))
+        os.sched_setaffinity(process_id, every - os.sched_getaffinity(0) or every)
+        os.sched_setaffinity(process_id, every)
 
 
 def remove_stale_folders(parent: str) -> None:
@@ -37,8 +45,10 @@ def remove_stale_folders(parent: str) -> None:
     with contextlib.suppress(OSError):
         for entry in os.scandir(parent):
             with contextlib.suppress(OSError):
-                found, kind = FOLDER.fullmatch(entry.name), entry.stat(follow_symlinks=False)
-                if found and stat.S_ISDIR(kind.st_mode) and kind.st_uid == os.geteuid() and not _exists(int(found[1])):
+                if not (found := FOLDER.fullmatch(entry.name)):
+                    continue
+                kind = entry.stat(follow_symlinks=False)
+                if stat.S_ISDIR(kind.st_mode) and kind.st_uid == os.geteuid() and not _exists(int(found[1])):
                     shutil.rmtree(entry.path, ignore_errors=True)
 
 
@@ -71,7 +81,8 @@ class SimulatedArm:
             [sys.executable, "-m", "controller.sim", "--axes", str(self._axes), "--seed", str(self._seed),
              "--link", self.link, "--control", self.control, "--die-with-parent", str(os.getpid())],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
-        prefer(self._process.pid)
+        keep_apart(self._process.pid)
+        self._preferred = False
 
     def port(self) -> str:
         """Path of the arm's port once it is there. A simulator that ended is started again after a second."""
@@ -84,7 +95,12 @@ class SimulatedArm:
                 self._ended = 0.0
                 self._start()
             return ""
-        return self.link if os.path.exists(self.link) else ""
+        if not os.path.exists(self.link):
+            return ""
+        if not self._preferred:
+            self._preferred = True
+            prefer(self._process.pid)
+        return self.link
 
     def close(self) -> None:
         """End the simulator and remove its files."""

@@ -21,8 +21,9 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotDone
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from controller import kept
 from controller.database import FolderLock, Schema, Unusable, open_database, set_aside_files
@@ -43,12 +44,11 @@ HOW_TO_ACCEPT = "check the settings, then accept them (button Reset, or `allyarm
 log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class _Change:
+class _Change(msgspec.Struct):
     """What is to be written: new values, names to forget, and who accepted the settings."""
 
-    values: dict[str, Value] = field(default_factory=dict)
-    removed: set[str] = field(default_factory=set)
+    values: dict[str, Value] = msgspec.field(default_factory=dict)
+    removed: set[str] = msgspec.field(default_factory=set)
     accepted_by: str = ""
 
     def __bool__(self) -> bool:

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+
+import msgspec
 
 from controller.spec import registers as reg
 from controller.spec.board import BOARD_TEXTS
 
 
-@dataclass(frozen=True, slots=True)
-class BoardWrite:
+class BoardWrite(msgspec.Struct, frozen=True):
     """Texts by address, and what becomes of them: `done` holds None or an exception whose text is for the operator."""
 
-    texts: dict[int, str] = field(repr=False)
-    done: Future[None] = field(default_factory=Future)
+    texts: dict[int, str]
+    done: Future[None] = msgspec.field(default_factory=Future)
+
+    def __repr__(self) -> str:     # texts may be credentials: they must not reach a log by way of a traceback
+        return f"BoardWrite({self.names})"
 
     @property
     def names(self) -> str:

@@ -40,8 +40,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def main(args: argparse.Namespace) -> int:
     """Examine and print; 0 when nothing is red."""
-    from dataclasses import asdict
     from pathlib import Path
+
+    import msgspec
 
     from controller import config
     from controller.cli.fail import say
@@ -63,7 +64,7 @@ def main(args: argparse.Namespace) -> int:
     if args.json:
         import json
 
-        print(json.dumps({"fit": not bad, "findings": [asdict(finding) for finding in findings]}, indent=2))
+        print(json.dumps({"fit": not bad, "findings": list(map(msgspec.structs.asdict, findings))}, indent=2))
         return int(bad)
 
     from rich.console import Console

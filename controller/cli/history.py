@@ -68,7 +68,8 @@ def main(args: argparse.Namespace) -> int:
 def _show(read: Callable[[Query], Entries], query: Query, args: argparse.Namespace) -> None:
     import json
     import time
-    from dataclasses import replace
+
+    import msgspec
 
     while True:
         entries = read(query)
@@ -79,7 +80,7 @@ def _show(read: Callable[[Query], Entries], query: Query, args: argparse.Namespa
                 print("nothing")
             return
         last = max([query.after or 0, *(entry["id"] for entry in entries)])
-        query = replace(query, after=last)
+        query = msgspec.structs.replace(query, after=last)
         time.sleep(POLL_S)
 
 

@@ -15,9 +15,10 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
+
+import msgspec
 
 from controller.spec.hmi import DEFAULT_PORT
 
@@ -30,8 +31,7 @@ HOT_C, WARM_C = 80.0, 70.0  # a Raspberry Pi 4 lowers its clock from 80 degrees 
 DEFAULT_RT_RUNTIME_US = 950_000
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True):
     """One answer. `remedy` is an exact command or file, empty when green."""
 
     name: str
@@ -86,8 +86,7 @@ def list_ports() -> list[tuple[str, str]]:
     return [(port.device, port.description) for port in comports()]
 
 
-@dataclass(frozen=True)
-class Probes:
+class Probes(msgspec.Struct, frozen=True):
     """What cannot be read from a file but must be tried."""
 
     fifo: Callable[[int], str] = try_fifo
@@ -99,8 +98,7 @@ class Probes:
     resolution_s: Callable[[int], float] = time.clock_getres
 
 
-@dataclass(frozen=True)
-class Machine:
+class Machine(msgspec.Struct, frozen=True):
     """The machine in question and what is to run on it."""
 
     root: Path = Path("/")
@@ -108,7 +106,7 @@ class Machine:
     port: str = ""
     hmi_host: str = "127.0.0.1"
     hmi_port: int = DEFAULT_PORT
-    probes: Probes = field(default_factory=Probes)
+    probes: Probes = msgspec.field(default_factory=Probes)
 
     def read(self, path: str) -> str | None:
         """Text of a file below the root, stripped; None when there is none or it may not be read."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from controller.spec.hmi import DEFAULT_PORT
 
@@ -22,8 +23,7 @@ class Usage(Exception):
     """The command line or the configuration is wrong; says what is allowed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """A controller: `url` and `token` of its HMI server, `folder` of its files; `remote` when only the URL counts."""
 
     url: str

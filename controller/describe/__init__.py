@@ -7,8 +7,9 @@ and a built package carries them in this folder.
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
 from functools import cache
+
+import msgspec
 
 # path it is served at -> (media type, "module:function" that gives its text)
 DOCUMENTS: dict[str, tuple[str, str]] = {
@@ -19,8 +20,7 @@ DOCUMENTS: dict[str, tuple[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(msgspec.Struct, frozen=True):
     """What is served: its bytes (UTF-8) and media type."""
 
     body: bytes

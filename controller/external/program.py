@@ -10,8 +10,9 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from types import TracebackType
+
+import msgspec
 
 from controller.external._link import ExternalState, ProgramLink
 from controller.folders import external_sockets
@@ -34,16 +35,14 @@ class ControllerGone(ExternalError):
     """The controller has ended, or its control loop stands still. Connect anew."""
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(msgspec.Struct, frozen=True):
     """Targets of kind POSITION: degrees, one per axis; `speed_deg_s` as for `ExternalProgram.send_position_deg`."""
 
     position_deg: Sequence[float]
     speed_deg_s: Sequence[float] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Speed:
+class Speed(msgspec.Struct, frozen=True):
     """Targets of kind SPEED: deg/s, one per axis."""
 
     speed_deg_s: Sequence[float]

@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from controller.hmi.broadcast import Broadcast
 from controller.hmi.clients import Client, Refused
@@ -24,8 +25,7 @@ RESULT_POLL_S = 0.002
 Answer = Callable[[dict[str, object]], None]
 
 
-@dataclass(slots=True)
-class Reply:
+class Reply(msgspec.Struct):
     """How one message is answered: its acknowledgement if it asked for one, and whether a refusal is also shown."""
 
     answer: Answer | None = None

@@ -11,10 +11,10 @@ import errno
 import ipaddress
 import socket
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any
 
 import engineio.packet
+import msgspec
 
 from controller.hmi.clients import Client
 from controller.hmi.counters import Counters
@@ -46,14 +46,13 @@ class Message:
         return self._frame
 
 
-@dataclass(slots=True)
-class Group:
+class Group(msgspec.Struct):
     """Clients that get the same event at the same rate."""
 
     event: str
     period_s: float
     due_s: float
-    clients: list[Client] = field(default_factory=list)
+    clients: list[Client] = msgspec.field(default_factory=list)
 
 
 class Broadcast:

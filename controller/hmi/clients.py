@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from controller.history_words import Note, unheard
 from controller.hmi.counters import logger
@@ -21,8 +22,7 @@ NOTICES_KEPT = 4
 log = logger("controller.hmi.control")
 
 
-@dataclass(slots=True, eq=False)
-class Client:
+class Client(msgspec.Struct, eq=False):
     """One Socket.IO connection. `key` is its Engine.IO session, `number` names it to people and to the core."""
 
     number: int
@@ -41,8 +41,8 @@ class Client:
     allowance_s: float = 0.0
     last_sequence: int = 0  # of its latest command in the ring
     gone: bool = False  # it has disconnected: nothing that it asked for begins any more
-    hold: Hold = field(default_factory=Hold)
-    notices: deque[dict[str, object]] = field(default_factory=lambda: deque(maxlen=NOTICES_KEPT))
+    hold: Hold = msgspec.field(default_factory=Hold)
+    notices: deque[dict[str, object]] = msgspec.field(default_factory=lambda: deque(maxlen=NOTICES_KEPT))
 
     @property
     def name(self) -> str:

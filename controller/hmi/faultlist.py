@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from controller.spec import faults
 from controller.spec.faults import WITHDRAWN, Language, Source, Texts, lookup
@@ -24,8 +25,7 @@ Key = tuple[bool, Source, int, int]  # warning, source, code, axis
 NONE_CATEGORY = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Active:
+class Active(msgspec.Struct, frozen=True):
     """One active fault. `axis` is 1-based, 0 the master; `since` is wall time "hh:mm:ss:SSS". Codes of the master stand
     for those of the back-end too: they do not meet."""
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Set
-from dataclasses import dataclass
 from functools import cache
+
+import msgspec
 
 from controller.hmi.clients import Refused
 from controller.spec import hmi
@@ -22,8 +23,7 @@ NUMBER_TEXT = re.compile(r"[+-]?\d{1,9}(\.\d{1,12})?", re.ASCII)
 MOST_KEYS = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Recognised:
+class Recognised(msgspec.Struct, frozen=True):
     """A form with its raw `values` by key, and what its settings' keys mean: key -> (setting, stored name)."""
 
     form: Form
@@ -31,8 +31,7 @@ class Recognised:
     meaning: dict[str, tuple[Setting, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Compiled:
+class _Compiled(msgspec.Struct, frozen=True):
     form: Form
     required: frozenset[str]
     allowed: frozenset[str]

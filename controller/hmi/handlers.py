@@ -11,8 +11,9 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from controller.arm import ArmFacts
 from controller.bus.board_registers import BoardWrites
@@ -41,8 +42,7 @@ POSITION_OF_BUTTON = {button: name for name, (button, _) in hmi.POSITIONS.items(
 log = logger("controller.hmi")
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(msgspec.Struct, frozen=True):
     """A command is in the ring under this number. `refused` is called when the control loop refuses it."""
 
     sequence: int
@@ -286,7 +286,7 @@ class Handlers:
         who clicked while the link was down has not seen that they do."""
         state = self._latest()
         if self._store.unaccepted and state is not None and state.state != MasterState.ERROR:
-            self.gate.check(client, replace(ACTION["settings_accept"], guarded=True), now_s)
+            self.gate.check(client, msgspec.structs.replace(ACTION["settings_accept"], guarded=True), now_s)
             return (self._settings.accept(client),)
         return self._push(client, CommandKind.RESET)
 
@@ -350,7 +350,7 @@ class Handlers:
             raise
         sent = self._push(client, CommandKind.JOG, mask=(1 << self.facts.axes) - 1,
                           values=tuple(command.speed_percent), asked_s=now_s - client.hold.late_s)
-        return replace(sent, refused=client.hold.end)
+        return msgspec.structs.replace(sent, refused=client.hold.end)
 
     def _move_command(self, client: Client, command: messages.Move, now_s: float) -> Outcome:
         if isinstance(command.position_deg, dict):

@@ -8,15 +8,14 @@ Thread contract: HMI thread only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from controller.spec import hmi
 
 CLOCKS_APART = 0.0005  # seconds per second that the clocks of two machines may drift apart
 
 
-@dataclass(slots=True)
-class Hold:
+class Hold(msgspec.Struct):
     """The hold of one client. `transit_s`: least difference of arrival and `sent_ms` so far, a way without queues."""
 
     sequence: int | None = None

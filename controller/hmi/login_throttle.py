@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import ipaddress
 from collections import OrderedDict
-from dataclasses import dataclass
+
+import msgspec
 
 from controller.spec import rest
 
 ADDRESSES_KEPT = 1024
 
 
-@dataclass(slots=True)
-class _Bucket:
+class _Bucket(msgspec.Struct):
     level: float
     since_s: float
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+import msgspec
 
 from controller.spec import hmi
 from controller.spec.faults import Language
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
     from controller.config import Config
 
 
-@dataclass(frozen=True, slots=True)
-class HmiOptions:
+class HmiOptions(msgspec.Struct, frozen=True):
     """`host` and `port` (0: any free one), `rate_hz` of `data` (1..100), `allowed_origins` beyond the same host and
     loopback ("https://name:port"), `token` that clients of other machines pass, `insecure` to do without one,
     `language` of errors and warnings.

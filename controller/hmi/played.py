@@ -9,7 +9,6 @@ from __future__ import annotations
 import bisect
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, overload
 
 import msgspec
@@ -38,8 +37,7 @@ class Element(msgspec.Struct):
     rep: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(msgspec.Struct, frozen=True):
     """One exercise with its repetitions: the steps of one repetition, and the order_pos of each."""
 
     name: str

@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
@@ -55,15 +54,14 @@ def no_library(work: Callable[[Exercises], Future[T]]) -> Future[T]:
     return future
 
 
-@dataclass(slots=True)
-class Asked:
+class Asked(msgspec.Struct, eq=False):
     """A request that waits for the disk, and what held when it came."""
 
     client: Client
     since_s: float
     ends: int
     stops: int
-    answer: Future[dict[str, object]] = field(default_factory=Future)
+    answer: Future[dict[str, object]] = msgspec.field(default_factory=Future)
 
 
 class Player:

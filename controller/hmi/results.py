@@ -8,8 +8,9 @@ Thread contract: HMI thread only.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 from controller.hmi.clients import Client, Refused
 from controller.hmi.state import blocker_words
@@ -26,8 +27,7 @@ REMEMBERED = 128
 Done = Callable[[Refused | None], None]
 
 
-@dataclass(slots=True)
-class _Sent:
+class _Sent(msgspec.Struct):
     client: Client | None  # None: the server's own
     since_s: float
     done: Done

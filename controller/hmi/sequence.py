@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -29,8 +28,7 @@ TEST_SPEED_PERCENT = 50.0
 TEST_SHARE = 0.25  # of the range is kept free at both ends
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """Joint targets {0-based axis: degrees}, speed in percent (above 0, up to 100), and a rest after it. Without
     targets it is a rest alone."""
 
@@ -40,8 +38,7 @@ class Step:
     pause_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True):
     """Where a step lies: repetition of repetitions, position of positions, all from 1."""
 
     repetition: int
@@ -112,12 +109,11 @@ class Plan:
         """It is over: DONE after the last step, else why not. Called once."""
 
 
-@dataclass(slots=True)
-class _Run:
+class _Run(msgspec.Struct):
     client: Client
     plan: Plan
     stops: int  # of the core when it began
-    verdict: Future[None] = field(default_factory=Future)  # of the loop on the first step, later on a resumed one
+    verdict: Future[None] = msgspec.field(default_factory=Future)  # of the loop on the first step, later a resumed one
     number: int = -1
     begun: bool = False     # the loop has taken a step that moves
     taken: bool = False     # the loop has taken this step

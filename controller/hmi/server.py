@@ -10,13 +10,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
-import os
 import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from controller.arm import ArmFacts
 from controller.bus.board_registers import BoardWrites
@@ -39,11 +38,10 @@ log = logging.getLogger(__name__)
 def _servers_only() -> Iterator[None]:
     """Keeps the libraries from loading what only their clients use; this server opens no connection.
 
-    aiohttp makes a TLS client context on import and reads every certificate of the machine for it (40 ms, 2 MB);
+    `import aiohttp` means its client too, with a TLS context that reads every certificate of the machine (80 ms, 5 MB);
     engineio imports `requests` where it is installed (30 ms, 6 MB).
     """
-    kept = {name: os.environ.get(name) for name in ("SSL_CERT_FILE", "SSL_CERT_DIR")}
-    os.environ.update(dict.fromkeys(kept, os.devnull))
+    _aiohttp_without_client()
     hidden = "requests" not in sys.modules
     if hidden:
         sys.modules["requests"] = None  # type: ignore[assignment]
@@ -52,11 +50,33 @@ def _servers_only() -> Iterator[None]:
     finally:
         if hidden:
             del sys.modules["requests"]
-        for name, value in kept.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+
+
+def _aiohttp_without_client() -> None:
+    """Put the package `aiohttp` in place and leave its `__init__` for whoever asks for a name in it: that is only the
+    client's names and the version. `aiohttp.web`, and what that imports, are found in the package as ever."""
+    if "aiohttp" in sys.modules:
+        return
+    from importlib.util import find_spec, module_from_spec
+
+    spec = find_spec("aiohttp")
+    if spec is None or spec.origin is None or spec.loader is None:
+        return
+    loader, module = spec.loader, cast(Any, module_from_spec(spec))
+    with open(spec.origin, encoding="utf-8") as source:
+        first, _, version = source.readline().partition(" = ")
+    if first == "__version__":      # web asks for it; else the first to ask is web, and nothing is gained
+        module.__version__ = version.strip().strip("\"'")
+
+    def complete(name: str) -> Any:
+        if name.startswith("_") or find_spec(f"aiohttp.{name}") is not None:
+            raise AttributeError(name)      # a part of the package: the import system finds it
+        del module.__getattr__
+        loader.exec_module(module)
+        return getattr(module, name)
+
+    module.__getattr__ = complete
+    sys.modules["aiohttp"] = module
 
 
 class HmiServer:

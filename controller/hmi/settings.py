@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from dataclasses import replace
+
+import msgspec
 
 from controller.history_words import Note
 from controller.hmi import forms
@@ -213,4 +214,6 @@ class StoredSettings:
 
 def _of_generation(row: Setting, client: Client) -> Setting:
     """Pages that check their version know the joystick sensitivity as 0..10, the ones before them as 0..100."""
-    return replace(row, high=hmi.G2_SENSITIVITY) if row.name == "joystick_sensitivity" and client.version else row
+    if row.name == "joystick_sensitivity" and client.version:
+        return msgspec.structs.replace(row, high=hmi.G2_SENSITIVITY)
+    return row

@@ -24,7 +24,8 @@ import engineio.payload
 import msgspec
 import socketio
 import socketio.packet
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import web
+from aiohttp.http import WSCloseCode, WSMsgType
 from aiohttp.http_exceptions import HttpProcessingError
 
 from controller.hmi.access import Access

@@ -19,7 +19,6 @@ from controller.spec.input import (
     CARTESIAN,
     DEFAULT_DRIVES,
     DRIVEN,
-    KINDS,
     MODE_LONGEST,
     MODES_MOST,
     REST_PERCENT_HIGHEST,

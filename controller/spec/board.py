@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from controller.spec import registers as reg
 
@@ -10,8 +10,7 @@ CHARACTER = r"[\x20-\x29\x2b-\x7e]"  # printable ASCII but `*`, which ends a tex
 LETTER = r"[\x21-\x29\x2b-\x7e]"  # the same without blanks
 
 
-@dataclass(frozen=True, slots=True)
-class BoardText:
+class BoardText(msgspec.Struct, frozen=True):
     """One register. `pattern` matches the whole of every value that is allowed."""
 
     address: int

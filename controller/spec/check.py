@@ -6,8 +6,9 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TypeVar, get_args
+
+import msgspec
 
 from controller.spec import emit, faults, layout, modes, record, registers, telegram
 from controller.spec.coded import Coded
@@ -24,8 +25,7 @@ FIRST_PROJECT_CODE = {False: 600, True: 400}  # first own code of errors, of war
 SPECIFIED_LAST = {False: 296, True: 140}  # last code the catalogue of the arm gives to errors, to warnings
 
 
-@dataclass(frozen=True)
-class Tables:
+class Tables(msgspec.Struct, frozen=True):
     """Every table that is checked; a test replaces one by a broken copy."""
 
     bring_up: Sequence[int] = (*registers.BRING_UP_ARM, *registers.BRING_UP_AXIS, *registers.BRING_UP_SPRING)

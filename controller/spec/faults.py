@@ -7,8 +7,9 @@ it can be held, so 2 wherever drives and bus are healthy; 0 only for the emergen
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from controller.spec.telegram import MAX_AXES
 
@@ -17,8 +18,7 @@ Language = Literal["en", "it"]
 Texts = tuple[str, str, str, str]   # message, description, cause, solution
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(msgspec.Struct, frozen=True):
     """One row. `category` is the stop category of an error (0 emergency, 1 quick, 2 soft, 3 none)."""
 
     code: int

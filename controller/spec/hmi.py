@@ -6,8 +6,9 @@ stores by that setting's row. `n` in a key is one address per axis of the arm, `
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from controller.spec import registers
 from controller.spec.coded import Coded
@@ -67,8 +68,7 @@ class Notice(Coded):
 Control = Literal["anyone", "waits", "takes"]  # waits: refused while another client has control
 
 
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(msgspec.Struct, frozen=True):
     """Something a client can ask for. `guarded`: refused within REPLAY_WINDOW_S of the connection."""
 
     name: str
@@ -146,8 +146,7 @@ Kind = Literal["number", "boolean", "text", "choice"]
 Span = Literal["one", "five", "arm"]  # a single value, one per address of the map, one per axis of the arm
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(msgspec.Struct, frozen=True):
     """A stored value. `key` is its HMI address (of axis 1); elements are stored under `name.1`, `name.2`, ...
 
     `step` is the distance between the addresses of two axes. `register` is the first register of a speed limit that
@@ -224,8 +223,7 @@ ADJUSTMENT_REGISTERS: dict[str, int] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
+class Form(msgspec.Struct, frozen=True):
     """One object form of `response`. All `required` keys, and of the `settings`' keys either all (`whole`) or some.
 
     `axes` names the key of axis 1 of values per axis that are not stored (go to position).
@@ -278,8 +276,7 @@ COMMANDS: dict[str, str] = {
 Shape = Literal["node", "five", "axis", "number", "text", "object", "list"]
 
 
-@dataclass(frozen=True, slots=True)
-class DataField:
+class DataField(msgspec.Struct, frozen=True):
     """One field of `data`. `node`: 6 elements, master last (N + 1 above five axes); `five`: at least 5; `axis`: N."""
 
     name: str

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from controller.spec import telegram as t
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(msgspec.Struct, frozen=True):
     """One field. With N axes it begins at `offset + offset_per_axis * N` and takes `size + size_per_axis * N` bytes."""
 
     offset: int

@@ -7,8 +7,9 @@ list the same rows. Rows are ordered by falling size so that the struct has no h
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from controller.spec import telegram
 
@@ -21,8 +22,7 @@ PER_AXIS = -1  # an array with one element per axis
 MAX_FAULTS = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Field:
+class Field(msgspec.Struct, frozen=True):
     """One field of the record. `count` is 0 for a number, PER_AXIS, or the length of an array."""
 
     name: str

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 Source = Literal["arm", "HMI", "live"]
 Role = Literal["base", "advanced", "administrator"]
 AXES_IN_MAP = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Register:
+class Register(msgspec.Struct, frozen=True):
     """One row. `address` is that of axis 1 when `per_axis`; `low`..`high` bound the value where the table does."""
 
     address: int

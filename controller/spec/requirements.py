@@ -9,8 +9,9 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from controller.spec.docs import markdown
 
@@ -18,8 +19,7 @@ TESTS = Path(__file__).resolve().parents[2] / "tests"
 NAMED = re.compile(r"(?<![a-z0-9])(esm|ess|saf)_(\d+)(?![0-9])")
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+class Requirement(msgspec.Struct, frozen=True):
     """One entry; `text` is what has to hold."""
 
     id: str

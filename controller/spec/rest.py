@@ -6,8 +6,9 @@ The types named in a row are the structs of hmi/rest_messages.py; documents, des
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from controller.spec import registers
 from controller.spec.history import READ_DEFAULT, READ_LIMIT
@@ -57,8 +58,7 @@ ALLOWED: dict[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(msgspec.Struct, frozen=True):
     """One name of a query; `schema` is the JSON Schema of its value."""
 
     name: str
@@ -66,8 +66,7 @@ class Parameter:
     schema: Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(msgspec.Struct, frozen=True):
     """One method of one path. `request` and `answer` name types; an `answer` with a slash is a media type.
 
     `login`: asks for a token where one is needed. `missing`: may answer 404 for something that is not stored.

@@ -373,6 +373,18 @@ def test_starting_loads_nothing_of_it() -> None:
     code = ("import sys; from controller.hmi.server import _servers_only\n"
             "with _servers_only():\n    import controller.hmi.service\n"
             "print([name for name in ('argon2', 'jwt', 'controller.hmi.rest', 'controller.hmi.rest_messages', "
-            "'controller.exercises', 'controller.describe.schemas', 'requests') if name in sys.modules])")
+            "'controller.exercises', 'controller.describe.schemas', 'requests', 'aiohttp.client', "
+            "'dataclasses') if name in sys.modules])")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_client_finds_all_of_aiohttp_afterwards() -> None:
+    """Whoever wants more of the package than the server does gets it, whole."""
+    code = ("import sys; from controller.hmi.server import _servers_only\n"
+            "with _servers_only():\n    import controller.hmi.service\n"
+            "import aiohttp\n"
+            "print(hasattr(aiohttp, 'no_such_name'), aiohttp.ClientSession.__name__, aiohttp.ClientTimeout.__name__, "
+            "aiohttp.web is sys.modules['aiohttp.web'], aiohttp.__version__ == aiohttp.http.__version__)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == ["False", "ClientSession", "ClientTimeout", "True", "True"]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-
+import msgspec
 import pytest
 
 from controller.arm import ArmFacts
@@ -18,8 +17,8 @@ class ReversedArm(VirtualArm):
 
     def _facts(self) -> ArmFacts:
         facts = super()._facts()
-        first = dataclasses.replace(facts.axis[0], speed_conversion_deg=-facts.axis[0].speed_conversion_deg)
-        return dataclasses.replace(facts, axis=(first, *facts.axis[1:]))
+        first = msgspec.structs.replace(facts.axis[0], speed_conversion_deg=-facts.axis[0].speed_conversion_deg)
+        return msgspec.structs.replace(facts, axis=(first, *facts.axis[1:]))
 
 
 @pytest.mark.parametrize("percent", [2.0, 10.0, 50.0, 100.0, -2.0, -100.0])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+import msgspec
 import pytest
 
 from controller.spec import check, faults, hmi, layout, modes, record, registers
@@ -16,7 +15,7 @@ def test_tables_are_consistent() -> None:
 
 
 def changed(rows, index: int, **changes):
-    return tuple(replace(row, **changes) if i == index else row for i, row in enumerate(rows))
+    return tuple(msgspec.structs.replace(row, **changes) if i == index else row for i, row in enumerate(rows))
 
 
 R, E, W, F = registers.REGISTERS, faults.ERRORS, faults.WARNINGS, record.FIELDS
