@@ -56,14 +56,13 @@ class GridAxis(msgspec.Struct, frozen=True):
 
 
 class Description(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run is: everything that has to be the same when it goes on. `grid` has one entry per axis of the arm;
-    `moved` are the 0-based axes that get targets, the others stand where they stood when it began."""
+    """What a run is: everything that has to be the same when it goes on. `grid` has one entry per axis of the arm; one
+    that was not given stands where it stood when the run began."""
 
     allyarm_calibration: int
     serial: str
     began: str
     grid: tuple[GridAxis, ...]
-    moved: tuple[int, ...]
     speed_percent: float
     settle_s: float
     measure_s: float
@@ -100,11 +99,11 @@ class Points(Sequence[tuple[float, ...]]):
         return tuple(reversed(found))
 
 
-def described(grid: Sequence[GridAxis], moved: Sequence[int], *, serial: str, speed_percent: float, settle_s: float,
-              measure_s: float, there_and_back: bool) -> Description:
+def described(grid: Sequence[GridAxis], *, serial: str, speed_percent: float, settle_s: float, measure_s: float,
+              there_and_back: bool) -> Description:
     """The description of a new run; Unfit when it has too many points, with their number."""
     began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    made = Description(allyarm_calibration=FORMAT, serial=serial, began=began, grid=tuple(grid), moved=tuple(moved),
+    made = Description(allyarm_calibration=FORMAT, serial=serial, began=began, grid=tuple(grid),
                        speed_percent=speed_percent, settle_s=settle_s, measure_s=measure_s,
                        there_and_back=there_and_back)
     if made.points > POINTS_HIGHEST:
@@ -252,7 +251,7 @@ def _whole_rows(path: Path, description: Description) -> tuple[list[tuple[float,
     if len(rows) > len(points):
         raise Unfit(f"{path}: {len(rows)} rows, the grid has {len(points)} points")
     for i, row in enumerate(rows):
-        if any(abs(row[axis] - points[i][axis]) > FAR_DEG for axis in description.moved):
+        if any(abs(deg - wanted) > FAR_DEG for deg, wanted in zip(row, points[i], strict=False)):
             raise Unfit(f"{path}, line {i + 2}: it is not point {i + 1} of the grid "
                         f"({', '.join(f'{deg:g}' for deg in points[i])} deg): somebody has changed the file")
     return rows, good_bytes

@@ -115,17 +115,16 @@ class Calibrator:
                 raise Refused(Notice.VALUE, f"grid.{key}", f"axis {key} does not exist, the arm has {axes} axes")
             grid[axis] = GridAxis(given.start_deg, given.stop_deg, given.step_deg)
         try:
-            return calibration.described(
-                grid, sorted(int(key) - 1 for key in command.grid), serial=self._facts().serial,
-                speed_percent=command.speed_percent, settle_s=command.settle_s, measure_s=command.measure_s,
-                there_and_back=command.there_and_back)
+            return calibration.described(grid, serial=self._facts().serial, speed_percent=command.speed_percent,
+                                         settle_s=command.settle_s, measure_s=command.measure_s,
+                                         there_and_back=command.there_and_back)
         except Unfit as error:
             raise Refused(Notice.VALUE, "grid", str(error)) from None
 
     def _check_all(self, description: Description, measured: int, state: State) -> GridTimes:
         """Every point has to be inside the limits, and to be reached; the times of what is left."""
-        for axis in description.moved:
-            for deg in (min(values := description.grid[axis].values_deg()), max(values)):
+        for axis, grid in enumerate(description.grid):
+            for deg in (min(values := grid.values_deg()), max(values)):
                 try:
                     self._check(axis, deg)
                 except ValueError as error:
@@ -174,7 +173,7 @@ class GridSteps(Sequence[Step]):
         if number < 0:
             raise IndexError(number)
         point = self._points[number + self._measured]
-        return Step(f"point {number + self._measured + 1}", {axis: point[axis] for axis in self._description.moved},
+        return Step(f"point {number + self._measured + 1}", dict(enumerate(point)),
                     self._description.speed_percent, self._description.settle_s)
 
 

@@ -134,6 +134,16 @@ def test_a_run_that_was_ended_goes_on_at_its_first_missing_point(tmp_path: Path,
     assert all(abs(row[axis] - point[axis]) < 0.3 for row, point in zip(found, points, strict=True) for axis in (0, 3))
 
 
+def test_an_axis_that_is_left_out_is_brought_back_where_it_stood(tmp_path: Path) -> None:
+    page = bench(tmp_path)
+    begin(page)
+    page.run(3.0)
+    page.stand_at(10, 0, 20, 40)  # somebody moves it between
+    assert begin(page, resume=True).code == "ok"
+    assert whole(page) == "done"
+    assert {tuple(round(deg) for deg in row[1:3]) for row in rows(tmp_path)} == {(20, 0)}
+
+
 def test_a_pause_measures_the_interrupted_point_anew(tmp_path: Path) -> None:
     page = bench(tmp_path)
     begin(page, measure_s=2.0, grid={"1": {"start_deg": 10, "stop_deg": 10, "step_deg": 1}})

@@ -23,7 +23,7 @@ axes = st.builds(lambda start, steps, step, down: GridAxis(start, start + (-1 if
 
 
 def run_of(*grid: GridAxis, there_and_back: bool = False) -> Points:
-    return Points(described(grid, range(len(grid)), serial="S", speed_percent=30, settle_s=1, measure_s=1,
+    return Points(described(grid, serial="S", speed_percent=30, settle_s=1, measure_s=1,
                             there_and_back=there_and_back))
 
 
@@ -75,7 +75,7 @@ for number in range(file.measured, len(file.description.grid[0].values_deg())):
 
 
 def test_a_writer_that_is_killed_anywhere_loses_nothing_that_was_said_to_be_on_disk(tmp_path: Path) -> None:
-    description = described([GridAxis(0, 4999.5, 0.5)], [0], serial="S", speed_percent=30, settle_s=1, measure_s=1,
+    description = described([GridAxis(0, 4999.5, 0.5)], serial="S", speed_percent=30, settle_s=1, measure_s=1,
                             there_and_back=False)
     RunFile.begin(tmp_path, "run", description).close()
     generator = random.Random(1)
