@@ -18,6 +18,7 @@ from controller import calibration
 from controller.__main__ import main
 from controller.exercise_reports import CUT_SHORT
 from controller.exercises import Exercises
+from controller.spec import hmi
 from controller.spec.modes import MasterState
 from tests.hmi.rest_client import RestClient
 from tests.hmi.rig import Rig, running
@@ -179,6 +180,21 @@ def test_pause_and_resume_by_another_window_of_the_same_client(rig: Rig) -> None
     finally:
         client.close()
         other.close()
+
+
+def test_control_is_lost_in_a_long_pause_and_the_exercise_with_it(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hmi, "CONTROL_IDLE_S", 1.0)
+    client = Client(rig.url)
+    try:
+        assert client.send(type="play", exercise="Slow")["ok"]
+        time.sleep(1.5)
+        assert sequence(rig)["ended"] == ""  # it goes on by itself: nobody has to say anything
+        assert client.send(type="pause")["ok"]
+        time.sleep(1.5)
+        assert "no longer has control" in sequence(rig)["ended"]
+        assert client.send(type="resume")["error"]["code"] == "value"
+    finally:
+        client.close()
 
 
 def test_a_connection_younger_than_a_second_plays_nothing(rig: Rig) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from controller.exercises import Exercise, Row
 from controller.spec import hmi
-from controller.spec.modes import MasterMode, MasterState
+from controller.spec.modes import CommandKind, MasterMode, MasterState
 from tests.virtual_hmi import Asked, VirtualHmi
 
 Place = tuple[float | None, ...]
@@ -262,6 +262,11 @@ def core_stop(page: VirtualHmi) -> None:
     page.arm.core.request_stop()
 
 
+def core_off(page: VirtualHmi) -> None:
+    """Motor power goes without a stop that anybody asked for."""
+    page.arm.push(CommandKind.OFF)
+
+
 def error(page: VirtualHmi) -> None:
     page.arm.board.set_fault("drive_error", axis=2, code=3, seconds=1)
 
@@ -283,7 +288,8 @@ def off(page: VirtualHmi) -> None:
     page.say({"10": 0})
 
 
-ENDS: tuple[Callable[[VirtualHmi], None], ...] = (stop, core_stop, error, lost, other_motion, stand_still, off)
+ENDS: tuple[Callable[[VirtualHmi], None], ...] = (
+    stop, core_stop, core_off, error, lost, other_motion, stand_still, off)
 
 
 @pytest.mark.parametrize("happens", ENDS)
@@ -391,6 +397,19 @@ def test_nothing_begins_when_a_stop_or_another_command_came_while_it_was_loaded(
     assert asked.code == "ended"
     assert page.state.motions_done == done
     assert not page.handlers.sequencer.running
+
+
+def test_nothing_begins_for_a_client_that_has_gone() -> None:
+    page = page_with()
+    page.control.release(page.one)
+    page.run(1.0)
+    asked = begun_while_the_disk_is_slow(page)
+    page.one.gone = True  # it had no control to lose
+    disk_goes_on(page)
+    assert (asked.code, asked.text) == ("ended", "its client has gone")
+    assert page.control.holder is None
+    page.run(1.0)
+    assert not any(page.state.moving)
 
 
 def test_nothing_begins_late() -> None:
@@ -527,7 +546,9 @@ def test_rests_alone_are_steps_too() -> None:
     assert report(page)["summary"]["moves"] == 1
 
 
-def test_a_rest_does_not_switch_power_on_and_a_power_down_in_it_ends_it() -> None:
+@pytest.mark.parametrize("happens", [core_stop, core_off])
+def test_a_rest_does_not_switch_power_on_and_a_power_down_in_it_ends_it(
+        happens: Callable[[VirtualHmi], None]) -> None:
     page = page_with(((None,) * 4, (10, None, None, None), (None,) * 4, (0, None, None, None)), 1, pause_s=2.0)
     page.ask("stop")
     page.until(lambda s: s.state == MasterState.WAITING)
@@ -537,8 +558,8 @@ def test_a_rest_does_not_switch_power_on_and_a_power_down_in_it_ends_it() -> Non
     page.until(lambda s: s.state == MasterState.AUTO)
     page.until(lambda s: s.on_target[0] == 1 and not any(s.moving) and s.position_deg[0] > 9)
     page.run(2.5)  # in the second rest
-    page.arm.core.request_stop()
-    assert ended(page, 1.0) == "stopped"
+    happens(page)
+    assert ended(page, 1.0) in {"stopped", "motion was ended"}
     page.run(4.0)
     assert page.state.state == MasterState.WAITING
 
