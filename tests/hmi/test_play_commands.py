@@ -25,6 +25,7 @@ from tests.hmi.rig import Rig, running
 from tests.program import Client
 from tests.program import running as program_running
 
+pytestmark = pytest.mark.flaky(reruns=2, only_rerun=["0x1000001", "Lost bus", "bus lost", "Contacts open with enable"])
 SLOW_BUS = "[bus]\nsilence_ms = 400\n[loop]\nrate_hz = 250\nmax_overruns_in_a_row = 1000\n"
 
 
@@ -256,7 +257,6 @@ def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
         assert "examples:" in capsys.readouterr().out
 
 
-@pytest.mark.flaky(reruns=2, only_rerun=["Lost bus", "bus lost", "Contacts open with enable"])
 def test_a_controller_that_is_killed_keeps_what_it_did_and_moves_nothing_afterwards(tmp_path: Path) -> None:
     """kill -9 in the middle of an exercise and of a calibration run: both are on disk up to then, nothing goes on."""
     config = tmp_path / "allyarm.toml"

@@ -235,6 +235,18 @@ def test_others_neither_pause_nor_resume() -> None:
     assert page.ask("resume").code == "ok"
 
 
+def test_play_takes_control_for_as_long_as_it_goes_on() -> None:
+    page = page_with()
+    page.control.release(page.one)
+    page.run(1.0)
+    assert page.ask("estimate", page.two, exercise="Wave").code == "ok"
+    assert page.control.holder is None
+    assert page.ask("play", exercise="Wave").code == "ok"
+    assert page.control.holder is page.one
+    assert page.ask("move", page.two, position_deg=[0, 0, 0, 30]).code == "control"
+    assert ended(page) == "done"
+
+
 def test_resume_is_a_motion_command() -> None:
     page = playing()
     page.ask("pause")
