@@ -61,7 +61,7 @@ def check_together(new: Mapping[str, Value], stored: Mapping[str, Value]) -> dic
     for axis in range(1, MAX_AXES + 1):
         low, high = (new.get(f"range_{end}_deg.{axis}", ...) for end in ("minimum", "maximum"))
         if (low is ... or low is None) != (high is ... or high is None):
-            raise ValueError(f"range_minimum_deg.{axis}, range_maximum_deg.{axis}: belong together")
+            raise ValueError(f"range_minimum_deg.{axis}, range_maximum_deg.{axis}: belong together: give both")
         if isinstance(low, float) and isinstance(high, float) and not low < high:
             raise ValueError(f"range_minimum_deg.{axis}: {low:g} is not below range_maximum_deg.{axis} {high:g}")
     whole: dict[str, Value] = dict(new)

@@ -209,7 +209,7 @@ class Store(KeptFile):
                          "again")
             self.unaccepted = f"the settings could not be read, defaults are in force: {HOW_TO_ACCEPT}"
             return {}
-        reasons = [why for why, in asked]
+        reasons = [_readable(why) for why, in asked]
         if self._bad_rows:
             names = ", ".join(map(ascii, self._bad_rows[:5])) + (" and more" if len(self._bad_rows) > 5 else "")
             reasons.append(f"stored values that are unreadable or not allowed were left out: {names}")
@@ -293,6 +293,13 @@ def _apply(database: sqlite3.Connection, change: _Change, bad_rows: Iterable[str
 def _checksum(key: str, text: str) -> int:
     """SQLite finds damage of its own structure only; a changed digit of a limit must not pass."""
     return zlib.crc32(f"{key}={text}".encode(errors="surrogateescape"))
+
+
+def _readable(why: object) -> str:
+    """Why acceptance was asked for; the record of it may be damaged too."""
+    if not isinstance(why, str) or not why.strip():
+        return "the record of why they were asked to be accepted is damaged"
+    return "".join(letter if letter.isprintable() else "?" for letter in why)
 
 
 def _lenient(raw: bytes) -> str:

@@ -102,7 +102,10 @@ class Supervisor:
         """Notice a lost line, or try the next bring-up when it is due. Blocks for one bring-up at most."""
         if self._bus is not None:
             if self._core.released:
-                self._drop("communication lost")
+                if self._writes.waiting:    # the loop has given the line back for them
+                    self._drop("the line was taken to write registers of the board", logging.INFO)
+                else:
+                    self._drop("communication lost", logging.WARNING)
             return
         if time.monotonic() < self._next_try:
             return
@@ -176,8 +179,8 @@ class Supervisor:
                 self._told.clear()
             self._told.add(error)
 
-    def _drop(self, why: str) -> None:
-        log.warning("%s; connecting again", why)
+    def _drop(self, why: str, level: int) -> None:
+        log.log(level, "%s; connecting again", why)
         self.close()
         self.last_error = why
         self._since = time.monotonic()

@@ -13,8 +13,9 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
-from dataclasses import dataclass
 from typing import Any, TypeVar
+
+import msgspec
 
 T = TypeVar("T")
 LATE_S = 3.0  # work that is older is given up for whoever asked; a synchronised write to a slow card takes less
@@ -28,8 +29,7 @@ class Late(Exception):
     """The work was not done in time."""
 
 
-@dataclass(slots=True, eq=False)
-class _Item:
+class _Item(msgspec.Struct, eq=False):
     """`begun` and `given_up` are guarded by the worker's lock: one of the two comes first."""
 
     work: Callable[[], Any]

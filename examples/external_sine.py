@@ -12,8 +12,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
+import sys
 
-from controller.external import ExternalProgram, ExternalState, Position
+from controller.external import ExternalError, ExternalProgram, ExternalState, Position
 
 
 class Sine:
@@ -47,11 +48,14 @@ def main() -> None:
     parser.add_argument("--frequency", type=float, default=0.25, help="swings per second")
     parser.add_argument("--duration", type=float, default=0.0, help="seconds after the admission, 0 for ever")
     given = parser.parse_args()
-    with ExternalProgram.connect(given.socket) as program:
-        print(f"connected to {program.path}; waiting for an operator", flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            program.run(Sine(given.amplitude, given.frequency, given.duration))
-        print(f"done, {program.missed} states missed", flush=True)
+    try:
+        with ExternalProgram.connect(given.socket) as program:
+            print(f"connected to {program.path}; waiting for an operator", flush=True)
+            with contextlib.suppress(KeyboardInterrupt):
+                program.run(Sine(given.amplitude, given.frequency, given.duration))
+            print(f"done, {program.missed} states missed", flush=True)
+    except ExternalError as error:      # no controller there, or it has gone: nothing more to do here
+        sys.exit(f"external_sine: {error}")
 
 
 if __name__ == "__main__":

@@ -530,10 +530,12 @@ cdef class Core:
         cdef char* row = records
         for i in range(cycles):
             received = received + step_board(now_ns, b"")
+            use_link(&self.loop.machine, self.loop.external.follow())
             size = run_cycle(&self.loop.machine, now_ns, <const uint8_t*><const char*>received, len(received), transmit)
             memset(&record, 0, sizeof(record))
             fill_record(&self.loop.machine, &record)
             self.loop.states.write(record)
+            tell_program(&self.loop.machine)
             memcpy(telegram + i * slot, transmit, size)
             memcpy(row + i * sizeof(StateRecord), &record, sizeof(record))
             sent = PyBytes_FromStringAndSize(<const char*>transmit, size)

@@ -9,9 +9,12 @@ cdef double EXTERNAL_LAG_DEG_S = 0.5
 
 
 cdef void use_link(Machine* m, ExternalLink* link) noexcept nogil:
-    """The memory of another program, or of none: nothing of the one before is left."""
+    """The memory of another program, or of none: nothing of the one before is left. One that was to move the arm after a
+    power-up which still runs was admitted itself, not whoever comes after it."""
     if link == m.external.link:
         return
+    if m.pending.kind == COMMAND_KIND_EXTERNAL:
+        refuse_pending(m, COMMAND_RESULT_NO_PROGRAM)
     memset(&m.external, 0, sizeof(m.external))
     m.external.link = link
     m.external.heard_ns = -1

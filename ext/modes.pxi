@@ -83,6 +83,14 @@ cdef void step_self_test(Machine* m) noexcept nogil:
         begin_power_up(m)
 
 
+cdef void refuse_pending(Machine* m, int result) noexcept nogil:
+    """The command that waited for AUTO is not carried out; the arm is held."""
+    m.last_result = result
+    m.commands_refused += 1
+    event(m, EVENT_KIND_COMMAND, m.pending.kind, result, m.pending.client)
+    m.pending.kind = 0
+
+
 cdef void step_power_up(Machine* m) noexcept nogil:
     """TRANSITION_TO_AUTO: self-test, contacts, drives, set-points from fresh feedback, then the motion asked for."""
     cdef int i
@@ -107,8 +115,7 @@ cdef void step_power_up(Machine* m) noexcept nogil:
     if m.pending.kind:
         m.last_result = dispatch_motion(m, &m.pending)
         if m.last_result != COMMAND_RESULT_OK:
-            m.commands_refused += 1
-            event(m, EVENT_KIND_COMMAND, m.pending.kind, m.last_result, m.pending.client)
+            refuse_pending(m, m.last_result)
         m.pending.kind = 0
 
 

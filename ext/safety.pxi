@@ -86,13 +86,14 @@ cdef void set_warning(Machine* m, int code, int axis, flag active) noexcept nogi
 
 
 cdef inline flag lasts(Machine* m, int64_t* since_ns, flag mismatch) noexcept nogil:
-    """True once `mismatch` has lasted longer than the relay's switching time."""
+    """True once `mismatch` has lasted longer than the relay's switching time, and inputs that late still show it: in a
+    silence of the line, which may be configured to last longer, nobody sees the relay switch."""
     if not mismatch:
         since_ns[0] = -1
         return False
     if since_ns[0] < 0:
         since_ns[0] = m.now_ns
-    return m.now_ns - since_ns[0] > m.settings.relay_ns
+    return m.bus.sample_ns - since_ns[0] > m.settings.relay_ns
 
 
 cdef inline flag button_pressed(Machine* m) noexcept nogil:

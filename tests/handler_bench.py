@@ -65,8 +65,9 @@ class Bench:
 
     def agree(self, refused: Refused | None = None) -> None:
         """The loop's verdict on all that was pushed since."""
-        verdicts, self.verdicts = self.verdicts, {}
-        for verdict in verdicts.values():
+        verdicts = list(self.verdicts.values())
+        self.verdicts.clear()       # the same one: handlers go on to fill it
+        for verdict in verdicts:
             verdict(refused)
 
     def kinds(self) -> list[CommandKind]:

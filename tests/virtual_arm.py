@@ -29,6 +29,7 @@ class VirtualArm:
         self.core = Core()
         self.reader = self.core.reader()
         self.board = Board(axes, seed, **board)
+        self.board_step = self.board.step   # what run_logged asks; a test may put itself in between
         self.period_ns = round(1e9 / self.config.loop.rate_hz)
         self.now_ns = 1_000_000_000
         self.received = b""
@@ -71,7 +72,7 @@ class VirtualArm:
     def run_logged(self, cycles: int) -> tuple[bytearray, bytearray]:
         """So many cycles without Python in between: (command telegrams, raw state records)."""
         self.received, telegrams, records = self.core.run(
-            self.board.step, self.now_ns, cycles, period_ns=self.period_ns, answer_ns=ANSWER_NS, received=self.received)
+            self.board_step, self.now_ns, cycles, period_ns=self.period_ns, answer_ns=ANSWER_NS, received=self.received)
         self.now_ns += cycles * self.period_ns
         return telegrams, records
 

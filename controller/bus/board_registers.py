@@ -1,7 +1,8 @@
 """The base board's text registers on their way from the HMI to the line: Wi-Fi credentials, firmware update.
 
 Their values are secrets: no text, log or representation here ever holds one.
-Thread contract: `offer` and `withdraw` are the HMI thread's, `take` and `fail` the main thread's; none of them waits.
+Thread contract: `offer` and `withdraw` are the HMI thread's, `waiting`, `take` and `fail` the main thread's; none of
+them waits.
 """
 
 from __future__ import annotations
@@ -44,6 +45,12 @@ class BoardWrites:
                 return None
             self._waiting = write
             return write
+
+    @property
+    def waiting(self) -> bool:
+        """Whether texts wait for a line to be written on."""
+        with self._lock:
+            return self._waiting is not None
 
     def withdraw(self, write: BoardWrite) -> bool:
         """Take it back; False when the main thread has it already."""

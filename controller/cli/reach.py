@@ -83,7 +83,7 @@ def get_json(url: str, path: str, token: str = "", timeout_s: float = TIMEOUT_S)
                 404: ": something else than a controller listens there"}.get(error.code) or f": {_error(error)}"
         raise NoAnswer(f"{where} answered {error.code}{hint}") from None
     except TimeoutError:  # of the answer: what fails on the way there is an URLError
-        raise NoAnswer(f"{url} takes the connection and does not answer for {timeout_s:g} s: the controller there hangs. "
+        raise NoAnswer(f"{url} takes the connection and does not answer for {timeout_s:g} s: the controller hangs. "
                        "Press the emergency button if the arm has to be stopped, then restart the controller "
                        "(`systemctl restart allyarm`, or end `allyarm run` and start it again).") from None
     except (OSError, http.client.HTTPException) as error:

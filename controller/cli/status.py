@@ -162,8 +162,8 @@ def _head(state: State) -> RenderableType:
                          f"   button {button}   battery {shown(state.get('battery_percent'), 0)} % "
                          f"({shown(state.get('battery_v'), 1)} V)   arm {shown(state.get('serial'))}")
     if state.get("running") is False:
-        text.append("\nthe control loop does not run: nothing can be moved or told; switch the arm off with its emergency "
-                    "button and restart the controller (`systemctl restart allyarm`)", "bold red")
+        text.append("\nthe control loop does not run: nothing can be moved or told; switch the arm off with its "
+                    "emergency button and restart the controller (`systemctl restart allyarm`)", "bold red")
     control = _part(state, "control").get("name")
     text.append(f"\ncontrol: {shown(control) if control else 'nobody'}")
     if program := _part(state, "link").get("external_program"):

@@ -10,7 +10,7 @@ from msgspec import UNSET, UnsetType
 from controller.exercise_reports import Report, ReportSummary
 from controller.hmi import messages, rest_messages
 from controller.hmi.state import StateMessage
-from controller.spec import hmi, rest
+from controller.spec import hmi, registers, rest
 from controller.spec.hmi import Form, Setting
 
 Schema = dict[str, Any]
@@ -145,13 +145,21 @@ def _form(form: Form) -> Schema:
     settings = [hmi.SETTING[name] for name in form.settings]
     properties: Schema = {key: _required(form, key) for key in form.required}
     for i in range(hmi.MAP_AXES if form.axes else 0):
-        properties[str(int(form.axes) + i)] = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": NUMBER_TEXT},
-                                                         {"const": ""}]}
+        properties[str(int(form.axes) + i)] = _per_axis(form)
     for row in settings:
         properties |= {key: _given(row) for key in row.keys(hmi.MAP_AXES)}
     required = [*form.required, *(row.key for row in settings if form.whole)]
     return {"type": "object", "title": form.name, "description": f"{form.name}: {form.doc}", "properties": properties,
             "required": required, "minProperties": max(1, len(required)), "additionalProperties": False}
+
+
+def _per_axis(form: Form) -> Schema:
+    """Values per axis that are not stored."""
+    if form.name == "driver_mode":
+        row = registers.BY_NAME["driver_mode"]
+        return {"anyOf": [{"type": "integer", "minimum": row.low, "maximum": row.high},
+                          {"type": "string", "pattern": NUMBER_TEXT}]}
+    return {"anyOf": [{"type": "number"}, {"type": "string", "pattern": NUMBER_TEXT}, {"const": ""}]}
 
 
 def _required(form: Form, key: str) -> Schema:

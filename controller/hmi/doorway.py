@@ -38,7 +38,12 @@ class Doorway:
         """A protocol for a connection that has just come."""
         assert self.server is not None
         now_s = time.monotonic()
-        self._make_room(self.server.connections, now_s)
+        connections = self.server.connections
+        alive = set(connections)
+        self._patience = {found: rank for found, rank in self._patience.items() if found in alive}
+        self._came_s = {found: came_s for found, came_s in self._came_s.items()
+                        if found in alive or now_s - came_s < YOUNG_S}  # some are not yet among the connections
+        self._make_room(connections, now_s)
         new = self.server()
         self._came_s[new] = now_s
         return new
@@ -46,8 +51,6 @@ class Doorway:
     def _make_room(self, connections: list[web.RequestHandler], now_s: float) -> None:
         if len(connections) < WAITING_LIMIT:
             return
-        self._patience = {found: self._patience[found] for found in connections if found in self._patience}
-        self._came_s = {found: self._came_s[found] for found in connections}
         waiting = [found for found in connections if found not in self._sessions and found.transport is not None
                    and not found.transport.is_closing()]  # the oldest first
         surplus = len(waiting) - WAITING_LIMIT + 1
@@ -58,7 +61,7 @@ class Doorway:
 
     def _rank(self, found: web.RequestHandler, now_s: float) -> int:
         """Who goes first. Who has only just come has had no time to ask."""
-        return 3 if now_s - self._came_s[found] < YOUNG_S else self._patience.get(found, 0)
+        return 3 if now_s - self._came_s.get(found, 0.0) < YOUNG_S else self._patience.get(found, 0)
 
     @web.middleware
     async def watch(self, request: web.Request, handler: Handler) -> web.StreamResponse:

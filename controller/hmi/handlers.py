@@ -28,7 +28,7 @@ from controller.hmi.in_force import Follow, InForce
 from controller.hmi.player import Library, Player, no_library
 from controller.hmi.sequence import Plan, Sequencer, Step, Told, standard_movements
 from controller.hmi.settings import StoredSettings
-from controller.spec import hmi
+from controller.spec import hmi, registers
 from controller.spec.history import Kind
 from controller.spec.hmi import ACTION, Notice
 from controller.spec.modes import Blocker, BusState, CommandKind, CommandResult, MasterState
@@ -114,6 +114,8 @@ class Handlers:
             return self._coded(client, "10", found.values["10"], hmi.MODES, now_s)
         if found.form.name == "go_to_position":
             return self._go_to_position(client, found, now_s)
+        if found.form.name == "driver_mode":
+            return self._driver_mode(client, found, now_s)
         values = {key: (found.meaning[key][0], found.meaning[key][1], value) for key, value in found.values.items()}
         return self._settings.write(client, values, ACTION[found.form.action], now_s)
 
@@ -211,7 +213,8 @@ class Handlers:
 
     def _own_blockers(self) -> list[str]:
         """What keeps every client from moving the arm and the core does not know."""
-        return [problem for problem in (self.in_force.problem, self._store.unaccepted) if problem]
+        return [problem for problem in (self.in_force.problem, self.in_force.limits_problem, self._store.unaccepted)
+                if problem]
 
     # -- to the ring
 
@@ -271,10 +274,10 @@ class Handlers:
 
     def _coded(self, client: Client, key: str, value: object, table: Mapping[int, str], now_s: float) -> Outcome:
         """An action by its number in `table`."""
-        code = int(forms.number(key, value, min(table), max(table), whole=True))
+        code = forms.plain(value)
         if code not in table:
-            raise Refused(Notice.VALUE, key, f"{code}: allowed are {', '.join(map(str, sorted(table)))}")
-        return self._simple(client, table[code], now_s)
+            raise Refused(Notice.VALUE, key, f"{forms.shown(value)}: allowed are {', '.join(map(str, sorted(table)))}")
+        return self._simple(client, table[int(code)], now_s)
 
     def _stand_still(self, client: Client, now_s: float) -> Outcome:
         if self._forget_targets():
@@ -367,6 +370,16 @@ class Handlers:
         targets = {key: (int(key) - first, forms.number(key, value, -3600, 3600))
                    for key, value in found.values.items() if key != "4" and value != ""}
         return self._move(client, "move", targets, 100.0, now_s)
+
+    def _driver_mode(self, client: Client, found: forms.Recognised, now_s: float) -> Outcome:
+        """Registers 12..: always refused, with what to do instead."""
+        row = registers.BY_NAME["driver_mode"]
+        assert row.low is not None
+        assert row.high is not None
+        for key, value in found.values.items():
+            forms.number(key, value, row.low, row.high, whole=True)
+        self.gate.check(client, ACTION["driver_mode"], now_s)
+        raise AssertionError("an action that is not available passed the gate")
 
     def _go_to(self, client: Client, name: str, percent: float, now_s: float, *, wait: bool = False) -> Outcome:
         """A saved position by its name in hmi.POSITIONS."""

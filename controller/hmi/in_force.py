@@ -1,7 +1,8 @@
 """What the control loop must know of the settings: speed limits and the range of motion, given to it and kept given.
 
 The loop starts with 100 % and no range; after each bring-up it gets everything again. What it did not take goes out
-again by itself. While a range of motion that is on is not in force, `problem` says why, and nothing may move.
+again by itself. While a range of motion that is on is not in force, `problem` says why, while speed limits are not,
+`limits_problem`, and nothing may move.
 Thread contract: HMI thread only; it alone pushes commands into the core.
 """
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 RETRY_S = 0.25  # a range that the loop refuses: its arm is not there yet, or somebody has to move it
 SAME_DEG = 1e-3
 RANGE_ON = "range_of_motion_on"
+LIMITS = tuple(row for row in hmi.SETTINGS if row.register)
 Follow = Callable[[int, Callable[[Refused | None], None]], None]
 
 
@@ -35,6 +37,8 @@ class InForce:
         self.facts = ArmFacts("", "", ())
         self.problem = ""
         self._core, self._store, self._follow, self._latest = core, store, follow, latest
+        self._limits_asked: dict[str, int] = {}     # how often each kind was given: the latest one's verdict counts
+        self._limits_missing: set[str] = set()      # kinds that the loop did not take as they are stored
         self._limits_late = False
         self._range_retry_s: float | None = None
         self._range_asked = 0  # counts the times the stored range was given: only the latest one's verdict counts
@@ -42,25 +46,31 @@ class InForce:
     def apply(self, now_s: float) -> None:
         """Give the loop everything."""
         self._limits_late = False
-        for row in hmi.SETTINGS:
-            if row.register:
-                self.push_limits(row, 0)
+        for row in LIMITS:
+            self.push_limits(row, 0)
         self.apply_range(now_s)
 
     def tick(self, now_s: float) -> None:
         """Give again what the loop did not take: it is stored, so it must come into force."""
         if self._limits_late:
             self._limits_late = False
-            for row in hmi.SETTINGS:
-                if row.register:
-                    self.push_limits(row, 0)
+            for row in LIMITS:
+                self.push_limits(row, 0)
         if self._range_retry_s is not None and now_s >= self._range_retry_s:
             self.apply_range(now_s)
 
     @property
     def late(self) -> bool:
         """Whether a connected arm does not have yet what is stored."""
-        return bool(self.facts.axes) and (self._limits_late or bool(self.problem))
+        return bool(self.facts.axes) and bool(self._limits_missing or self.problem)
+
+    @property
+    def limits_problem(self) -> str:
+        """Why nothing may move as long as stored speed limits are not in force, "" when they are."""
+        if not self.facts.axes or not self._limits_missing:
+            return ""
+        names = ", ".join(sorted(self._limits_missing))
+        return f"stored speed limits are not in force yet ({names}): they are given to the loop until it has them"
 
     # -- speed limits
 
@@ -68,12 +78,20 @@ class InForce:
         """Give the loop one kind of speed limit; done when it took it, Refused when not (then it goes out again)."""
         values = [_percent(self._store.get(name), row) for name in row.names(hmi.MAP_AXES)]
         values += [min(values)] * (MAX_AXES - len(values))      # axes beyond the map have no keys of their own
-        return self._push(CommandKind.SPEED_LIMITS, client, mask=(1 << len(values)) - 1, values=values,
-                          value=float(row.register), refused=self._limits_refused)
+        asked = self._limits_asked[row.name] = self._limits_asked.get(row.name, 0) + 1
 
-    def _limits_refused(self, refused: Refused) -> None:
-        if refused.notice is not Notice.NO_LOOP:  # that one still waits in the ring
-            self._limits_late = True
+        def answered(found: Refused | None) -> None:
+            if asked != self._limits_asked[row.name]:
+                return
+            if found is None or found.notice is Notice.NO_LOOP:
+                # That one still waits in the ring: it is taken before any motion that is asked for from now on.
+                self._limits_missing.discard(row.name)
+            else:
+                self._limits_missing.add(row.name)
+                self._limits_late = True
+
+        return self._push(CommandKind.SPEED_LIMITS, client, mask=(1 << len(values)) - 1, values=values,
+                          value=float(row.register), answered=answered)
 
     # -- range of motion
 
@@ -175,12 +193,12 @@ class InForce:
     # -- the ring
 
     def _push(self, kind: CommandKind, client: int, *, mask: int, values: Sequence[float] = (), value: float = 0.0,
-              refused: Callable[[Refused], None] | None = None) -> Future[None]:
+              answered: Callable[[Refused | None], None] | None = None) -> Future[None]:
         taken: Future[None] = Future()
 
         def verdict(found: Refused | None) -> None:
-            if found is not None and refused is not None:
-                refused(found)
+            if answered is not None:
+                answered(found)
             if not taken.done():
                 if found is None:
                     taken.set_result(None)

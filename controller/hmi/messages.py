@@ -19,7 +19,7 @@ SpeedPercent = Annotated[float, Meta(gt=0.0, le=100.0)]
 SignedPercent = Annotated[float, Meta(ge=-100.0, le=100.0)]
 Degrees = Annotated[float, Meta(ge=-3600.0, le=3600.0)]
 AxisKey = Annotated[str, Meta(pattern=f"^[1-{telegram.MAX_AXES}]$")]
-ModeNumber = Annotated[int, Meta(ge=0, le=9)]
+ModeNumber = Annotated[int, Meta(ge=min(hmi.MODES), le=max(hmi.MODES))]
 SettingValue = float | bool | Annotated[str, Meta(max_length=64)] | None
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 Repetitions = Annotated[int, Meta(ge=1, le=rest.REP_HIGHEST)]
@@ -222,7 +222,7 @@ BY_TYPE: dict[str, type[_Base]] = {
     "reports": Reports, "calibrate": Calibrate, "calibrations": Calibrations,
 }
 ALLOWED = {
-    ("mode", "mode"): "a whole number 0..9",
+    ("mode", "mode"): f"one of {', '.join(map(str, hmi.MODES))}",
     ("jog", "speed_percent"): "an array of numbers -100..100, one per axis",
     ("move", "position_deg"): "an array of degrees or null per axis, or an object of axis number and degrees",
     ("jog", "sequence"): "a whole number that grows while the jog is held (may be left out)",

@@ -165,7 +165,8 @@ class StoredSettings:
                 continue
             given = keys.get(low_name) or keys[high_name]
             if low_name not in new or high_name not in new:
-                raise Refused(Notice.VALUE, given, f"minimum and maximum of axis {i + 1} belong together")
+                raise Refused(Notice.VALUE, given, f"minimum and maximum of axis {i + 1} belong together: give both, "
+                              f"`{low_name if low_name not in new else high_name}` is missing too")
             facts = self._in_force.facts
             if not facts.axes:
                 raise Refused(Notice.BLOCKED, "", "the arm is not connected")

@@ -113,7 +113,7 @@ class Pages:
         try:
             found = await asyncio.wait_for(asyncio.wrap_future(self._history.read(query)), HISTORY_LIMIT_S)
         except (HistoryError, TimeoutError) as error:
-            return _problem(str(error) or "the storage does not answer", 503)
+            return _problem(str(error) or self._history.trouble or "the storage does not answer", 503)
         return json_response({"ok": True, "entries": [entry.as_dict() for entry in found]})
 
     async def _document(self, request: web.Request) -> web.Response:

@@ -120,6 +120,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("range_off", "relax: limits of the range of motion off", control="waits", guarded=True),
     Action("target_wait", "store the next targets, wait for start", control="takes", guarded=True),
     Action("external", "external development: admit the program that is connected", Role.ADMINISTRATOR, "takes", True),
+    Action("driver_mode", "working modes of single drives, registers 12..; the control loop alone sets them, in "
+           "external development too, where a program sends targets (mode 8)", Role.ADMINISTRATOR, "takes", True,
+           available=False),
     Action("board_registers", "write Wi-Fi and update registers of the board", Role.ADMINISTRATOR, "waits", True),
 )
 ACTION: dict[str, Action] = {row.name: row for row in ACTIONS}
@@ -243,6 +246,8 @@ FORMS: tuple[Form, ...] = (
     Form("test_cycle", "test_motion", "10: 2; 11: number of the test cycle (its own row of actions)", ("10", "11")),
     Form("mode", "start", "10: working mode (its own row of actions); 7 is reset", ("10",)),
     Form("go_to_position", "move", "4: 0; 50..: degrees, also as text; \"\" leaves the axis", ("4",), axes="50"),
+    Form("driver_mode", "driver_mode", "working modes of single drives: refused, the control loop alone sets them",
+         axes="12"),
     Form("advanced_speed", "speed_limit", "percent", settings=("advanced_speed_percent", "lock_advanced_speed")),
     Form("user_speed", "speed_limit", "percent", settings=("user_speed_percent", "lock_speed")),
     Form("movement_speed", "speed_limit", "percent, registers 80..84", settings=("movement_speed_percent",)),

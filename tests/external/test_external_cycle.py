@@ -13,7 +13,15 @@ import pytest
 from controller.external._link import ExternalState
 from controller.spec import external
 from controller.spec.external import ExternalKind, ExternalLimit, ExternalPhase, ExternalRefusal
-from controller.spec.modes import CommandKind, CommandResult, DriverMode, MasterMode, MasterState, StopCategory
+from controller.spec.modes import (
+    CommandKind,
+    CommandResult,
+    DriverMode,
+    EventKind,
+    MasterMode,
+    MasterState,
+    StopCategory,
+)
 from tests.external.raw_memory import RawTargets
 from tests.external.virtual_program import VirtualProgram, external_config
 from tests.virtual_arm import codes
@@ -50,6 +58,57 @@ def test_an_admitted_program_moves_the_arm(program: VirtualProgram) -> None:
     assert end.fault_count == 0
     assert program.state is not None
     assert (program.state.admitted, program.state.limited, program.state.rejected) == (1, (0, 0), 0)
+
+
+def test_a_program_that_comes_during_anothers_power_up_is_not_admitted(program: VirtualProgram) -> None:
+    """Who was admitted has gone; the newcomer beats well before the power-up is over, and still has to be asked for."""
+    program.until(lambda s: s.state == MasterState.WAITING)
+    program.run(0.01)
+    program.arm.push(CommandKind.EXTERNAL)
+    program.until(lambda s: s.state == MasterState.TRANSITION_TO_AUTO)
+    admitted = program.arm.core.push(CommandKind.SPEED_LIMITS, values=[100.0] * 8, mask=0xFF, value=60.0)
+    refused_before = program.states[-1].commands_refused
+    program.close()
+    program.connect()
+    target = [deg + 10.0 for deg in program.states[-1].position_deg]
+    program.answer = program.position(target)
+    state = program.until(lambda s: s.state == MasterState.AUTO)
+    assert state.last_command == admitted
+    end = program.run(0.5)
+    assert end.state == MasterState.AUTO    # it stands, held, and waits for a command
+    assert end.external_phase == ExternalPhase.BEATING
+    assert not any(found.moving and found.external_phase == ExternalPhase.ADMITTED for found in program.states)
+    assert end.commands_refused == refused_before + 1
+    assert any(kind == EventKind.COMMAND and (what, result) == (CommandKind.EXTERNAL, CommandResult.NO_PROGRAM)
+               for _, kind, what, result, _ in program.arm.core.events())
+    assert end.position_deg == pytest.approx([deg - 10.0 for deg in target], abs=1.0)     # it sags until it is held
+    program.arm.push(CommandKind.EXTERNAL)
+    assert program.run(1.0).external_phase == ExternalPhase.ADMITTED
+
+
+def test_many_cycles_at_once_serve_a_program_too(program: VirtualProgram) -> None:
+    """Core.run does what as many steps do: it takes a new program, and tells it every cycle."""
+    told: list[int] = []
+
+    def board(now_ns: int, sent: bytes) -> bytes:
+        state = program.link.wait(0.0)
+        if state is not None:
+            told.append(state.cycle)
+            program.link.send(ExternalKind.SPEED, (), [0.0] * state.axes)
+        return program.arm.board.step(now_ns, sent)
+
+    program.until(lambda s: s.state == MasterState.WAITING)
+    program.close()
+    program.connect()
+    arm = program.arm
+    first = program.states[-1].cycle + 1
+    arm.received, _, _ = arm.core.run(board, arm.now_ns, 50, period_ns=arm.period_ns, answer_ns=300_000,
+                                      received=arm.received)
+    arm.now_ns += 50 * arm.period_ns
+    assert told == list(range(first, first + 50))
+    state = arm.reader.latest()
+    assert state is not None
+    assert state.external_phase == ExternalPhase.BEATING
 
 
 def test_without_a_beating_program_nobody_is_admitted(program: VirtualProgram) -> None:

@@ -33,6 +33,10 @@ def program(tmp_path: Path) -> Iterator[Program]:
 def example(program: Program, *arguments: str) -> subprocess.Popen[str]:
     path = program.line(r"external development: programs connect to (\S+)")[1]
     assert path == program.status()["link"]["external_path"]
+    return example_at(path, *arguments)
+
+
+def example_at(path: str, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen([sys.executable, "examples/external_sine.py", "--socket", path, *arguments], cwd=ROOT,
                             env={"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -103,7 +107,12 @@ def test_a_program_is_told_when_the_controller_ends(program: Program) -> None:
     assert program.stop() == 0
     output = sine.communicate(timeout=10)[0]
     assert sine.returncode == 1
-    assert "ControllerGone: the controller has ended or closed the connection: connect anew" in output
+    assert output.strip().split("\n")[1:] == [     # one line, no traceback
+        "external_sine: the controller has ended or closed the connection: connect anew"]
+    late = example_at(str(program.folder / "external"))
+    output = late.communicate(timeout=10)[0]
+    assert (late.returncode, output.count("\n")) == (1, 1)
+    assert output.startswith("external_sine: no controller")
 
 
 def test_off_by_default_and_says_how_to_switch_it_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -273,6 +273,18 @@ def check_versions(page: Page) -> None:
     page.ok("release")
 
 
+@case(*(f"form driver_mode {12 + i}" for i in range(AXES)))
+def driver_modes_are_the_loop_s_own(page: Page) -> None:
+    """Whole, in part, as text: refused, and it changes nothing."""
+    before = page.state.last_command
+    for message in ({str(12 + i): 3 for i in range(AXES)}, {"12": 0}, {"15": "9"}):
+        page.send(message)
+        assert "mode 8" in page.refused(Notice.NOT_AVAILABLE)
+    page.send({"13": 10})
+    assert "0..9" in page.refused(Notice.VALUE)
+    assert page.state.last_command == before
+
+
 def go_to(axis: int, key: str) -> None:
     def run(page: Page) -> None:
         page.stand_at(*HERE)

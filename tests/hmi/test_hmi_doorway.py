@@ -73,6 +73,22 @@ def test_a_connection_that_has_asked_before_outlasts_those_that_never_did(monkey
             assert not ended(page, 0.05)
 
 
+def test_nothing_is_kept_of_connections_that_have_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doorway, "YOUNG_S", 0.0)
+    made: list[doorway.Doorway] = []
+    real = doorway.Doorway.__init__
+
+    def keep(self: doorway.Doorway, *given: object) -> None:
+        made.append(self)
+        real(self, *given)      # type: ignore[arg-type]
+
+    monkeypatch.setattr(doorway.Doorway, "__init__", keep)
+    with running() as rig:
+        for _ in range(100):
+            assert rig.get("/healthz")[0] == 200
+        assert len(made[0]._came_s) + len(made[0]._patience) + len(made[0]._sessions) < 20
+
+
 async def test_a_client_that_is_connected_is_nobody_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doorway, "WAITING_LIMIT", 20)
     with running() as rig:

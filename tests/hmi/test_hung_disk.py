@@ -24,6 +24,7 @@ from controller.hmi import login as login_module
 from controller.hmi import rest_door
 from controller.hmi.login_passwords import FILE as PASSWORD_FILE
 from controller.kept import StoreError
+from controller.spec.history import Kind
 from controller.store import Store
 from tests.faulty_database import Faulty
 from tests.hmi.rest_client import RestClient, rest, rest_of, set_passwords
@@ -78,11 +79,11 @@ def test_exercises_are_answered_and_who_waited_changed_nothing(tmp_path: Path) -
     with rest(tmp_path) as (rig, client):
         client.good("/add_exercise_name", {"name": "Wave", "rep": 1})
         database = hung(rest_of(rig).exercises)
-        answers: list[tuple[int, Any]] = []
+        answers: dict[str, tuple[int, Any]] = {}
 
         def ask(name: str) -> None:
             other = RestClient(rig.url)
-            answers.append(other.post("/add_exercise_name", {"name": name, "rep": 1}))
+            answers[name] = other.post("/add_exercise_name", {"name": name, "rep": 1})
             other.close()
 
         asking = [threading.Thread(target=ask, args=(name,)) for name in ("One", "Two")]
@@ -94,9 +95,10 @@ def test_exercises_are_answered_and_who_waited_changed_nothing(tmp_path: Path) -
         assert client.get("/last_saved_rest_pos")[0] in {200, 404}
         for thread in asking:
             thread.join(20)
-        assert [status for status, _ in answers] == [500, 500]
-        assert all(str(tmp_path) in answer["message"] for _, answer in answers)
-        assert [("look before asking again" in answer["message"]) for _, answer in answers] == [True, False]
+        assert [status for status, _ in answers.values()] == [500, 500]
+        assert all(str(tmp_path) in answer["message"] for _, answer in answers.values())
+        assert "look before asking again" in answers["One"][1]["message"]
+        assert "nothing was changed" in answers["Two"][1]["message"]
         status, answer = client.get("/exercises_names")     # and from here on at once: the queue does not fill
         assert (status, "nothing was changed" in answer["message"]) == (500, True)
         assert rest_of(rig).exercises._worker._queue.qsize() <= 1
@@ -154,7 +156,7 @@ def test_tokens_that_were_good_stay_so_while_the_disk_hangs_and_a_stop_does_not_
         hold.set()
 
 
-def test_code_640_settings_that_do_not_open_at_the_start_are_not_waited_for(
+def test_code_640_settings_that_do_not_open_at_the_start(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = Store(tmp_path)
     first.put({"voice_1a": 10}).result(5)
@@ -198,6 +200,30 @@ def test_a_program_that_is_to_end_does_not_wait_for_settings(tmp_path: Path, mon
     store = Store(tmp_path, cancelled=lambda: bool(asked) or asked.append(None) or False)
     assert not store.opened
     hold.set()
+
+
+def test_a_history_that_hangs_is_answered_and_goes_on_afterwards(tmp_path: Path,
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who gave up waiting must not end the thread that writes it."""
+    monkeypatch.setattr("controller.hmi.web.HISTORY_LIMIT_S", 0.2)
+    monkeypatch.setattr("controller.history.LATE_S", 0.1)
+    with rest(tmp_path) as (rig, client):
+        assert client.get("/history")[0] == 200
+        database = hung(rig.history)
+        rig.history.note(Kind.VISIT, "while it hangs")
+        for _ in range(3):
+            status, answer = client.get("/history")
+            assert status == 503
+            assert str(tmp_path) in answer["message"]
+        assert "the history is not saved" in rig.status()["store_problem"]
+        database.hold.set()
+        until_s = time.monotonic() + 10
+        while (found := client.get("/history"))[0] != 200:
+            assert time.monotonic() < until_s
+        assert "while it hangs" in [entry["text"] for entry in found[1]["entries"]]
+        rig.history.note(Kind.VISIT, "and after it")
+        assert "and after it" in [entry["text"] for entry in client.get("/history")[1]["entries"]]
+        assert rig.status()["store_problem"] == ""
 
 
 PROGRAM = """

@@ -150,7 +150,8 @@ async def test_what_the_server_sends_is_what_the_schemas_say() -> None:
 
 def examples(form: hmi.Form) -> dict[str, object]:
     """A message of this form for an arm of five axes."""
-    special = {"version_check": {"1": "1.7.8"}, "test_cycle": {"10": 2, "11": "8"}, "mode": {"10": 3}}
+    special = {"version_check": {"1": "1.7.8"}, "test_cycle": {"10": 2, "11": "8"}, "mode": {"10": 3},
+               "driver_mode": {"12": 3, "14": "4"}}
     if form.name in special:
         return dict(special[form.name])
     message: dict[str, object] = dict.fromkeys(form.required, 0)

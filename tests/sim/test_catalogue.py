@@ -187,7 +187,7 @@ ELSEWHERE: dict[str, str] = {
     "ADDRESS_FAILED": "tests/hmi/test_hmi_own_faults.py::test_codes_52_53_no_network_address",
     "REGISTER_WRITE": "tests/hmi/test_hmi_own_faults.py::test_code_57_a_setting_that_cannot_be_saved",
     "REGISTER_SEND": "tests/hmi/test_hmi_own_faults.py::test_code_58_a_setting_that_the_arm_does_not_take",
-    "FILE_UNOPENED": "tests/hmi/test_hung_disk.py::test_code_640_settings_that_do_not_open_at_the_start_are_not_waited_for",
+    "FILE_UNOPENED": "tests/hmi/test_hung_disk.py::test_code_640_settings_that_do_not_open_at_the_start",
     "FILE_UNREADABLE": "tests/hmi/test_hmi_own_faults.py::test_code_72_settings_that_were_set_aside",
     "EXTERNAL_SILENT":
         "tests/external/test_external_cycle.py::test_saf_3_saf_10_error_630_a_missed_heartbeat_is_a_soft_stop",

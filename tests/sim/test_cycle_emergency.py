@@ -11,9 +11,11 @@ import struct
 import zlib
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from controller._core import State
+from controller.config import Config
 from controller.spec.modes import CommandKind, MasterState
 from tests.telegrams import command
 from tests.virtual_arm import VirtualArm, codes, summary
@@ -206,3 +208,22 @@ def test_esm_1_esm_2_esm_3_esm_4_esm_5_esm_6_esm_7_every_combination_in_every_st
         # 290..292 need a restart of the program
         assert state.state == (MasterState.ERROR if errors & {290, 291} else MasterState.WAITING), summary(state)
         assert state.motor_power == 0
+
+
+@pytest.mark.parametrize("welded", [False, True])
+def test_esm_4_a_silence_longer_than_the_relay_is_no_open_or_closed_contact(welded: bool) -> None:
+    """bus.silence_ms may be longer than safety.relay_switch_ms: timed is what inputs show, not their absence."""
+    config = Config(bus=msgspec.structs.replace(Config().bus, silence_ms=400.0))
+    arm = VirtualArm(2, config=config, watchdog_ms=5000.0, fallback_ms=10000.0)
+    arm.auto()
+    arm.run(0.3)
+    if welded:
+        arm.board.set_fault("welded_relay")
+    arm.push(CommandKind.OFF)
+    arm.until(lambda s: not s.motor_power)
+    arm.board.set_fault("silence", seconds=0.2)     # from before the relay opens until long after
+    in_silence = arm.run(0.15)
+    assert in_silence.inputs & 0b010        # all that is known is old: closed
+    assert codes(in_silence) == set()
+    after = arm.run(0.3)
+    assert codes(after) == ({(293, 0)} if welded else set())

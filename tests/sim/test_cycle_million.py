@@ -12,10 +12,14 @@ from collections import Counter
 import msgspec
 import pytest
 
+from controller._core import ExternalRegion
 from controller.config import Motion
+from controller.external._link import ExternalState, ProgramLink
 from controller.spec import record
+from controller.spec.external import ExternalKind
 from controller.spec.modes import CommandKind, MasterState
 from controller.spec.telegram import MAX_AXES
+from tests.external.virtual_program import external_config
 from tests.sim.storm_watch import StormWatch, library
 from tests.virtual_arm import VirtualArm
 
@@ -26,6 +30,8 @@ LINE_FAULTS = ("lost", "late", "duplicated", "truncated", "bit_flipped", "reorde
 ARMS, ACTIONS_PER_ARM = 40, 25_000
 # what the faults that are switched on may raise; anything else is a finding
 HARMLESS = {1, 30, 295, 296, *range(101, 109)}
+PROGRAM_FAULTS = {630, 631}     # it falls silent, or says what means nothing
+PROGRAM_EVERY = 2               # of the arms; the others are as most are in use
 SPANS = [record.SIZES[row.ctype] * (MAX_AXES if row.count == record.PER_AXIS else row.count or 1)
          for row in record.FIELDS]
 OFFSETS = {row.name: sum(SPANS[:number]) for number, row in enumerate(record.FIELDS)}
@@ -125,6 +131,55 @@ class Operator:
         function()
 
 
+class Program:
+    """An external program that answers in most cycles with whatever comes to its mind, goes away, and comes back."""
+
+    def __init__(self, arm: VirtualArm, operator: Operator) -> None:
+        self.arm, self.operator, self.pick = arm, operator, operator.pick
+        self.kind, self.values = ExternalKind.SPEED, [0.0] * operator.axes
+        self.silent = 0
+        self.admitted = self.sent = 0
+        self.region: ExternalRegion | None = None
+        self._board = arm.board.step
+        self.connect()
+        arm.board_step = self.board
+        operator.functions += [self.admit, self.change_mind, self.connect]
+        operator.weights += [20, 20, 0.5]
+
+    def connect(self) -> None:
+        """Another process takes the place of this one."""
+        self.region = ExternalRegion()
+        self.arm.core.lend_region(self.region)
+        self.link = ProgramLink(self.region.fd)
+
+    def admit(self) -> None:
+        self.arm.push(CommandKind.EXTERNAL)
+
+    def change_mind(self) -> None:
+        axes = self.operator.axes
+        self.kind = self.pick.choice((ExternalKind.POSITION, ExternalKind.POSITION, ExternalKind.SPEED,
+                                      ExternalKind.SPEED, ExternalKind.END, 77))
+        self.values = (self.operator.some_targets() if self.kind == ExternalKind.POSITION else
+                       [self.pick.choice((0.0, self.pick.uniform(-300.0, 300.0), 1e9, -1e300)) for _ in range(axes)])
+        if self.kind == 77 and self.pick.random() < 0.8:    # an error every time would leave little to see
+            self.kind = ExternalKind.SPEED
+        self.silent = self.pick.choice((0, 0, 0, 0, 0, 3, 30))
+
+    def answer(self, state: ExternalState) -> None:
+        self.admitted += state.admitted
+        if self.silent:
+            self.silent -= 1
+            return
+        position, speed = (self.values, ()) if self.kind == ExternalKind.POSITION else ((), self.values)
+        self.sent += self.link.send(self.kind, position, speed)
+
+    def board(self, now_ns: int, sent: bytes) -> bytes:
+        """In place of the board's step: twice a cycle, and the program has its turn."""
+        if (state := self.link.wait(0.0)) is not None:
+            self.answer(state)
+        return self._board(now_ns, sent)
+
+
 def unexpected(row: memoryview) -> set[int]:
     """Codes of errors in a raw record that nothing of what was done explains."""
     count = row[OFFSETS["fault_count"]]
@@ -132,23 +187,26 @@ def unexpected(row: memoryview) -> set[int]:
     return {word & 0xFFFF for word in words if not word >> 31} - HARMLESS
 
 
-def storm(loaded: ctypes.CDLL, seed: int, actions: int) -> tuple[StormWatch, Operator]:
-    arm = VirtualArm(1 + seed % 5, seed)
+def storm(loaded: ctypes.CDLL, seed: int, actions: int) -> tuple[StormWatch, Operator, Program | None]:
+    with_program = seed // 4 % PROGRAM_EVERY == 1
+    arm = VirtualArm(1 + seed % 5, seed, config=external_config() if with_program else None)
     arm.waiting()
     operator = Operator(arm, seed)
+    program = Program(arm, operator) if with_program else None
+    harmless = PROGRAM_FAULTS if with_program else set()
     watch = StormWatch(loaded, arm)
     for number in range(actions):
         operator.act()
         row = watch.run(operator.pick.choice(CYCLES))
         if row[OFFSETS["state"]] == MasterState.ERROR:
-            assert not unexpected(row), (number, unexpected(row))
+            assert not unexpected(row) - harmless, (number, unexpected(row))
         if arm.core.released:
             arm.reattach()
             watch.forget()
         if number % 1000 == 0:      # or the limits would end up near nothing for good
             arm.push(CommandKind.SPEED_LIMITS, [100.0] * 8, 0xFF, (60.0, 70.0, 80.0)[number // 1000 % 3])
             watch.run(1)
-    return watch, operator
+    return watch, operator, program
 
 
 @pytest.mark.parametrize("part", range(4))
@@ -156,10 +214,13 @@ def storm(loaded: ctypes.CDLL, seed: int, actions: int) -> tuple[StormWatch, Ope
 def test_saf_1_saf_2_saf_5_a_million_actions_in_four_parts(loaded: ctypes.CDLL, part: int) -> None:
     done: Counter[str] = Counter()
     cycles = moving = starts = power_ons = stops = in_range = 0
+    admitted = programs = 0
     jump = speed = slope = bend = 0.0
     for seed in range(part, ARMS, 4):
-        watch, operator = storm(loaded, seed, ACTIONS_PER_ARM)
+        watch, operator, program = storm(loaded, seed, ACTIONS_PER_ARM)
         done += operator.done
+        if program is not None:
+            programs, admitted = programs + 1, admitted + program.admitted
         found = watch.state
         cycles, moving, starts = cycles + found.cycles, moving + found.moving, starts + found.starts
         power_ons, stops = power_ons + found.power_ons, stops + found.stops_seen
@@ -167,10 +228,13 @@ def test_saf_1_saf_2_saf_5_a_million_actions_in_four_parts(loaded: ctypes.CDLL, 
         jump, speed = max(jump, found.worst_jump), max(speed, found.worst_speed)
         slope, bend = max(slope, found.worst_slope), max(bend, found.worst_bend)
     print(f"{sum(done.values())} actions, {cycles} cycles, {moving} in motion ({in_range} of them with a range of "
-          f"motion), {starts} starts of motion, {power_ons} power-ons, {stops} stops; worst: jump {jump:.4f} deg, "
+          f"motion, {admitted} of an external program), {starts} starts of motion, {power_ons} power-ons, "
+          f"{stops} stops; worst: jump {jump:.4f} deg, "
           f"speed {speed:.4f}, acceleration {slope:.4f}, jerk {bend:.4f} of the limit")
     assert sum(done.values()) == ARMS * ACTIONS_PER_ARM // 4
-    assert len(done) == 17
+    assert len(done) == 20
+    assert programs == 5
+    assert admitted > cycles // 100     # a program moved it too
     # the storm really moved the arm, stopped it, and powered it again and again
     assert moving > cycles // 5
     assert starts > 5_000

@@ -301,3 +301,22 @@ def test_without_a_folder_nothing_is_written_anywhere() -> None:
     store.put({"a": 1}).result(1)
     assert (store.get("a"), store.problem) == (1, "")
     store.close()
+
+
+@pytest.mark.parametrize("why", ["x'ff00'", "5", "CAST(x'4fff4b' AS TEXT)", "''", "'bell' || char(7)"])
+def test_a_damaged_record_of_an_acceptance_still_asks_in_words(tmp_path: Path, why: str) -> None:
+    (tmp_path / FILE).write_bytes(b"not a database" * 500)
+    Store(tmp_path).close()
+    with sqlite3.connect(tmp_path / FILE) as database:
+        database.execute(f"UPDATE acceptance SET why = {why}")
+    store = Store(tmp_path)
+    assert store.unaccepted
+    assert store.unaccepted.isprintable()
+    assert store.unaccepted.encode()
+    assert "accept them" in store.unaccepted
+    assert store.problem == ""
+    store.accept("somebody").result(5)
+    store.close()
+    again = Store(tmp_path)
+    assert again.unaccepted == ""
+    again.close()

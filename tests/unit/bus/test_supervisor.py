@@ -279,3 +279,19 @@ def test_the_core_takes_the_settings_of_a_default_configuration() -> None:
     rows = core_axes(config, FACTS)
     assert [set(row) for row in rows] == [set(AXIS_SETTINGS)] * 2
     Core().configure(core_settings(config), rows)
+
+
+def test_a_line_that_was_asked_for_is_not_called_lost(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    world.tick()
+    assert world.supervisor._writes.offer({"wifi_ssid": "clinic"}) is not None
+    world.core.released = True
+    world.tick(1.0)
+    assert "registers of the board" in world.supervisor.last_error
+    told = [record for record in caplog.records if "connecting again" in record.getMessage()]
+    assert [(record.levelname, "lost" in record.getMessage()) for record in told] == [("INFO", False)]
+    assert world.supervisor._writes.take() is not None
+    world.tick(1.0)
+    world.core.released = True
+    world.tick(1.0)
+    assert world.supervisor.last_error == "communication lost"

@@ -343,3 +343,45 @@ def test_a_damaged_stored_limit_becomes_the_default() -> None:
     row = next(row for row in hmi.SETTINGS if row.name == "user_speed_percent")
     assert [_percent(value, row) for value in ("text", None, True, float("nan"), 101, -1)] == [100.0] * 6
     assert _percent(35, row) == 35.0
+
+
+def test_stored_speed_limits_that_found_no_room_block_until_they_are_in_force() -> None:
+    """At a start too: without them the arm would move at full speed."""
+    bench = Bench()
+    bench.store.put({"user_speed_percent.1": 10})
+    bench.ring.full = True
+    bench.handlers.set_facts(bench.handlers.facts)
+    bench.ring.full = False
+
+    def blocking() -> list[str]:
+        return [item["message"] for item in bench.ask("why")["blockers"] if "speed limits" in item["message"]]
+
+    assert len(blocking()) == 1
+    assert "user_speed_percent" in blocking()[0]
+    assert notice(lambda: bench.say(["start"]))[0] == Notice.BLOCKED
+    assert bench.handlers.in_force.late
+    for verdict in (Refused(Notice.REFUSED, "", "a stop came after it"), None):
+        bench.ring.pushed.clear()
+        bench.handlers.tick(11.0)
+        assert bench.kinds().count(CommandKind.SPEED_LIMITS) == 3
+        assert blocking()
+        bench.agree(verdict)
+    assert blocking() == []
+    bench.ring.pushed.clear()
+    bench.handlers.tick(12.0)
+    assert CommandKind.SPEED_LIMITS not in bench.kinds()
+    bench.say(["start"])
+    assert bench.last[0] is CommandKind.START
+
+
+def test_only_the_latest_verdict_on_a_speed_limit_counts() -> None:
+    bench = Bench()
+    bench.say({"70": 50})
+    bench.ring.full = True
+    bench.say({"70": 20})
+    bench.agree()       # of the first
+    assert bench.handlers.in_force.limits_problem
+    bench.ring.full = False
+    bench.handlers.tick(11.0)
+    bench.agree()
+    assert bench.handlers.in_force.limits_problem == ""
