@@ -19,6 +19,7 @@ from controller.hmi.options import is_loopback
 from controller.spec import chain, history, telegram
 from controller.spec import external as spec_external
 from controller.spec import hmi as spec_hmi
+from controller.spec import input as spec_input
 
 __all__ = ["Config", "ConfigError", "Limits", "Problem", "check_axes", "check_line_budget", "load", "notes"]
 
@@ -156,7 +157,7 @@ class Hmi(Section, frozen=True):
     rate_hz: Annotated[int, Meta(ge=spec_hmi.RATE_MINIMUM_HZ, le=spec_hmi.RATE_MAXIMUM_HZ,
                                  description="`data` messages per second")] = spec_hmi.RATE_DEFAULT_HZ
     allowed_origins: Annotated[
-        tuple[Annotated[str, Meta(pattern=r"^https?://[^/\s]+\Z")], ...],
+        tuple[Annotated[str, Meta(pattern=r"^https?://[^/\s]+\Z", description="\"http(s)://host[:port]\"")], ...],
         Meta(max_length=100, description="further web origins, like \"https://clinic.example:8080\"; the same host on "
              "any port and loopback are always allowed")] = ()
     token: Annotated[str, Meta(pattern=r"^([\x21-\x7e]{16,256})?\Z", description="secret that clients must send: 16 to "
@@ -188,6 +189,47 @@ class External(Section, frozen=True):
                               "$RUNTIME_DIRECTORY, else in the folder of [store]")] = ""
 
 
+class Input(Section, frozen=True):
+    """3D mice and game pads that move the arm (docs/input-devices.md)."""
+
+    enabled: Annotated[bool, Meta(description="let input devices move the arm: whoever plugs one in may")] = False
+    devices: Annotated[
+        tuple[Annotated[str, Meta(pattern=r"^[\x20-\x7e]{1,80}\Z", description='"vendor:product" or "a name"')], ...],
+        Meta(max_length=20, description="only these: vendor:product in hexadecimal as `allyarm devices` shows it, or a "
+             "name with * and ?; empty takes every 3D mouse and game pad")] = ()
+    dead_zone_percent: Annotated[float, Meta(ge=1, le=spec_input.REST_PERCENT_HIGHEST, description="deflection that "
+                                             "counts as at rest")] = 10.0
+    silence_ms: Annotated[float, Meta(ge=50, le=200, description="a 3D mouse that is deflected and tells nothing for "
+                                      "so long: speed 0")] = 150.0
+    still_ms: Annotated[float, Meta(ge=200, le=10_000, description="a game pad that is deflected and tells nothing for "
+                                    "so long: speed 0; it tells changes only, so that a lost radio link looks like a "
+                                    "hand that holds still")] = 1000.0
+    may_start: Annotated[bool, Meta(description="a deflection is also the operator's start, like any motion command; "
+                                    "false: motor power has to be on")] = True
+
+
+class InputAxis(Section, frozen=True):
+    """One row of the mapping of input devices: an axis of a device drives a joint, in one of the modes that the right
+    button cycles. One [[input_axis]] per row; none at all: the default modes."""
+
+    mode: Annotated[str, Meta(max_length=spec_input.MODE_LONGEST, description="the mode it belongs to; modes are "
+                              "cycled in the order of their first rows")] = ""
+    axis: Annotated[str, Meta(max_length=16, description="axis of the device: " + ", ".join(spec_input.AXIS))] = ""
+    drives: Annotated[str, Meta(max_length=16, description=f"joint 1..joint {telegram.MAX_AXES}; or x, y, z of the "
+                                "hand")] = ""
+    device: Annotated[str, Meta(max_length=80, description="only for this kind of device (3D mouse, game pad, other) "
+                                "or name, with * and ?; empty for all")] = ""
+    invert: Annotated[bool, Meta(description="the other way round")] = False
+    sensitivity_percent: Annotated[float, Meta(ge=0.1, le=100, description="speed at full deflection; on top of the "
+                                               "sensitivity set at the page")] = 100.0
+    dead_zone_percent: Annotated[float, Meta(ge=0, le=spec_input.REST_PERCENT_HIGHEST, description="a wider dead zone "
+                                             "than [input] has, for this row")] = 0.0
+
+    def row(self) -> dict[str, object]:
+        """As rows of a scenario are."""
+        return msgspec.structs.asdict(self)
+
+
 class Sim(Section, frozen=True):
     """The simulated arm that is started when bus.port is empty."""
 
@@ -211,6 +253,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     hmi: Hmi = Hmi()
     store: Store = Store()
     external: External = External()
+    input: Input = Input()
+    input_axis: tuple[InputAxis, ...] = ()
     sim: Sim = Sim()
 
     @property
@@ -224,9 +268,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
 
 SECTIONS: dict[str, type[Section]] = {
-    name: {"axis": Limits, "joint": Joint}.get(name, kind) for name, kind in get_type_hints(Config).items()
+    name: {"axis": Limits, "joint": Joint, "input_axis": InputAxis}.get(name, kind)
+    for name, kind in get_type_hints(Config).items()
 }
 LISTS = ("axis", "joint")  # sections that are written as [[name]], once per axis
+ROWS = ("input_axis",)  # and those written as often as one likes
 
 
 def load(path: Path | None, overrides: Mapping[str, object] | None = None) -> Config:
@@ -248,13 +294,14 @@ def load(path: Path | None, overrides: Mapping[str, object] | None = None) -> Co
             reader.unknown(name, name, list(SECTIONS))
     sections: dict[str, Any] = {
         name: reader.section(kind, name, tables.get(name, {}), {})
-        for name, kind in SECTIONS.items() if name not in LISTS
+        for name, kind in SECTIONS.items() if name not in (*LISTS, *ROWS)
     }
     shared = {name: getattr(sections["motion"], name) for name in keys(Limits)}
-    for name in LISTS:
+    for name in (*LISTS, *ROWS):
         given = tables.get(name, [])
         if not isinstance(given, list):
-            reader.report(name, f"found {shown(given)}", f"[[{name}]] tables, one per axis")
+            per = "axis" if name in LISTS else "row"
+            reader.report(name, f"found {shown(given)}", f"[[{name}]] tables, one per {per}")
             given = []
         defaults = shared if name == "axis" else {}
         sections[name] = tuple(reader.section(SECTIONS[name], f"{name}[{number}]", table, defaults)
@@ -323,6 +370,7 @@ def _cross_check(config: Config, reader: Reader) -> None:
                        f"{QUICK_STOP_S:g} s")
     reader.require(battery.minimum_v < battery.maximum_v, ["battery.minimum_v", "battery.maximum_v"],
                    f"found {battery.minimum_v:g}", f"below maximum_v ({battery.maximum_v:g})")
+    _check_input(config, reader)
     beat = spec_external.PERIODS_OF_SILENCE * 1000 / loop.rate_hz
     reader.require(not config.external.enabled or config.external.heartbeat_ms >= beat,
                    ["external.heartbeat_ms", "loop.rate_hz"], f"found {config.external.heartbeat_ms:g}",
@@ -346,6 +394,24 @@ def _check_chain(config: Config, reader: Reader, axes: int) -> None:
         axis = getattr(config.arm, name)
         reader.require(not axes or axis <= axes, [f"arm.{name}", "arm.axes", "sim.axes"], f"found {axis}",
                        f"0..{axes}, the axes of the arm")
+
+
+def _check_input(config: Config, reader: Reader) -> None:
+    """Rows of the mapping of input devices."""
+    if not config.input_axis or any(problem.key.startswith("input_axis") for problem in reader.problems):
+        return
+    from controller.input import mapping
+
+    axes = expected_axes(config)
+    for wrong in mapping.problems([row.row() for row in config.input_axis]):
+        key = f"input_axis[{wrong.row + 1}].{wrong.field}" if wrong.row >= 0 else "input_axis"
+        value = getattr(config.input_axis[wrong.row], wrong.field, "") if wrong.row >= 0 else ""
+        said, _, allowed = wrong.message.rpartition("allowed is ")
+        reader.require(False, [key], said.strip("; ") or f"found {shown(value)}", allowed)
+    for number, row in enumerate(config.input_axis, 1):
+        joint = spec_input.JOINTS.index(row.drives) if row.drives in spec_input.JOINTS else -1
+        reader.require(not axes or joint < axes, [f"input_axis[{number}].drives", "arm.axes", "sim.axes"],
+                       f"found {shown(row.drives)}", f"joint 1..joint {axes}, the axes of the arm; x, y, z")
 
 
 def expected_axes(config: Config) -> int:

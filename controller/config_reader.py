@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -64,7 +65,7 @@ def allowed(hint: Any) -> str:
     if get_origin(inner := get_args(kind)[0]) is Annotated and get_args(inner)[0] is float:
         bounds = get_args(inner)[1]
         return f"list of 3 numbers {_number(bounds.ge)}..{_number(bounds.le)}"
-    return "list of texts \"http(s)://host[:port]\""
+    return f"list of texts {get_args(inner)[1].description}"
 
 
 def _number(value: float) -> str:
@@ -96,13 +97,13 @@ def shown(value: object) -> str:
 def lines_of(text: str) -> dict[str, int]:
     """Dotted key -> line number, as far as a line-by-line look can tell."""
     found: dict[str, int] = {}
-    prefix, tables = "", 0
+    prefix, tables = "", Counter[str]()
     for number, line in enumerate(text.splitlines(), 1):
         if header := re.match(r"\s*(\[\[?)\s*([^\[\]]+?)\s*\]", line):
             prefix = header[2].strip("\"'")
             if header[1] == "[[":
-                tables += 1
-                prefix = f"{prefix}[{tables}]"
+                tables[prefix] += 1
+                prefix = f"{prefix}[{tables[prefix]}]"
             found.setdefault(prefix, number)
         elif key := re.match(r"\s*([A-Za-z0-9_.\"'-]+?)\s*=", line):
             name = key[1].replace('"', "").replace("'", "")

@@ -58,6 +58,11 @@ def check_together(new: Mapping[str, Value], stored: Mapping[str, Value]) -> dic
             raise ValueError(f"{name}: only a running controller changes it, by the command `{row.set_by}`")
         if is_locked(name, new, stored):
             raise ValueError(f"{name}: is locked: set {row.lock} to false before it is changed")
+    scale = new.get("joystick_sensitivity_scale", stored.get("joystick_sensitivity_scale", hmi.G2_SENSITIVITY))
+    for name in hmi.SETTING["joystick_sensitivity"].names(MAX_AXES):
+        value = new.get(name)
+        if isinstance(value, int | float) and isinstance(scale, int | float) and value > scale:
+            raise ValueError(f"{name}: {value:g} is above joystick_sensitivity_scale, which is {scale:g}: set both")
     for axis in range(1, MAX_AXES + 1):
         low, high = (new.get(f"range_{end}_deg.{axis}", ...) for end in ("minimum", "maximum"))
         if (low is ... or low is None) != (high is ... or high is None):

@@ -56,11 +56,13 @@ class VirtualHmi:
         self.slow = False
         self.store, self.counters, self.results = store or Store(), Counters(), Results()
         self.ended: list[str] = []
+        self.devices = 0  # number of input devices
         self.control = ControlToken(self._lost)
         self.handlers = Handlers(
             self.arm.core, self.store, self.control, self.counters, latest=lambda: self.state, changed=lambda: None,
             follow=lambda number, done: self.results.expect(number, None, self.now_s, done),
-            ended=lambda client, why: self.ended.append(why), clock=lambda: self.now_s, library=self.library)
+            ended=lambda client, why: self.ended.append(why), clock=lambda: self.now_s, library=self.library,
+            devices=lambda: self.devices)
         self.one, self.two = (Client(n, f"key{n}", f"sid{n}", "10.0.0.1", self.now_s, Role.ADMINISTRATOR)
                               for n in (1, 2))
         self.state: State = self.arm.cycle()
@@ -118,6 +120,22 @@ class VirtualHmi:
 
     def ask(self, kind: str, client: Client | None = None, **fields: Any) -> Asked:
         return self._send(hmi.COMMAND, {"type": kind, **fields}, client or self.one)
+
+    def post(self, kind: str, client: Client, done: Callable[[Refused | None], None], **fields: Any) -> None:
+        """A `command` that is not waited for; `done` gets its verdict."""
+        try:
+            outcome = self.handlers.command(client, {"type": kind, **fields}, self.now_s)
+        except Refused as refused:
+            done(refused)
+            return
+        assert isinstance(outcome, Sent)
+
+        def settle(refused: Refused | None) -> None:
+            if refused is not None and outcome.refused is not None:
+                outcome.refused()
+            done(refused)
+
+        self.results.expect(outcome.sequence, client, self.now_s, settle)
 
     def _send(self, event: str, message: object, client: Client) -> Asked:
         asked = Asked()

@@ -96,6 +96,7 @@ class Probes(msgspec.Struct, frozen=True):
     limit: Callable[[int], tuple[int, int]] = resource.getrlimit
     privileged: Callable[[], bool] = lambda: os.geteuid() == 0
     resolution_s: Callable[[int], float] = time.clock_getres
+    readable: Callable[[Path], bool] = lambda path: os.access(path, os.R_OK)
 
 
 class Machine(msgspec.Struct, frozen=True):
@@ -106,6 +107,7 @@ class Machine(msgspec.Struct, frozen=True):
     port: str = ""
     hmi_host: str = "127.0.0.1"
     hmi_port: int = DEFAULT_PORT
+    input: bool = False
     probes: Probes = msgspec.field(default_factory=Probes)
 
     def read(self, path: str) -> str | None:
@@ -336,8 +338,26 @@ def hmi(machine: Machine) -> Iterator[Finding]:
         yield Finding("HMI port", "green", f"{where} is free")
 
 
+def inputs(machine: Machine) -> Iterator[Finding]:
+    """Only where input devices are switched on."""
+    if not machine.input:
+        return
+    folder = machine.root / "dev/input"
+    nodes = sorted(path for path in folder.glob("event*") if path.name[5:].isdigit())
+    closed = [path for path in nodes if not machine.probes.readable(path)]
+    if not nodes:
+        yield Finding("input devices", "yellow", "none found",
+                      "plug in a 3D mouse or game pad (Bluetooth: pair it), then: allyarm devices")
+    elif closed:
+        yield Finding("input devices", "yellow", f"{len(closed)} of {len(nodes)} may not be read "
+                      f"({', '.join(path.name for path in closed[:4])})", "usermod -aG input $USER, then log in again; "
+                      "as a service: SupplementaryGroups=input and DeviceAllow=char-13 r in the unit")
+    else:
+        yield Finding("input devices", "green", f"{len(nodes)} may be read (allyarm devices lists them)")
+
+
 QUESTIONS: tuple[Callable[[Machine], Iterator[Finding]], ...] = (
-    kernel, scheduling, memory, clock, processors, power, ports, hmi,
+    kernel, scheduling, memory, clock, processors, power, ports, hmi, inputs,
 )
 
 

@@ -41,12 +41,14 @@ class Client(msgspec.Struct, eq=False):
     allowance_s: float = 0.0
     last_sequence: int = 0  # of its latest command in the ring
     gone: bool = False  # it has disconnected: nothing that it asked for begins any more
+    device: bool = False  # an input device; `address` is its name then
+    hands_over: bool = False  # its latest motion command made the arm ready for jog: an input device may take over
     hold: Hold = msgspec.field(default_factory=Hold)
     notices: deque[dict[str, object]] = msgspec.field(default_factory=lambda: deque(maxlen=NOTICES_KEPT))
 
     @property
     def name(self) -> str:
-        return f"client {self.number} ({self.address})"
+        return f"{self.address} (client {self.number})" if self.device else f"client {self.number} ({self.address})"
 
     def within_rate(self, now_s: float) -> bool:
         """Take one message from its allowance (token bucket of MESSAGES_PER_S); False when it is used up."""
@@ -88,14 +90,15 @@ class ControlToken:
         self._lost = lost
 
     def may(self, client: Client) -> None:
-        """Refused, naming the holder, when another client has control."""
-        if self.holder is not None and self.holder is not client:
+        """Refused, naming the holder, when another client has control. One that made the arm ready for jog lends it to
+        the input device that jogs."""
+        if self.holder not in (None, client) and not (client.device and self.holder.hands_over):
             raise Refused(Notice.CONTROL, "", f"{self.holder.name} has control of the arm; only stop is everyone's")
 
     def take(self, client: Client, now_s: float) -> None:
         """Give control to a client when nobody else has it."""
         self.may(client)
-        if self.holder is None:
+        if self.holder is not client:
             log.info("%s took control", client.name)
             self._note(Kind.CONTROL, "took control", who=client.name)
         self.holder, self._last_s = client, now_s
@@ -112,6 +115,13 @@ class ControlToken:
             self._note(Kind.CONTROL, "no longer has control", who=client.name)
             self.holder = None
             self._lost(client)
+
+    def give_back(self, client: Client) -> None:
+        """The holder needs it no longer, and nothing of it moves."""
+        if client is self.holder:
+            log.info("%s gave control back", client.name)
+            self._note(Kind.CONTROL, "gave control back", who=client.name)
+            self.holder = None
 
     def tick(self, now_s: float, moving: bool) -> None:
         """Take control away after CONTROL_IDLE_S without a command while nothing moves."""

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 VERSION_TEXT = re.compile(r"(\d{1,4}\.\d{1,4})(\.[0-9A-Za-z.+-]{1,16})?", re.ASCII)
 POSITION_OF_BUTTON = {button: name for name, (button, _) in hmi.POSITIONS.items()}
+HANDS_OVER = {"start", "ready", "test_jog", "test_device"}  # ready for jog: by an input device too
 log = logger("controller.hmi")
 
 
@@ -56,13 +57,13 @@ Outcome = dict[str, object] | Sent | tuple[Future[Any], ...] | None  # futures m
 class Handlers:
     """`latest` gives the newest state record, `changed` is called after a stored setting changed, `follow` is asked for
     the control loop's verdict on a command of the server itself, `ended` is told when a sequence of motions ended
-    before its last step, `library` asks the exercises' store."""
+    before its last step, `library` asks the exercises' store, `devices` gives the number of input devices."""
 
     def __init__(self, core: Core, store: Store, control: ControlToken, counters: Counters, *,
                  latest: Callable[[], State | None], changed: Callable[[], None], follow: Follow,
                  ended: Callable[[Client, str], None], clock: Callable[[], float] = time.monotonic,
                  note: Note = unheard, board_writes: BoardWrites | None = None,
-                 library: Library = no_library) -> None:
+                 library: Library = no_library, devices: Callable[[], int] = lambda: 0) -> None:
         self._core, self._store, self._control, self._counters = core, store, control, counters
         self._latest, self._follow, self._clock = latest, follow, clock
         self.in_force = InForce(core, store, follow, latest)
@@ -75,6 +76,8 @@ class Handlers:
         self._settings = StoredSettings(store, self.gate, self.in_force, changed=changed, clock=clock, note=note)
         self._note = note
         self._board_writes = board_writes or BoardWrites()
+        self._devices = devices
+        self.testing_device = False  # test cycle 7: input devices move axis 1 only
         self._waiting_for_start = False  # mode 5: targets are stored
         self._prepared = False  # some may be in the core
         self._powered_up = False  # as of the record looked at last
@@ -157,7 +160,7 @@ class Handlers:
     def stop(self) -> None:
         """Stop in the next control cycle. Needs no room anywhere and cannot be refused."""
         self.stop_core()
-        self._waiting_for_start = self._prepared = False
+        self._waiting_for_start = self._prepared = self.testing_device = False
         self.sequencer.end("stopped", tell=True)
         if self._control.holder is not None:
             self._control.holder.hold.end()
@@ -169,7 +172,7 @@ class Handlers:
 
     def end_motion(self, client: Client) -> None:
         """The client in control is gone: its motion ends softly, by a stop if the ring is full."""
-        self._waiting_for_start = False
+        self._waiting_for_start = self.testing_device = False
         self.sequencer.end("its client no longer has control", tell=True)
         if self._forget_targets():
             return
@@ -207,8 +210,10 @@ class Handlers:
         main thread stops an arm whose HMI thread hung, and what had waited for that thread must not undo it."""
         state = self._latest()
         powered_up = state is not None and state.state in {MasterState.AUTO, MasterState.TRANSITION_TO_AUTO}
-        if self._powered_up and not powered_up and self._control.holder is not None:
-            self._control.holder.hold.end()
+        if self._powered_up and not powered_up:
+            self.testing_device = False
+            if self._control.holder is not None:
+                self._control.holder.hold.end()
         self._powered_up = powered_up
 
     def _own_blockers(self) -> list[str]:
@@ -238,7 +243,11 @@ class Handlers:
         """The gate; what moves the arm, or ends its motion, ends a sequence too."""
         row = ACTION[action]
         self.gate.check(client, row, now_s)
+        if row.control == "takes":
+            runs = action == "start" and (self._prepared or self._waiting_for_start)
+            client.hands_over = action in HANDS_OVER and not runs
         if row.motion or action in {"off", "test_drives_off", "stand_still"}:
+            self.testing_device &= action == "jog" and client.device
             self.sequencer.end("another command")
             self._waiting_for_start &= action in {"start", "move", "saved_position", "target_wait"}
 
@@ -259,7 +268,7 @@ class Handlers:
             "diagnostics_section": self._visit, "why": self._why, "target_wait": self._target_wait,
             "range_on": lambda client, now_s: (self._settings.switch_range(client, True),),
             "range_off": lambda client, now_s: (self._settings.switch_range(client, False),),
-            "test_axes": self._test_axes,
+            "test_axes": self._test_axes, "test_device": self._test_device,
         }
 
     def _simple(self, client: Client, name: str, now_s: float) -> Outcome:
@@ -326,6 +335,19 @@ class Handlers:
         assert state is not None  # the gate has asked
         steps = standard_movements(self.facts, self.in_force.target_ranges_deg(), state.position_deg)
         return (self.sequencer.start(client, Plan("test cycle 1", steps), state, now_s),)
+
+    def _test_device(self, client: Client, now_s: float) -> Outcome:
+        """Test cycle 7: ready for jog, and what an input device says goes to axis 1 alone."""
+        if not self._devices():
+            raise Refused(Notice.BLOCKED, "", "no input device is connected: plug one in; `allyarm devices` lists what "
+                          "is there, and [input] enabled = true in the configuration lets devices move the arm")
+        sent = self._push(client, CommandKind.START, mask=1)
+        self.testing_device = True
+
+        def refused() -> None:
+            self.testing_device = False
+
+        return msgspec.structs.replace(sent, refused=refused)
 
     def _version_check(self, client: Client, key: str, value: object) -> Outcome:
         found = VERSION_TEXT.fullmatch(value) if isinstance(value, str) else None

@@ -13,12 +13,13 @@ from controller.spec.faults import Language
 
 if TYPE_CHECKING:
     from controller.config import Config
+    from controller.input.options import InputOptions
 
 
 class HmiOptions(msgspec.Struct, frozen=True):
     """`host` and `port` (0: any free one), `rate_hz` of `data` (1..100), `allowed_origins` beyond the same host and
     loopback ("https://name:port"), `token` that clients of other machines pass, `insecure` to do without one,
-    `language` of errors and warnings.
+    `language` of errors and warnings; `input` lets input devices move the arm.
     """
 
     host: str = "127.0.0.1"
@@ -30,13 +31,19 @@ class HmiOptions(msgspec.Struct, frozen=True):
     max_clients: int = 200
     stalled_s: float = hmi.STALLED_S
     language: Language = "en"
+    input: InputOptions | None = None
 
     @classmethod
     def from_config(cls, config: Config) -> HmiOptions:
         """Options of the [hmi] section of the configuration."""
         section = config.hmi
+        devices = None
+        if config.input.enabled:
+            from controller.input.options import InputOptions
+
+            devices = InputOptions.from_config(config)
         return cls(section.host, section.port, section.rate_hz, section.allowed_origins, section.token,
-                   section.insecure, language=section.language)
+                   section.insecure, language=section.language, input=devices)
 
 
 def is_loopback(host: str) -> bool:

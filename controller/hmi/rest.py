@@ -23,6 +23,7 @@ from controller.hmi.login import Login
 from controller.hmi.refusal import Refusal, json_response
 from controller.hmi.rest_messages import Done, Position
 from controller.hmi.transport import BROKEN_REQUEST
+from controller.input import mapping
 from controller.kept import StoreError
 from controller.spec import rest
 from controller.spec.history import Kind
@@ -38,11 +39,12 @@ log = logger("controller.hmi.rest")
 class Rest:
     """`saved_deg(name)` gives a saved position, "rest" or "wearing", in degrees per axis, or raises Refusal;
     `time_of` the seconds and steps of exercises, or Refused. `note` keeps in the history who logged in, and what was
-    stored."""
+    stored; `scenario_changed` is called when another scenario may count now, or another content of it."""
 
     def __init__(self, login: Login, exercises: Exercises, counters: Counters, *,
-                 saved_deg: Callable[[str], list[float]], time_of: TimeOf, note: Note = unheard) -> None:
-        self._note, self._time_of = note, time_of
+                 saved_deg: Callable[[str], list[float]], time_of: TimeOf, note: Note = unheard,
+                 scenario_changed: Callable[[Exercises], None] = lambda exercises: None) -> None:
+        self._note, self._time_of, self._scenario_changed = note, time_of, scenario_changed
         self._login, self.exercises, self._counters, self._saved_deg = login, exercises, counters, saved_deg
 
     async def handle(self, row: Endpoint, request: web.Request) -> web.Response:
@@ -161,7 +163,13 @@ class Rest:
 
     async def save_scenario_mode(self, message: messages.ScenarioSave, request: web.Request) -> Done:
         name = _name(message.scenarioName)
-        await _done(self.exercises.save_scenario(name, msgspec.json.encode(message.scenario).decode()))
+        text = msgspec.json.encode(message.scenario)
+        try:
+            mapping.of_scenario(name, msgspec.json.decode(text))
+        except mapping.ScenarioError as error:
+            raise Refusal(400, str(error), error.field) from None
+        await _done(self.exercises.save_scenario(name, text.decode()))
+        self._scenario_changed(self.exercises)
         return Done(f"scenario {name!r} is stored")
 
     async def get_scenario_mode(self, message: messages.ScenarioNamed, request: web.Request) -> msgspec.Raw:
@@ -170,11 +178,13 @@ class Rest:
     async def play_scenario_mode(self, message: str, request: web.Request) -> Done:
         name = _name(message)
         await _done(self.exercises.choose_scenario(name))
+        self._scenario_changed(self.exercises)
         return Done(f"scenario {name!r} is chosen")
 
     async def delete_scenario(self, message: messages.ScenarioNamed, request: web.Request) -> Done:
         name, field = _scenario_name(message)
         await _done(self.exercises.delete_scenario(name, field))
+        self._scenario_changed(self.exercises)
         return Done(f"scenario {name!r} is deleted")
 
     # -- saved positions

@@ -23,6 +23,7 @@ from controller.spec import rest
 from controller.spec.rest import Endpoint
 
 if TYPE_CHECKING:
+    from controller.exercises import Exercises
     from controller.hmi.rest import Rest
 
 AFTER_START_S = 1.0
@@ -32,13 +33,15 @@ log = logger("controller.hmi.rest")
 
 
 class RestDoor:
-    """`folder` is where exercises are kept (None: in memory), `saved_deg`, `note` and `time_of` as in Rest."""
+    """`folder` is where exercises are kept (None: in memory), `saved_deg`, `note`, `time_of` and `scenario_changed` as in
+    Rest; the last is also called when the store is open."""
 
     def __init__(self, login: Login, counters: Counters, folder: Path | None, *,
-                 saved_deg: Callable[[str], list[float]], note: Note,
-                 time_of: Callable[..., tuple[float, int]]) -> None:
+                 saved_deg: Callable[[str], list[float]], note: Note, time_of: Callable[..., tuple[float, int]],
+                 scenario_changed: Callable[[Exercises], None]) -> None:
         self._login, self._counters, self._folder = login, counters, folder
         self._saved_deg, self._note, self._time_of = saved_deg, note, time_of
+        self._scenario_changed = scenario_changed
         self._loading: asyncio.Task[Rest] | None = None  # None also after it failed: a disk may come back
         self.rest: Rest | None = None
 
@@ -83,8 +86,10 @@ class RestDoor:
     async def _load(self) -> Rest:
         module = await asyncio.to_thread(importlib.import_module, "controller.hmi.rest")
         made: Rest = module.Rest(self._login, module.Exercises(self._folder), self._counters,
-                                 saved_deg=self._saved_deg, time_of=self._time_of, note=self._note)
+                                 saved_deg=self._saved_deg, time_of=self._time_of, note=self._note,
+                                 scenario_changed=self._scenario_changed)
         self.rest = made
+        self._scenario_changed(made.exercises)
         return made
 
     async def _handle(self, row: Endpoint, request: web.Request) -> web.StreamResponse:

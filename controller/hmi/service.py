@@ -52,6 +52,8 @@ from controller.store import Store
 
 if TYPE_CHECKING:
     from controller._core import Core, State
+    from controller.exercises import Exercises
+    from controller.hmi.device_clients import DeviceClients
 
 ROUND_S = 0.1  # longest time between two rounds
 SHORTEST_ROUND_S = 0.002
@@ -106,13 +108,15 @@ class Service:
         self._handlers = Handlers(core, store, self._control, self._counters,
                                   latest=self._latest, changed=self._settings_changed, follow=self._answers.follow,
                                   ended=self._sequence_ended, note=history.note,
-                                  board_writes=board_writes, library=self._ask_store)
+                                  board_writes=board_writes, library=self._ask_store,
+                                  devices=lambda: self._devices.count if self._devices else 0)
+        self._devices = self._make_devices(options)
         self._own_faults = OwnFaults(self._faults, store, history, self._handlers.in_force, host=options.host)
         self._payload = DataMessage(store, self._faults, self._counters)
         self._builder = StateBuilder(self._faults, self._counters)
         self._asking: set[asyncio.Task[None]] = set()
         self._rest = RestDoor(self._login, self._counters, folder, saved_deg=self._saved_deg, note=history.note,
-                              time_of=self._handlers.player.time_of)
+                              time_of=self._handlers.player.time_of, scenario_changed=self._scenario_changed)
         self._pages = Pages(access, self._login, self._counters, state=self.state_message, running=self._running,
                             stop=self._stop, history=history)
         self._set_facts(facts)
@@ -151,10 +155,14 @@ class Service:
             self._round()
             opened()
             self._loop.call_later(AFTER_START_S, self._rest.load)
+            if self._devices is not None:
+                self._loop.call_later(AFTER_START_S, self._devices.start)
             await self._ended.wait()
         finally:
             if accepting is not None:
                 accepting.close()
+            if self._devices is not None:
+                self._devices.close()
             for key in list(self._server.eio.sockets):
                 self._server.cut(key)
             await self._server.shutdown()
@@ -190,6 +198,8 @@ class Service:
         self._read_core(now_s)
         self._results.tick(now_s)
         self._handlers.tick(now_s)
+        if self._devices is not None:
+            self._devices.round(now_s)
         state = self._state
         moving = state is not None and (any(state.moving)
                                         or state.external_phase == ExternalPhase.ADMITTED)
@@ -266,7 +276,8 @@ class Service:
             store_problem="; ".join(filter(None, (self._store.trouble, self._rest.problem, history.trouble))),
             blockers=[found.message for found in self._handlers.gate.general()],
             sequence=self._handlers.sequencer.progress,
-            holder=Holder(holder.number if holder else None, holder.name if holder else ""))
+            holder=Holder(holder.number if holder else None, holder.name if holder else ""),
+            devices=self._devices.message() if self._devices else None)
 
     def _saved_deg(self, name: str) -> list[float]:
         """A saved position, "rest" or "wearing", in degrees, one per axis of the arm."""
@@ -312,6 +323,46 @@ class Service:
 
     def _control_lost(self, client: Client) -> None:
         self._handlers.end_motion(client)
+
+    # -- input devices
+
+    def _make_devices(self, options: HmiOptions) -> DeviceClients | None:
+        if options.input is None:
+            return None
+        from controller.hmi.device_clients import DeviceClients
+
+        return DeviceClients(options.input, self, self._loop, handlers=self._handlers, answers=self._answers,
+                             control=self._control, counters=self._counters, store=self._store, latest=self._latest)
+
+    def _scenario_changed(self, exercises: Exercises) -> None:
+        if self._devices is not None:
+            self._devices.scenario_changed(exercises)
+
+    def device_joined(self, name: str) -> Client:
+        """An input device is a client without a connection."""
+        self._last_number += 1
+        number = self._last_number
+        client = Client(number, f"device {number}", f"device {number}", name, time.monotonic(), device=True)
+        self._history.client(number, client.name)
+        self._history.note(Kind.CLIENT, "connected", who=client.name)
+        return client
+
+    def device_left(self, client: Client) -> None:
+        """Whatever it moved ends."""
+        self._results.forget(client)
+        self._control.release(client)
+        self._history.note(Kind.CLIENT, "left", who=client.name)
+
+    def stop_by(self, client: Client) -> None:
+        """A stop by a device's button."""
+        self._stop(client.name)
+
+    def tell_all(self, notice: Refused) -> None:
+        """A notice to every client."""
+        log.info("%s", notice.message)
+        for client in self._clients.values():
+            client.notices.append(notice.as_notice())
+            self._broadcast.send_notice(client, time.monotonic())
 
     # -- transport.Receiver
 

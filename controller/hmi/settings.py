@@ -23,6 +23,7 @@ from controller.spec.hmi import ACTION, Action, Notice, Setting
 from controller.spec.telegram import MAX_AXES
 from controller.store import Store, Value
 
+SCALE = "joystick_sensitivity_scale"
 Given = Mapping[str, tuple[Setting, str, object]]  # field of the message -> (setting, stored name, value)
 
 
@@ -97,6 +98,7 @@ class StoredSettings:
         for key, (row, name, value) in given.items():
             new[name] = forms.setting_value(key, _of_generation(row, client), value)
         self._check_locks(given, new)
+        self._scale_sensitivity(client, new)
         self._check_positions(given, new)
         ranges = self._checked_ranges({name: key for key, (_, name, _) in given.items()}, new)
         limits = {row.name: row for row, _, _ in given.values() if row.register}.values()
@@ -140,6 +142,23 @@ class StoredSettings:
             if is_locked(name, new, self._store.items()):
                 raise Refused(Notice.LOCKED, key, f"is locked: unlock it ({hmi.SETTING[row.lock].key}, or "
                               f"{row.lock} in `settings`) before it is changed")
+
+    def _scale_sensitivity(self, client: Client, new: dict[str, Value]) -> None:
+        """Of what the joystick sensitivity is a share, 10 or 100, is stored with it; where that changes, what was
+        stored for the other axes is converted."""
+        names = hmi.SETTING["joystick_sensitivity"].names(MAX_AXES)
+        if all(name not in new or new[name] == self._store.get(name, KNOWN[name].default) for name in names):
+            return  # repeating what is in force is no change
+        before = self._store.get(SCALE, hmi.SETTING[SCALE].default)
+        after = new.setdefault(SCALE, float(hmi.G2_SENSITIVITY if client.version else 100))
+        for name in names:
+            value = self._store.get(name, KNOWN[name].default)
+            if name not in new and before != after and isinstance(value, float | int) and isinstance(
+                    before, float | int) and isinstance(after, float | int):
+                new[name] = min(float(after), value * after / before)
+            highest = new.get(name, 0.0)
+            if isinstance(highest, float | int) and isinstance(after, float | int) and highest > after:
+                raise Refused(Notice.VALUE, name, f"{highest:g} is above {SCALE}, which is {after:g}")
 
     def _check_positions(self, given: Given, new: dict[str, Value]) -> None:
         """A position is saved for every axis of the arm at once; what an arm with more axes left is cleared."""

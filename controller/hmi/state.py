@@ -18,6 +18,7 @@ from controller.arm import ArmFacts
 from controller.hmi.counters import Counters
 from controller.hmi.faultlist import Active, FaultList
 from controller.hmi.sequence import Progress
+from controller.input.state import InputState
 from controller.link import LinkReport
 from controller.spec import faults as catalogue
 from controller.spec import hmi, modes, record, telegram
@@ -92,7 +93,7 @@ StateMessage: Any = msgspec.defstruct(
     "StateMessage", [
         ("contract_version", str), ("running", bool), ("serial", str), ("board_version", str),
         *((row.name, _type(row)) for row in TOP_ROWS), ("axis", list[AxisState]), ("faults", list[FaultEntry]),
-        ("blockers", list[str]), ("motion_sequence", Progress | None), ("control", Holder),
+        ("blockers", list[str]), ("motion_sequence", Progress | None), ("control", Holder), ("input", InputState),
         ("realtime", dict[str, Any]), ("statistics", dict[str, Any]), ("hmi", dict[str, Any]),
         ("link", LinkReport), ("store_problem", str)],
     frozen=True, namespace={"__doc__": "The whole state of the controller. Units are in the names."})
@@ -142,7 +143,8 @@ class StateBuilder:
         self._axis = [(row.name, self._converter(row)) for row in AXIS_ROWS]
 
     def build(self, state: State | None, *, running: bool, blockers: list[str], sequence: Progress | None,
-              holder: Holder, counts: dict[str, Any], link: LinkReport, store_problem: str) -> Any:
+              holder: Holder, counts: dict[str, Any], link: LinkReport, store_problem: str,
+              devices: InputState | None = None) -> Any:
         """The message; with no record yet every number is 0 and `running` false."""
         if state is None:
             state = empty_state(max(1, self.facts.axes))
@@ -155,7 +157,7 @@ class StateBuilder:
             contract_version=hmi.CONTRACT_VERSION, running=running, serial=self.facts.serial,
             board_version=self.facts.version, axis=axes,
             faults=[_entry(item) for item in (*self._faults.errors, *self._faults.warnings)], blockers=blockers,
-            motion_sequence=sequence, control=holder,
+            motion_sequence=sequence, control=holder, input=devices or InputState(),
             realtime=self.realtime, statistics=self.statistics, hmi=counts, link=link, store_problem=store_problem,
             **{name: convert(getattr(state, name)) for name, convert in self._top})
 

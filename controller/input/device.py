@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Protocol
+from typing import Any, Protocol
 
 from controller.spec.input import (
     ALWAYS_ONE_SIDED,
@@ -92,10 +92,12 @@ class Description:
 AbsRange = tuple[int, int, int]  # minimum, maximum, flat
 
 
-def describe(path: str, name: str, ids: tuple[int, int, int], relative: Sequence[int], absolute: Mapping[int, AbsRange],
-             keys: Sequence[int], properties: Sequence[int] = ()) -> Description:
+def describe(path: str, name: str, ids: tuple[int, int, int], *, relative: Sequence[int] = (),
+             absolute: Mapping[int, AbsRange] | None = None, keys: Sequence[int] = (),
+             properties: Sequence[int] = ()) -> Description:
     """A Description from what the kernel tells: `ids` are bus, vendor, product, the others are codes."""
     bus, vendor, product = ids
+    absolute = absolute or {}
     axes = [Axis(BY_CODE[code].name, code, True, -RELATIVE_FULL, RELATIVE_FULL)
             for code in relative if code in BY_CODE and BY_CODE[code].relative]
     there = {axis.name for axis in axes}
@@ -128,6 +130,9 @@ class Source(Protocol):
     description: Description
     fd: int
 
+    def hold(self) -> None:
+        """Have it for us alone: no other program acts on it meanwhile. OSError."""
+
     def absolutes(self) -> Mapping[int, int]:
         """Present values of the absolute axes by code; OSError when it is gone."""
 
@@ -136,9 +141,9 @@ class Source(Protocol):
 
 
 class EvdevSource:
-    """A device of the kernel, for us alone while it is open: no other program acts on it meanwhile. OSError."""
+    """A device of the kernel. OSError where it cannot be opened."""
 
-    def __init__(self, path: str, *, grab: bool = True) -> None:
+    def __init__(self, path: str) -> None:
         from evdev import InputDevice
 
         self._device = InputDevice(path, readonly=True)
@@ -146,12 +151,13 @@ class EvdevSource:
             self.fd = int(self._device.fd)
             self.description = described(path, self._device)
             self._codes = [axis.code for axis in self.description.axes if not axis.relative]
-            if grab:
-                fcntl.ioctl(self.fd, EVIOCSCLOCKID, struct.pack("i", time.CLOCK_MONOTONIC))
-                self._device.grab()
+            fcntl.ioctl(self.fd, EVIOCSCLOCKID, struct.pack("i", time.CLOCK_MONOTONIC))
         except BaseException:
             self._device.close()
             raise
+
+    def hold(self) -> None:
+        self._device.grab()
 
     def absolutes(self) -> Mapping[int, int]:
         return {code: int(self._device.absinfo(code).value) for code in self._codes}
@@ -165,11 +171,10 @@ def described(path: str, device: object) -> Description:
     from evdev import InputDevice
 
     assert isinstance(device, InputDevice)
-    found = device.capabilities(absinfo=True)
-    absolute = {int(code): (int(info.min), int(info.max), int(info.flat))
-                for code, info in found.get(EV_ABS, ())}  # type: ignore[misc]
+    found: dict[int, Any] = dict(device.capabilities(absinfo=True))
+    absolute = {int(code): (int(info.min), int(info.max), int(info.flat)) for code, info in found.get(EV_ABS, ())}
     name = "".join(letter if letter.isprintable() else "?" for letter in str(device.name))[:80]
     return describe(path, name or os.path.basename(path),
                     (device.info.bustype, device.info.vendor, device.info.product),
-                    [int(code) for code in found.get(EV_REL, ())], absolute,
-                    [int(code) for code in found.get(EV_KEY, ())], [int(code) for code in device.input_props()])
+                    relative=found.get(EV_REL, ()), absolute=absolute, keys=found.get(EV_KEY, ()),
+                    properties=[int(code) for code in device.input_props()])

@@ -13,7 +13,9 @@ from controller.input.device import Description
 from controller.spec.input import EV_ABS, EV_KEY, EV_MAX, EV_REL, EV_SYN, SYN_DROPPED, SYN_REPORT
 
 EVENT = struct.Struct("@llHHi")  # struct input_event: seconds, microseconds, type, code, value
-OLDEST_S = 60.0  # an event that is dated further away than this is not dated at all
+OLDEST_S = 60.0  # an event that is dated further away than this is none
+UNDATED = EV_MAX + 1
+REPORTS = (("x", "y", "z"), ("rx", "ry", "rz"))  # axes that a 3D mouse tells together
 ABSURD = 1 << 24  # no axis has a value like that
 
 
@@ -53,10 +55,13 @@ class Tracker:
     _pending: dict[int, tuple[float, float]] = field(default_factory=dict)
     _dropping: bool = False
     _places: dict[tuple[int, int], int] = field(init=False)
+    _groups: list[list[int]] = field(init=False)
 
     def __post_init__(self) -> None:
         axes = self.description.axes
         self._places = {(EV_REL if axis.relative else EV_ABS, axis.code): i for i, axis in enumerate(axes)}
+        relative = [(i, axis.name) for i, axis in enumerate(axes) if axis.relative]
+        self._groups = [[i for i, name in relative if name in group] for group in REPORTS]
         self.values = [0.0] * len(axes)
         self.told_s = [self.now_s] * len(axes)
         self.heard_s = self.now_s
@@ -75,6 +80,7 @@ class Tracker:
                 if self._dropping:
                     self._dropping = False
                     self._look(at_s)
+                self._zeros()
                 for place, (found, told_s) in self._pending.items():
                     self.values[place], self.told_s[place] = found, told_s
                 self._pending.clear()
@@ -97,9 +103,18 @@ class Tracker:
         self.fault = why
 
     def view(self) -> View:
-        return View(self.number, self.description,
-                    tuple(axis.deflection(value) for axis, value in zip(self.description.axes, self.values, strict=True)),
-                    tuple(self.told_s), self.heard_s, self.mode_presses, self.stop_presses, self.faults, self.fault)
+        deflection = tuple(axis.deflection(value)
+                           for axis, value in zip(self.description.axes, self.values, strict=True))
+        return View(self.number, self.description, deflection, tuple(self.told_s), self.heard_s,
+                    self.mode_presses, self.stop_presses, self.faults, self.fault)
+
+    def _zeros(self) -> None:
+        """The kernel leaves zeros out: a relative axis is at rest where another one of its report is told."""
+        for group in self._groups:
+            if any(place in self._pending for place in group):
+                told_s = max(self._pending[place][1] for place in group if place in self._pending)
+                for place in group:
+                    self._pending.setdefault(place, (0.0, told_s))
 
     def _look(self, now_s: float) -> None:
         """Ask the kernel where the absolute axes are; relative ones have to tell again."""
@@ -119,4 +134,5 @@ class Tracker:
         self._rest = data[whole:]
         for seconds, microseconds, kind, code, value in EVENT.iter_unpack(data[:whole]):
             at_s = seconds + microseconds * 1e-6
-            yield (min(at_s, now_s) if abs(now_s - at_s) < OLDEST_S else now_s), kind, code, value
+            dated = abs(now_s - at_s) < OLDEST_S
+            yield min(at_s, now_s), kind if dated else UNDATED, code, value

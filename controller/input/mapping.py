@@ -6,9 +6,10 @@ array), or from the table of defaults.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Any
 
 import msgspec
 
@@ -64,7 +65,7 @@ def _number(value: object, low: float, high: float) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high
 
 
-_FITS = {
+_FITS: dict[str, Callable[[Any], bool]] = {
     "mode": lambda value: isinstance(value, str) and len(value) <= MODE_LONGEST and value.isprintable()
     and bool(value.strip()),
     "axis": lambda value: isinstance(value, str) and value in AXIS,

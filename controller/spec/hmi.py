@@ -63,6 +63,7 @@ class Notice(Coded):
     NEVER_SAVED = 81, "the position was never saved, or was saved for another arm"
     STALE = 82, "a jog that came late, twice or out of order: dropped"
     ENDED = 83, "a sequence of motions ended before its last step"
+    INPUT_DEVICE = 84, "what an input device does now, or why it does not act"
 
 
 Control = Literal["anyone", "waits", "takes"]  # waits: refused while another client has control
@@ -107,7 +108,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("test_jog", "test cycle 8: jog", Role.ADMINISTRATOR, "takes", True),
     Action("test_drives_off", "test cycle 4: drives off", Role.ADMINISTRATOR, "waits", True),
     Action("test_axes", "test cycle 1: standard movements on every axis", Role.ADMINISTRATOR, "takes", True),
-    Action("test_motion", "test cycles 3 and 7", Role.ADMINISTRATOR, "takes", True, available=False),
+    Action("test_motion", "test cycle 3", Role.ADMINISTRATOR, "takes", True, available=False),
+    Action("test_device", "test cycle 7: an input device moves axis 1", Role.ADMINISTRATOR, "takes", True),
     Action("play", "play an exercise or a scenario", control="takes", guarded=True),
     Action("resume", "go on with what is paused", control="takes", guarded=True),
     Action("pause", "pause what is played: a soft stop that stays ready", control="waits"),
@@ -142,7 +144,7 @@ MODES: dict[int, str] = {  # register 10
     0: "off", 1: "stand_still", 3: "ready", 4: "ready", 5: "target_wait", 6: "stop", 7: "reset", 8: "external",
 }
 TEST_CYCLES: dict[int, str] = {  # register 11
-    1: "test_axes", 3: "test_motion", 4: "test_drives_off", 7: "test_motion", 8: "test_jog",
+    1: "test_axes", 3: "test_motion", 4: "test_drives_off", 7: "test_device", 8: "test_jog",
 }
 
 Kind = Literal["number", "boolean", "text", "choice"]
@@ -201,6 +203,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("lock_speed", "lockSpeed", "one", "boolean", default=False),
     Setting("movement_speed_percent", "85", "five", "number", 0, 100, 100, "%", register=registers.MOVEMENT_SPEED),
     Setting("joystick_sensitivity", "80", "five", "number", 0, 100, 10, lock="lock_joystick"),
+    Setting("joystick_sensitivity_scale", "", "one", "number", G2_SENSITIVITY, 100, G2_SENSITIVITY, whole=True,
+            lock="lock_joystick"),
     Setting("lock_joystick", "lockJoySens", "one", "boolean", default=False),
     Setting("range_minimum_deg", "101", "arm", "number", -3600, 3600, None, "deg", Role.ADVANCED, step=2),
     Setting("range_maximum_deg", "102", "arm", "number", -3600, 3600, None, "deg", Role.ADVANCED, step=2),

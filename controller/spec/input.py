@@ -6,7 +6,7 @@ The codes are those of the kernel (linux/input-event-codes.h); relative and abso
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 from controller.spec import hmi
 from controller.spec.telegram import MAX_AXES
@@ -26,8 +26,7 @@ RELATIVE_FULL = 350  # counts of a 3D mouse that is pushed to its stop
 REST_PERCENT_HIGHEST = 90
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceAxis:
+class DeviceAxis(msgspec.Struct, frozen=True):
     """`code` of EV_ABS, and of EV_REL where `relative`."""
 
     name: str
@@ -80,8 +79,7 @@ if not READ_S < ACT_S < REFRESH_S < READER_SILENT_S < hmi.JOG_REFRESH_S:
     raise AssertionError("a jog would run out between two refreshes")
 
 
-@dataclass(frozen=True, slots=True)
-class Drive:
+class Drive(msgspec.Struct, frozen=True):
     """A row of a mapping: in `mode`, `axis` of a device drives a joint or a direction of the hand. `device` is a kind,
     a name with * and ?, or "" for all; `dead_zone_percent` None takes the one of [input]."""
 

@@ -18,7 +18,7 @@ from controller.config import ConfigError, load
 from controller.config_reader import MAX_FILE_BYTES, keys
 from controller.spec import telegram
 
-SINGLE = {name: kind for name, kind in config.SECTIONS.items() if name not in config.LISTS}
+SINGLE = {name: kind for name, kind in config.SECTIONS.items() if name not in (*config.LISTS, *config.ROWS)}
 NUMBERS = [(section, key, hint, meta) for section, kind in SINGLE.items() for key, (hint, meta) in keys(kind).items()
            if get_args(hint)[0] in (int, float)]
 EVERY = [(section, key) for section, kind in config.SECTIONS.items() for key in keys(kind)]
@@ -101,7 +101,7 @@ def test_bounds_of_every_number(section: str, key: str, hint: Any, meta: msgspec
 @pytest.mark.parametrize(("section", "key"), EVERY)
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf", "{}", "[[]]", "1979-05-27", "[{a=1}]"])
 def test_no_key_takes_nonsense(section: str, key: str, value: str, file) -> None:
-    many = section in config.LISTS
+    many = section in (*config.LISTS, *config.ROWS)
     head = f"[[{section}]]" if many else f"[{section}]"
     around = {"joint.offset_mm": "axis = [0, 0, 1]\n"}.get(f"{section}.{key}", "")
     around += "[hand]\noffset_mm = [0, 0, 1]\n" if section == "joint" else ""

@@ -352,3 +352,19 @@ def test_the_configuration_says_what_is_examined(examined: list[Machine], tmp_pa
     path.write_text("[loop]\npriority = 99\n")
     assert run("--config", str(path)) == 2
     assert "loop.priority: found 99; allowed: whole number 0..98" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("nodes", "closed", "level", "words"), [
+    ([], [], "yellow", ["none found", "plug in"]), (["event0", "event3"], [], "green", ["2 may be read"]),
+    (["event0", "event3"], ["event3"], "yellow", ["1 of 2", "event3", "usermod -aG input", "char-13"]),
+])
+def test_input_devices(tmp_path: Path, nodes: list[str], closed: list[str], level: str, words: list[str]) -> None:
+    unit = Unit(tmp_path)
+    assert "input devices" not in {found.name for found in machine.examine(unit.machine())}     # switched off
+    unit.options["input"] = True
+    unit.probes["readable"] = lambda path: path.name not in closed
+    for name in (*nodes, "mouse0"):
+        unit.write(f"dev/input/{name}", "")
+    (found,) = (item for item in machine.examine(unit.machine()) if item.name == "input devices")
+    assert found.level == level
+    assert all(word in found.found + found.remedy for word in words)

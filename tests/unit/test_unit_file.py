@@ -37,7 +37,8 @@ def test_nothing_takes_real_time_or_the_serial_ports_away(settings: dict[str, li
     assert not {"RestrictRealtime", "PrivateDevices", "CPUSchedulingPolicy", "PrivateNetwork"} & settings.keys()
     allowed = {value.removesuffix(" rw") for value in settings["DeviceAllow"]}
     assert {f"char-{major}" for major in (4, 136, 166, 188, 204)} <= allowed
-    assert "dialout" in settings["SupplementaryGroups"][0].split()
+    assert {"dialout", "input"} <= set(settings["SupplementaryGroups"][0].split())
+    assert "char-13 r" in settings["DeviceAllow"]    # input devices
     assert "AF_NETLINK" in settings["RestrictAddressFamilies"][0].split()  # name look-up asks for addresses over it
 
 

@@ -22,7 +22,7 @@ def test_a_locked_group_keeps_its_values_until_it_is_unlocked(key: str, lock: st
     bench = Bench()
     bench.say({key: 30, lock: True})  # value and lock in one message: taken, then locked
     assert bench.store.get(f"{name}.1") == 30
-    pushed = len(bench.ring.pushed)
+    pushed, second = len(bench.ring.pushed), bench.store.get(f"{name}.2")
     for message in ({key: 40}, {key: 40, lock: True}, {key: 30, str(int(key) + 1): 5}):
         kind, _, text = notice(lambda message=message: bench.say(message))  # type: ignore[misc]
         assert kind == Notice.LOCKED
@@ -30,7 +30,7 @@ def test_a_locked_group_keeps_its_values_until_it_is_unlocked(key: str, lock: st
     kind, field, _ = notice(lambda: bench.ask("settings", write={f"{name}.2": 5}))
     assert (kind, field) == (Notice.LOCKED, f"{name}.2")
     assert bench.store.get(f"{name}.1") == 30
-    assert bench.store.get(f"{name}.2") is None
+    assert bench.store.get(f"{name}.2") == second
     assert len(bench.ring.pushed) == pushed
     bench.say({key: 30, lock: True})  # the page says again what is in force
     bench.say({key: 40, lock: False})  # unlocked by the same message
@@ -61,11 +61,37 @@ def test_joystick_sensitivity_of_both_generations(version: str, value: int, allo
         assert "0..10" in text
         return
     bench.say({"80": value, "84": value})
+    full = 10 if version else 100
     assert bench.kinds() == []  # stays in the controller: register 80 is the movement speed
     data = DataMessage(bench.store, None, bench.counters)  # type: ignore[arg-type]
     row = next(row for row in hmi.DATA_FIELDS if row.name == "joystickSensData")
     assert msgspec.json.decode(data._object(row)) == {
-        "80": value, "81": 10, "82": 10, "83": 10, "84": value, "lockJoySens": False}
+        "80": value, "81": full, "82": full, "83": full, "84": value, "lockJoySens": False}
+    assert bench.store.get("joystick_sensitivity_scale", 10) == full
+
+
+def test_what_the_sensitivity_is_a_share_of_is_stored_with_it() -> None:
+    """One page says 7 of 10, the other 50 of 100: what the other axes had keeps its meaning."""
+    bench = Bench()
+
+    def shares() -> list[float]:
+        scale = bench.store.get("joystick_sensitivity_scale", 10)
+        assert isinstance(scale, float | int)
+        values = [bench.store.get(f"joystick_sensitivity.{i}", 10) for i in range(1, 6)]
+        return [value / scale for value in values if isinstance(value, float | int)]
+
+    bench.say({"1": "1.7.8"})
+    bench.say({"80": 7, "81": 5})
+    assert shares() == [0.7, 0.5, 1.0, 1.0, 1.0]
+    bench.say({"80": 50}, bench.two)
+    assert shares() == [0.5, 0.5, 1.0, 1.0, 1.0]
+    bench.say({"82": 2})
+    assert shares() == [0.5, 0.5, 0.2, 1.0, 1.0]
+    bench.ask("settings", bench.two, write={"joystick_sensitivity.1": 3, "joystick_sensitivity_scale": 10})
+    assert shares()[0] == 0.3
+    kind, field, _ = notice(lambda: bench.ask("settings", bench.two, write={
+        "joystick_sensitivity.1": 30, "joystick_sensitivity_scale": 10}))
+    assert (kind, field) == (Notice.VALUE, "joystick_sensitivity.1")
 
 
 @pytest.mark.parametrize(("write", "field"), [
