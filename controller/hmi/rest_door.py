@@ -33,8 +33,8 @@ log = logger("controller.hmi.rest")
 
 
 class RestDoor:
-    """`folder` is where exercises are kept (None: in memory), `saved_deg`, `note`, `time_of` and `scenario_changed` as in
-    Rest; the last is also called when the store is open."""
+    """`folder` is where exercises are kept (None: in memory), `saved_deg`, `note`, `time_of` and `scenario_changed` as
+    in Rest; the last is also called when the store is open."""
 
     def __init__(self, login: Login, counters: Counters, folder: Path | None, *,
                  saved_deg: Callable[[str], list[float]], note: Note, time_of: Callable[..., tuple[float, int]],
