@@ -35,6 +35,7 @@ class Link:
     mass_kg: float
     centre_mm: Vector
     counts_per_nm: float
+    limb: str = ""  # of the configuration: carried on into the tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,8 @@ class Fit:
 
     def toml(self) -> str:
         """The [[link]] tables to paste."""
-        return "\n".join(f"[[link]]\nmass_kg = {link.mass_kg:g}\n"
-                         f"centre_mm = [{', '.join(f'{mm:.1f}' for mm in link.centre_mm)}"
-                         f"]\ntorque_counts_per_nm = {link.counts_per_nm:g}\n" for link in self.links)
+        return "\n".join(map(_table, self.links))
+
 
 
 def fit(rows: Sequence[Sequence[float]], links: Sequence[Link], frames: Frames) -> Fit:
@@ -143,9 +143,16 @@ def _lines(position_deg: Sequence[float], links: Sequence[Link], frames: Frames)
     return lines
 
 
+def _table(link: Link) -> str:
+    centre = ", ".join(f"{mm + 0.0:.1f}" for mm in link.centre_mm)
+    limb = f'limb = "{link.limb}"\n' if link.limb else ""
+    return (f"[[link]]\nmass_kg = {link.mass_kg:g}\ncentre_mm = [{centre}]\n{limb}"
+            f"torque_counts_per_nm = {link.counts_per_nm:g}\n")
+
+
 def _fitted(links: Sequence[Link], values: Sequence[float]) -> list[Link]:
     return [Link(link.mass_kg, (values[3 * i] / link.mass_kg * 1e3, values[3 * i + 1] / link.mass_kg * 1e3,
-                                values[3 * i + 2] / link.mass_kg * 1e3), link.counts_per_nm)
+                                values[3 * i + 2] / link.mass_kg * 1e3), link.counts_per_nm, link.limb)
             for i, link in enumerate(links)]
 
 

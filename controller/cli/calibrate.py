@@ -187,7 +187,7 @@ def links_of(settings: Any, axes: int) -> tuple[list[Link], list[str]]:
             f"no [[link]] is configured: {ASSUMED_MASS_KG:g} kg and {ASSUMED_COUNTS_PER_NM:g} counts per Nm are "
             "assumed for "
             "every link. Poses at rest tell neither; weigh the links, and take the sensors' data sheet"]
-    return [Link(link.mass_kg, tuple(link.centre_mm), link.torque_counts_per_nm) for link in given], []
+    return [Link(link.mass_kg, tuple(link.centre_mm), link.torque_counts_per_nm, link.limb) for link in given], []
 
 
 def told(found: Fit) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -143,6 +144,19 @@ def test_what_the_poses_do_not_tell_stays_as_configured_and_says_so() -> None:
         k = "xyz".find(item.name[-1])
         if item.name.startswith("link"):
             assert item.value == pytest.approx(2.0 * (1.0, 2.0, 3.0)[k] * 1e-3, abs=1e-3)
+
+
+def test_the_tables_are_toml_and_carry_on_what_is_configured() -> None:
+    chain, links = arm(2), links_near(2, 6)
+    guess = [Link(link.mass_kg, link.centre_mm, link.counts_per_nm, limb) for link, limb in zip(
+        links, ("upper_arm", ""), strict=True)]
+    found = fit(measured(chain, links, poses(2, 30)), guess, Kinematics(chain).frames)
+    tables = tomllib.loads(found.toml())["link"]
+    assert [table.get("limb") for table in tables] == ["upper_arm", None]
+    for table, link in zip(tables, links, strict=True):
+        assert table["mass_kg"] == link.mass_kg
+        assert table["torque_counts_per_nm"] == link.counts_per_nm
+        assert table["centre_mm"] == pytest.approx(link.centre_mm, abs=0.06)  # a true prior is not changed
 
 
 def test_what_cannot_be_fitted_says_why() -> None:
