@@ -152,7 +152,7 @@ def test_ctrl_c_stops_softly(rig: Rig) -> None:
     assert state.motor_power == 1
 
 
-def test_a_command_that_is_killed_ends_the_motion(rig: Rig) -> None:
+def test_saf_4_a_command_that_is_killed_ends_the_motion(rig: Rig) -> None:
     process = begun(rig.url, "play", "Slow")
     rig.until(lambda s: any(s.moving), 20.0)
     process.kill()
@@ -257,7 +257,7 @@ def test_help_has_examples(capsys: pytest.CaptureFixture[str]) -> None:
         assert "examples:" in capsys.readouterr().out
 
 
-def test_a_controller_that_is_killed_keeps_what_it_did_and_moves_nothing_afterwards(tmp_path: Path) -> None:
+def test_saf_1_a_controller_that_is_killed_keeps_what_it_did_and_moves_nothing(tmp_path: Path) -> None:
     """kill -9 in the middle of an exercise and of a calibration run: both are on disk up to then, nothing goes on."""
     config = tmp_path / "allyarm.toml"
     config.write_text(SLOW_BUS)

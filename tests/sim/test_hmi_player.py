@@ -306,7 +306,7 @@ ENDS: tuple[Callable[[VirtualHmi], None], ...] = (
 
 @pytest.mark.parametrize("happens", ENDS)
 @pytest.mark.parametrize("paused", [False, True])
-def test_what_ends_it_ends_it_for_good(happens: Callable[[VirtualHmi], None], paused: bool) -> None:
+def test_saf_6_what_ends_it_ends_it_for_good(happens: Callable[[VirtualHmi], None], paused: bool) -> None:
     page = playing()
     if paused:
         page.ask("pause")
@@ -331,7 +331,7 @@ def test_what_ends_it_ends_it_for_good(happens: Callable[[VirtualHmi], None], pa
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(st.integers(0, 250), st.sampled_from(("pause", "resume", "stop", "core_stop", "play", "move",
                                                                  "lost", "stand_still"))), min_size=1, max_size=6))
-def test_nothing_goes_on_that_nobody_asked_for(story: list[tuple[int, str]]) -> None:
+def test_saf_6_nothing_goes_on_that_nobody_asked_for(story: list[tuple[int, str]]) -> None:
     """Interruptions at any moment: after a stop, the loss of control, another command or a pause nothing moves
     without a new motion command, and what is paused goes on only by resume or play."""
     page = page_with(rep=3)
@@ -397,7 +397,7 @@ def disk_goes_on(page: VirtualHmi) -> None:
 
 
 @pytest.mark.parametrize("happens", [stop, core_stop, lost, other_motion, stand_still])
-def test_nothing_begins_when_a_stop_or_another_command_came_while_it_was_loaded(
+def test_saf_2_nothing_begins_when_a_stop_or_another_command_came_while_it_was_loaded(
         happens: Callable[[VirtualHmi], None]) -> None:
     page = page_with()
     asked = begun_while_the_disk_is_slow(page)
@@ -461,7 +461,7 @@ def test_a_report_that_cannot_be_kept_holds_nothing_up() -> None:
     ((10, 10, 0, 40, 5.0), {}, ["position 2", "axis_5", "the arm has 4 axes"]),
     ((10, None, None, None), {"speed": 0.0}, ["position 1", "speed 0 %"]),
 ])
-def test_every_position_is_checked_before_the_first_one_moves(place: Place, row: dict[str, float],
+def test_saf_9_every_position_is_checked_before_the_first_one_moves(place: Place, row: dict[str, float],
                                                               words: list[str]) -> None:
     page = page_with(((10, 10, 0, 40), place), **row)
     done = page.state.motions_done
