@@ -80,6 +80,7 @@ class Points(Sequence[tuple[float, ...]]):
 
     def __init__(self, description: Description) -> None:
         self._values = [axis.values_deg() for axis in description.grid]
+        self._counts = [len(values) for values in self._values]
         self._once = math.prod(map(len, self._values))
         self._count = description.points
 
@@ -97,6 +98,19 @@ class Points(Sequence[tuple[float, ...]]):
             found.append(values[len(values) - 1 - digit if before % 2 else digit])
             number = before
         return tuple(reversed(found))
+
+    def moves(self, visited: int) -> list[int]:
+        """How often each axis has moved by a step when so many points (0 to all) were visited in order."""
+        if visited > self._once:    # on the way back; where it turns nothing moves
+            whole, left = self.moves(self._once), self.moves(2 * self._once - visited + 1)
+            return [2 * all_ - rest for all_, rest in zip(whole, left, strict=True)]
+        found = []
+        behind = self._once
+        for count in self._counts:
+            behind //= count
+            last = max(0, visited - 1)
+            found.append(last // behind - last // (behind * count))
+        return found
 
 
 def described(grid: Sequence[GridAxis], *, serial: str, speed_percent: float, settle_s: float, measure_s: float,

@@ -7,7 +7,6 @@ Thread contract: HMI thread only; files are written by a worker of its own, and 
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
@@ -31,6 +30,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 DISK_S = 10.0
+LATE_S = 3.0  # 10,000 rows are read and checked in a second on a small board
+CLOSE_LIMIT_S = 0.3  # of the half second that the server has for its end
 WAITING = 16
 
 
@@ -45,8 +46,8 @@ class Calibrator:
         self._worker = Worker("calibration", WAITING)
 
     def close(self) -> None:
-        """Finish the row that is being written, within a second."""
-        self._worker.close(1.0)
+        """Finish the row that is being written, where that does not take long."""
+        self._worker.close(CLOSE_LIMIT_S)
 
     def runs(self, client: Client, now_s: float) -> tuple[Future[dict[str, object]]]:
         """The runs on disk."""
@@ -84,7 +85,7 @@ class Calibrator:
         return self._player.ask(client, opening, opened, unwanted=self._close)
 
     def _begin(self, asked: Asked, name: str, file: RunFile) -> None:
-        state = self._player.still_wanted(asked)
+        state = self._player.still_wanted(asked, LATE_S)
         description = file.description
         if len(description.grid) != state.axes or description.serial != self._facts().serial:
             raise Refused(Notice.VALUE, "name", f"run {name!r} was begun on arm {description.serial!r} with "
@@ -178,12 +179,15 @@ class GridSteps(Sequence[Step]):
 
 
 class GridTimes:
-    """How long the steps that are left take; Refused where one cannot be made."""
+    """How long the steps that are left take; Refused where one cannot be made. From point to point one axis moves by
+    one step, so that a motion per axis is planned, and their numbers are counted."""
 
     def __init__(self, core: Core, description: Description, measured: int, state: State) -> None:
         self._core, self._description, self._measured = core, description, measured
+        self._points = Points(description)
         self._limits_deg_s: tuple[float, ...] = ()
-        self._left_s: list[float] = []
+        self._first_s = 0.0
+        self._step_s: list[float] = []
         self._plan(state)
 
     def remaining_s(self, number: int, state: State) -> float | None:
@@ -193,19 +197,27 @@ class GridTimes:
                 self._plan(state)
             except Refused:
                 return None
-        return self._left_s[number]
+        point, points = self._measured + number, len(self._points)
+        each_s = self._description.settle_s + self._description.measure_s
+        before = self._points.moves(min(point + (number == 0), points))
+        moves_s = sum((all_ - gone) * seconds for all_, gone, seconds in zip(
+            self._points.moves(points), before, self._step_s, strict=True))
+        return moves_s + (points - point) * each_s + (self._first_s if number == 0 else 0.0)
 
     def _plan(self, state: State) -> None:
-        steps = GridSteps(self._description, self._measured)
-        moves = [(tuple(step.targets.get(axis) for axis in range(state.axes)), step.speed_percent) for step in steps]
-        planned = self._core.estimate(state.position_deg, moves, state.speed_limit_deg_s)
-        if (bad := next((i for i, seconds in enumerate(planned) if seconds < 0.0), None)) is not None:
-            raise Refused(Notice.VALUE, "grid", f"{steps[bad].text}: the speed limits in force leave an axis no "
-                                                "speed, or no "
-                          "trajectory leads there")
-        each_s = self._description.settle_s + self._description.measure_s
-        seconds = [each_s + (move_s + SETTLING_S if move_s > 0.0 else 0.0) for move_s in planned]
-        self._left_s = [0.0, *itertools.accumulate(reversed(seconds))][::-1]
+        percent = self._description.speed_percent
+        first = self._points[self._measured]
+        planned = self._core.estimate(state.position_deg, [(first, percent)], state.speed_limit_deg_s)
+        for axis, grid in enumerate(self._description.grid):
+            target = [grid.start_deg + grid.step_deg if i == axis and grid.count > 1 else other.start_deg
+                      for i, other in enumerate(self._description.grid)]
+            start = [other.start_deg for other in self._description.grid]
+            planned += self._core.estimate(start, [(target, percent)], state.speed_limit_deg_s)
+        if min(planned) < 0.0:
+            raise Refused(Notice.VALUE, "grid", "the speed limits in force leave an axis no speed, or no trajectory "
+                                                "leads "
+                          "to a point")
+        self._first_s, *self._step_s = [seconds + SETTLING_S if seconds > 0.0 else 0.0 for seconds in planned]
         self._limits_deg_s = state.speed_limit_deg_s
 
 

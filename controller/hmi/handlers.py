@@ -319,7 +319,7 @@ class Handlers:
         """A soft stop that stays in AUTO, and keeps what is played for a resume."""
         self.sequencer.may_pause()
         self.gate.check(client, ACTION["pause"], now_s)
-        sent = self._push(client, CommandKind.STAND_STILL)
+        sent = None if self.sequencer.resting else self._push(client, CommandKind.STAND_STILL)
         self.sequencer.pause(client, now_s)
         return sent
 

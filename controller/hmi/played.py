@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # 200 random moves of the simulated arm.
 SETTLING_S = 0.1
 NO_SPEED = -1.0  # Core.estimate
-POSITIONS_HIGHEST = 2000  # of all exercises of a scenario together, so that the estimate takes some milliseconds
+POSITIONS_HIGHEST = 1000  # of all exercises of a scenario together, so that the estimate takes some milliseconds
 Check = Callable[[int, float], None]
 
 

@@ -214,13 +214,13 @@ class Player:
         else:
             asked.answer.set_exception(refusal(result))
 
-    def still_wanted(self, asked: Asked) -> State:
-        """Refused when what held when it was asked for does not hold any more."""
+    def still_wanted(self, asked: Asked, late_s: float = LATE_S) -> State:
+        """Refused when what held when it was asked for does not hold any more, or it was longer than `late_s` ago."""
         state = self._latest()
         if asked.client.gone:
             raise Refused(Notice.ENDED, "", "its client has gone")
-        if self._clock() - asked.since_s > LATE_S:
-            raise Refused(Notice.BLOCKED, "", f"the disk took longer than {LATE_S:g} s: nothing was begun; play again")
+        if self._clock() - asked.since_s > late_s:
+            raise Refused(Notice.BLOCKED, "", f"the disk took longer than {late_s:g} s: nothing was begun; ask again")
         if state is None:
             raise Refused(Notice.NO_LOOP, "", Notice.NO_LOOP.doc)
         if asked.ends != self._sequencer.ends or asked.stops != state.stops:

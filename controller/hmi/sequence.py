@@ -154,6 +154,11 @@ class Sequencer:
         return self._run is not None and self._run.paused_s is None
 
     @property
+    def resting(self) -> bool:
+        """Whether the arm stands because the present step is a rest, or has come to its rest."""
+        return self._run is not None and (not self._run.step.targets or self._run.done_s is not None)
+
+    @property
     def progress(self) -> Progress | None:
         """As of the latest round; the end of the last one while none runs, None before the first."""
         return self._last if self._run is None else self._shown(self._run, "")
@@ -292,6 +297,7 @@ class Sequencer:
             verdict.set_exception(refused)  # its acknowledgement says so: no notice needed beside it
             if run is self._run and run.begun:
                 run.paused_s = self._now_s  # a resume that was refused: it may be tried again
+                run.plan.paused("", self._now_s)
             elif run is self._run:
                 self.end(refused.message)
         elif run is not self._run or number != run.number:

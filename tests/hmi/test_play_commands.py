@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +161,38 @@ def test_saf_4_a_command_that_is_killed_ends_the_motion(rig: Rig) -> None:
     process.communicate(timeout=20)
     rig.until(lambda s: not any(s.moving), 10.0)
     assert "no longer has control" in sequence(rig)["ended"]
+
+
+def test_a_terminal_shows_a_bar_and_p_pauses(rig: Rig) -> None:
+    near, far = pty.openpty()
+    process = subprocess.Popen([sys.executable, "-m", "controller", "play", "Slow", "--url", rig.url], stdin=far,
+                               stdout=far, stderr=far, env={**os.environ, "TERM": "xterm", "COLUMNS": "160"})
+    os.close(far)
+    seen = b""
+
+    def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+        nonlocal seen
+        end_s = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end_s, seen[-500:]
+            if select.select([near], [], [], 0.05)[0]:
+                seen += os.read(near, 65536)
+
+    try:
+        until(lambda: b"repetition 1 of 100, position 1 of 2, " in seen and b" left" in seen)
+        os.write(near, b"p")
+        until(lambda: b"paused" in seen and sequence(rig)["paused"])
+        rig.until(lambda s: not any(s.moving))
+        os.write(near, b"p")
+        until(lambda: any(rig.state.moving))
+        process.send_signal(signal.SIGINT)
+        until(lambda: process.poll() is not None)
+        assert process.returncode == 130
+        rig.until(lambda s: s.state == MasterState.WAITING)
+    finally:
+        process.kill()
+        process.wait(10)
+        os.close(near)
 
 
 def test_pause_and_resume_by_another_window_of_the_same_client(rig: Rig) -> None:

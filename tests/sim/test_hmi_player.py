@@ -205,6 +205,19 @@ def test_a_pause_in_a_rest_keeps_what_is_left_of_the_rest() -> None:
     assert page.now_s - resumed_s == pytest.approx(3.0, abs=0.3)
 
 
+def test_a_rest_before_the_first_motion_can_be_paused_without_power() -> None:
+    page = page_with(((None,) * 4, (10, None, None, None)), 1, pause_s=2.0)
+    page.ask("stop")
+    page.until(lambda s: s.state == MasterState.WAITING)
+    page.ask("play", exercise="Wave")
+    page.run(0.5)
+    assert page.ask("pause").code == "ok"
+    page.run(5.0)
+    assert page.state.state == MasterState.WAITING
+    assert page.ask("resume").code == "ok"
+    assert ended(page) == "done"
+
+
 def test_a_pause_longer_than_control_is_kept_ends_it() -> None:
     page = playing()
     page.ask("pause")

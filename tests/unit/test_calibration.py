@@ -29,7 +29,8 @@ def run_of(*grid: GridAxis, there_and_back: bool = False) -> Points:
 
 @given(st.lists(axes, min_size=1, max_size=4), st.booleans())
 def test_every_point_comes_once_and_one_axis_moves_by_one_step(grid: list[GridAxis], there_and_back: bool) -> None:
-    points = list(run_of(*grid, there_and_back=there_and_back))
+    order = run_of(*grid, there_and_back=there_and_back)
+    points, counted = list(order), [0] * len(grid)
     once = set(itertools.product(*(axis.values_deg() for axis in grid)))
     assert set(points) == once
     assert len(points) == len(once) * (2 if there_and_back else 1)
@@ -40,6 +41,9 @@ def test_every_point_comes_once_and_one_axis_moves_by_one_step(grid: list[GridAx
         else:
             (axis,) = moved
             assert abs(one[axis] - other[axis]) == pytest.approx(grid[axis].step_deg)
+            counted[axis] += 1
+        assert order.moves(i + 2) == counted
+    assert order.moves(0) == order.moves(1) == [0] * len(grid)
 
 
 @pytest.mark.parametrize(("axis", "values"), [
