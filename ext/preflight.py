@@ -12,6 +12,7 @@ import tempfile
 from importlib.util import find_spec
 
 PYTHONS = ((3, 11), (3, 13))
+KERNEL_HEADER = "/usr/include/linux/input.h"  # where the build of evdev looks for it
 PROGRAM = "#include <version>\n#include <atomic>\nstatic_assert(__cplusplus >= 202002L);\nint main() { return 0; }\n"
 
 
@@ -42,6 +43,8 @@ def problems():
     if not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")):
         found.append(("Python's C headers (Python.h)", "python3-dev"))
     path = compiler()
+    if not os.path.exists(KERNEL_HEADER):
+        found.append((f"the kernel's headers ({KERNEL_HEADER}, for input devices)", "linux-libc-dev"))
     if path is None:
         found.append(("a C++ compiler", "g++"))
     elif not speaks_cxx20(path):

@@ -169,12 +169,24 @@ def _head(state: State) -> RenderableType:
     if program := _part(state, "link").get("external_program"):
         text.append(f"   external program {shown(program)}: {shown(state.get('external_phase'))}, "
                     f"{shown(state.get('external_rejected'))} targets refused")
+    if (devices := _part(state, "input")).get("enabled"):
+        text.append(f"\ninput devices: {_input_devices(devices)}")
+        if problem := devices.get("problem"):
+            text.append(f"; {shown(problem)}", "yellow")
     if blockers := state.get("blockers"):
         text.append(f"\nnot ready: {'; '.join(map(shown, blockers))}", "yellow")
     if steps := _part(state, "motion_sequence"):
         text.append(f"\n{shown(steps.get('name'))}: step {shown(steps.get('step'))} of {shown(steps.get('steps'))}, "
                     f"{shown(steps.get('ended') or steps.get('text'))}")
     return text
+
+
+def _input_devices(devices: Mapping[str, Any]) -> str:
+    """Their mode, and each with what keeps it from acting."""
+    found = [item for item in devices.get("devices") or () if isinstance(item, dict)]
+    each = [f"{shown(item.get('name'))}{' (moves the arm)' if item.get('active') else ''}"
+            f"{': ' + shown(item['why']) if item.get('why') else ''}" for item in found]
+    return f"mode {shown(devices.get('mode'))}, {'; '.join(each) or 'none is connected'}"
 
 
 AXIS_COLUMNS = (("axis", "axis"), ("state", "driver_state"), ("mode", "driver_mode"), ("position deg", "position_deg"),

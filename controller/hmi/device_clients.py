@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from controller.exercises import Exercises
     from controller.input.options import InputOptions
 
+SCENARIO_RETRY_S = 5.0  # a disk may come back
 log = logger("controller.hmi.input")
 
 
@@ -83,7 +84,8 @@ class DeviceClients:
 
     def message(self) -> InputState:
         """For `state`."""
-        return self.devices.state("; ".join(filter(None, (self._finder.problem, self._scenario_problem))))
+        problems = (self._reader.problem, self._finder.problem, self._scenario_problem)
+        return self.devices.state("; ".join(filter(None, problems)))
 
     @property
     def count(self) -> int:
@@ -100,17 +102,24 @@ class DeviceClients:
         task.add_done_callback(self._asking.discard)
 
     async def _ask(self, exercises: Exercises, asked: int) -> None:
-        name, found, self_problem = "", None, ""
+        name, found, problem = "", None, ""
         try:
             _, name = await asyncio.wrap_future(exercises.scenarios())
             if name:
                 found = of_stored(name, await asyncio.wrap_future(exercises.scenario(name, "name")))
         except Exception as error:
-            self_problem = f"the mapping of scenario {name!r} cannot be used: {error}" if name else ""
-            log.warning("input devices: the chosen scenario cannot be read: %s", error)
+            problem = f"the mapping of the chosen scenario{f' {name!r}' if name else ''} cannot be used: {error}"
+            log.warning("input devices: %s", problem)
+        if asked != self._asked or self._ended:
+            return
+        self._scenario_problem = problem
+        self.devices.choose(found, time.monotonic())
+        if problem:
+            self._loop.call_later(SCENARIO_RETRY_S, self._retry, exercises, asked)
+
+    def _retry(self, exercises: Exercises, asked: int) -> None:
         if asked == self._asked and not self._ended:
-            self._scenario_problem = self_problem
-            self.devices.choose(found, time.monotonic())
+            self.scenario_changed(exercises)
 
     # -- ticking
 
@@ -156,11 +165,12 @@ class DeviceClients:
         return self._handlers.testing_device
 
     def sensitivity(self, joint: int) -> float:
-        """Of a joint beyond the map, and of the hand (-1), the lowest one."""
+        """Of a joint beyond the map, and of the hand (-1), the lowest one. A value above its scale, which was reset
+        without it, is one of 100: never faster than it was meant."""
         full = self._number("joystick_sensitivity_scale", hmi.G2_SENSITIVITY)
         values = [self._number(f"joystick_sensitivity.{i + 1}", hmi.G2_SENSITIVITY) for i in range(hmi.MAP_AXES)]
         found = values[joint] if 0 <= joint < hmi.MAP_AXES else min(values)
-        return min(1.0, max(0.0, found / full))
+        return min(1.0, max(0.0, found / (full if found <= full else 100.0)))
 
     def _number(self, name: str, default: float) -> float:
         value = self._store.get(name, default)

@@ -93,6 +93,7 @@ class Service:
         self.last_round_s = time.monotonic()
         self._timer: asyncio.TimerHandle | None = None
         self._next_slow_s = 0.0
+        self._device_stop_s = -SLOW_ROUND_S
         self._left = 0  # clients since garbage was last collected
         access = Access(options)
         folder = store.path.parent if store.path is not None else None
@@ -159,10 +160,10 @@ class Service:
                 self._loop.call_later(AFTER_START_S, self._devices.start)
             await self._ended.wait()
         finally:
-            if accepting is not None:
-                accepting.close()
             if self._devices is not None:
                 self._devices.close()
+            if accepting is not None:
+                accepting.close()
             for key in list(self._server.eio.sockets):
                 self._server.cut(key)
             await self._server.shutdown()
@@ -354,8 +355,13 @@ class Service:
         self._history.note(Kind.CLIENT, "left", who=client.name)
 
     def stop_by(self, client: Client) -> None:
-        """A stop by a device's button."""
-        self._stop(client.name)
+        """A stop by a device's button. Each one acts; a button that chatters does not fill the history."""
+        now_s = time.monotonic()
+        if now_s - self._device_stop_s < SLOW_ROUND_S:
+            self._handlers.stop()
+        else:
+            self._stop(client.name)
+        self._device_stop_s = now_s
 
     def tell_all(self, notice: Refused) -> None:
         """A notice to every client."""

@@ -147,7 +147,8 @@ class StoredSettings:
         """Of what the joystick sensitivity is a share, 10 or 100, is stored with it; where that changes, what was
         stored for the other axes is converted."""
         names = hmi.SETTING["joystick_sensitivity"].names(MAX_AXES)
-        if all(name not in new or new[name] == self._store.get(name, KNOWN[name].default) for name in names):
+        if SCALE not in new and all(
+                name not in new or new[name] == self._store.get(name, KNOWN[name].default) for name in names):
             return  # repeating what is in force is no change
         before = self._store.get(SCALE, hmi.SETTING[SCALE].default)
         after = new.setdefault(SCALE, float(hmi.G2_SENSITIVITY if client.version else 100))

@@ -18,6 +18,7 @@ from controller.input.mapping import TEST_CYCLE, Modes, beyond_dead_zone, is_for
 from controller.input.options import InputOptions
 from controller.input.state import InputDeviceState, InputState
 from controller.spec import hmi
+from controller.spec import input as spec
 from controller.spec.hmi import Notice
 from controller.spec.input import (
     GIVE_BACK_S,
@@ -89,6 +90,7 @@ class _Hand:
     stop_presses: int
     why: str
     sent_percent: list[float] = field(default_factory=list)
+    sent_field: str = "speed_percent"
     sent_s: float = 0.0
     sequence: int = 0
     idle_since_s: float | None = None
@@ -188,14 +190,13 @@ class InputDevices:
             if now_s - self._pressed_s >= PRESS_PAUSE_S:
                 self._pressed_s = now_s
                 self._enter(self.modes.after(self.mode), now_s)
+                self._door.tell(f"input devices: mode {self.mode} ({self.modes.names.index(self.mode) + 1} of "
+                                f"{len(self.modes.names)})")
 
     def _enter(self, mode: str, now_s: float) -> None:
         """Another mode: what is held now must not drive something else."""
         self.mode = mode
         self._halt_all(now_s, f"mode {mode} now: let it go first")
-        if self._hands:
-            self._door.tell(f"input devices: mode {mode} ({self.modes.names.index(mode) + 1} of "
-                            f"{len(self.modes.names)})")
 
     def _halt_all(self, now_s: float, why: str) -> None:
         for hand in self._hands.values():
@@ -274,7 +275,8 @@ class InputDevices:
         return [min(100.0, max(-100.0, speed)) for speed in speeds]
 
     def _drive(self, hand: _Hand, rows: Sequence[Drive], speeds: list[float], now_s: float, alive_s: float) -> None:
-        if rows[0].joint < 0:
+        field_name = "hand_percent" if rows[0].joint < 0 else "speed_percent"
+        if rows[0].joint < 0 and not spec.HAND_AVAILABLE:
             self._refused(hand, "driving the hand is not available yet: choose another mode with the right button",
                           now_s)
             return
@@ -283,9 +285,10 @@ class InputDevices:
             self._refused(hand, "the arm is not started: press start; a device may not start it (input.may_start)",
                           now_s)
             return
-        changed = len(speeds) != len(hand.sent_percent) or any(
+        changed = hand.sent_field != field_name or len(speeds) != len(hand.sent_percent) or any(
             abs(new - old) >= LEAST_CHANGE_PERCENT for new, old in zip(speeds, hand.sent_percent, strict=True))
         if changed or now_s - hand.sent_s >= REFRESH_S:
+            hand.sent_field = field_name
             self._send(hand, speeds, now_s, alive_s)
 
     def _send(self, hand: _Hand, speeds: list[float], now_s: float, alive_s: float) -> None:
@@ -299,7 +302,7 @@ class InputDevices:
             if refused is not None and not released:
                 self._refused(hand, refused.message, now_s, told=refused.notice is not Notice.STALE)
 
-        self._door.jog(hand.client, {"speed_percent": speeds, "sequence": hand.sequence, "sent_ms": now_s * 1e3,
+        self._door.jog(hand.client, {hand.sent_field: speeds, "sequence": hand.sequence, "sent_ms": now_s * 1e3,
                                      "age_ms": max(0.0, now_s - alive_s) * 1e3}, verdict)
 
     def _refused(self, hand: _Hand, why: str, now_s: float, *, told: bool = True) -> None:

@@ -1,8 +1,8 @@
 """Reads every open device in a thread of its own, so that neither a flood nor a device that hangs reaches the HMI.
 
-Thread contract: `views` and `alive_s` are replaced whole by the reading thread and may be read anywhere; `add` and
-`close` may be called anywhere. However many events come, a device is read at most once per READ_S, and at most
-READ_BYTES of it; `wake` is called at most as often.
+Thread contract: `views`, `alive_s` and `problem` are replaced whole by the reading thread and may be read anywhere;
+`add` and `close` may be called anywhere. However many events come, a device is read at most once per READ_S, and at
+most READ_BYTES of it; `wake` is called at most as often.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ READ_BYTES = 256 * EVENT.size
 IDLE_S = 0.25  # longest wait for an event while nothing is deflected
 IN_USE_S = 2.0  # after its last event; or while it is deflected
 DEFLECTED = 0.05
-CLOSE_LIMIT_S = 1.0
+CLOSE_LIMIT_S = 0.1  # of the half second that the server has for its end
 log = logging.getLogger(__name__)
 
 
@@ -45,6 +45,7 @@ class Reader:
         self._thread = threading.Thread(target=self._run, name="input-reader", daemon=True)
         self.views: tuple[View, ...] = ()
         self.alive_s = time.monotonic()
+        self.problem = ""
 
     def start(self) -> None:
         self._thread.start()
@@ -71,6 +72,7 @@ class Reader:
                 self._round()
                 time.sleep(READ_S)
         except Exception:
+            self.problem = "the thread that reads input devices ended by a fault: restart the controller"
             log.exception("the thread that reads input devices ended by a fault")
         finally:
             self.views = ()
@@ -129,8 +131,11 @@ class Reader:
             tracker.take(data, now_s)
         except BlockingIOError:
             return
-        except OSError as error:
-            log.info("input device %s is gone: %s", source.description.name, error)
+        except Exception as error:
+            if isinstance(error, OSError):
+                log.info("input device %s is gone: %s", source.description.name, error)
+            else:  # a fault of ours: the others go on
+                log.exception("fault while reading the input device %s", source.description.name)
             self._poll.unregister(fd)
             del self._open[fd]
             self._give_up(source)

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from controller.spec import board, chain, emit, external, faults, layout, modes, record, registers, telegram
+from controller.spec import input as spec_input
 from controller.spec.faults import Fault
 from controller.spec.layout import Part
 
@@ -33,6 +34,7 @@ BLOCKS: dict[str, str] = {
     "rates": "controller.spec.docs:rate_table",
     "board-texts": "controller.spec.docs:board_text_table",
     "external": "controller.spec.docs:external_table",
+    "input": "controller.spec.docs:input_table",
     "hmi": "controller.hmi.document:table",
     "rest": "controller.describe.document:table",
     "requirements": "controller.spec.requirements:table",
@@ -185,6 +187,18 @@ def external_table(name: str) -> str:
              field.doc) for field in fields))
     table = {item.__name__: item for item in external.enumerations()}[name]
     return markdown(("code", "name", "meaning"), ((int(member), member.name, member.doc) for member in table))
+
+
+def input_table(name: str) -> str:
+    """`input axes`, `input fields` or `input defaults`."""
+    if name == "axes":
+        return markdown(("axis", "is"), ((f"`{row.name}`", row.doc) for row in spec_input.DEVICE_AXES))
+    if name == "fields":
+        return markdown(("field", "allowed"), ((f"`{field}`", text) for field, text in spec_input.ALLOWED.items()))
+    if name != "defaults":
+        raise ValueError(f"no table {name!r} of input devices")
+    return markdown(("mode", "axis", "drives", "device"), (
+        (row.mode, f"`{row.axis}`", row.drives, row.device or "all") for row in spec_input.DEFAULT_DRIVES))
 
 
 def block(text: str) -> str:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tempfile
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,8 +24,10 @@ from controller.spec import hmi, telegram
 from controller.spec.external import ExternalKind, ExternalPhase
 from controller.spec.hmi import ACTION, Notice
 from controller.spec.modes import DriverMode, MasterMode, MasterState
+from tests.hmi.device_desk import Hand, desk_and_rig
 from tests.hmi.page import Page, page_of
 from tests.hmi.rig import Rig
+from tests.input.recording import load
 
 AXES = 4
 Run = Callable[[Page], None]
@@ -227,6 +231,23 @@ def test_jog(page: Page) -> None:
     page.shows(lambda d: (d["driverState"][5], d["workingMode"][5]) == (MasterState.AUTO, MasterMode.TEST))
 
 
+@case("test cycle 7")
+def test_device(page: Page) -> None:
+    """An input device on axis 1."""
+    page.send({"10": 2, "11": 7})
+    assert "no input device is connected" in page.refused(Notice.BLOCKED)
+    with (tempfile.TemporaryDirectory() as folder, desk_and_rig(Path(folder)) as (desk, rig),
+          page_of(page.generation, ["websocket"], rig) as other):
+        pad = desk.plug(rig, load("pad_left_stick"))
+        other.send({"10": 2, "11": 7})
+        other.shows(lambda d: (d["driverState"][5], d["workingMode"][5]) == (MasterState.AUTO, MasterMode.TEST))
+        before = other.data["actualPositionDeg"]
+        with Hand(pad, 0.6):
+            other.shows(lambda d: d["actualPositionDeg"][0] > before[0] + 3)
+        assert other.data["workingMode"][5] == MasterMode.TEST
+        assert other.data["actualPositionDeg"][1:] == pytest.approx(before[1:], abs=1.0)
+
+
 def not_available(row: str, message: dict[str, Any]) -> None:
     def run(page: Page) -> None:
         page.send(message)
@@ -338,6 +359,15 @@ for compiled in forms.compiled(AXES):
     if not compiled.form.whole and compiled.form.name != "range_of_motion":
         for form_key, (setting_row, stored_name) in compiled.meaning.items():
             stored(compiled.form, setting_row, form_key, stored_name)
+
+
+@case("setting joystick_sensitivity_scale")
+def sensitivity_scale(page: Page) -> None:
+    """The number of either page, and of what it is a share."""
+    for value in (3, 5):
+        page.send({"80": value})
+        page.client.until(lambda value=value: page.setting("joystick_sensitivity.1") == [value])  # type: ignore[misc]
+    assert page.setting("joystick_sensitivity_scale") == [10 if page.generation == "G2" else 100]
 
 
 def range_pair(axis: int) -> None:

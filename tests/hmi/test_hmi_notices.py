@@ -15,9 +15,11 @@ from controller.hmi.login import Login
 from controller.spec import hmi
 from controller.spec.hmi import Notice, Role
 from controller.spec.modes import CommandKind, MasterState
+from tests.hmi.device_desk import desk_and_rig
 from tests.hmi.rig import Rig, running
 from tests.hmi.stopped_rig import stopped
 from tests.hmi.test_hmi_bad_input import raw
+from tests.input.recording import load
 
 REST_S = hmi.REPLAY_WINDOW_S + 0.1
 Client = socketio.AsyncClient
@@ -90,7 +92,7 @@ def press_button(rig: Rig) -> None:
 simple(Notice.VERSION, {"1": "1.6.0"})
 simple(Notice.UNKNOWN, ["jump"])
 simple(Notice.VALUE, {"70": 101})
-simple(Notice.NOT_AVAILABLE, {"10": 2, "11": 7})
+simple(Notice.NOT_AVAILABLE, {"10": 2, "11": 3})
 simple(Notice.REPLAY, ["start"], 0.0)
 simple(Notice.BLOCKED, ["start"], prepare=press_button)
 simple(Notice.NEVER_SAVED, ["default3"])
@@ -153,6 +155,16 @@ async def ended(folder: Path, patch: pytest.MonkeyPatch) -> None:
             assert await other.code(["stop"]) == "ok"
             await told.shown(Notice.ENDED)
             assert other.notices == []
+
+
+@case(Notice.INPUT_DEVICE)
+async def input_device(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    with desk_and_rig(folder / "input") as (desk, rig):
+        pad = await asyncio.to_thread(desk.plug, rig, load("pad_left_stick"))
+        async with Told(rig.url) as one, Told(rig.url) as two:
+            pad.press(pad.description.mode_button)
+            await one.shown(Notice.INPUT_DEVICE)    # everyone is told what the next deflection does
+            await two.shown(Notice.INPUT_DEVICE)
 
 
 @case(Notice.BUSY)

@@ -209,6 +209,13 @@ def test_sensitivity_of_the_page_counts(both: tuple[Desk, Rig]) -> None:
     desk, rig = both
     page = Client(rig.url)
     assert page.send(type="settings", write={"joystick_sensitivity.1": 2, "joystick_sensitivity_scale": 10})["ok"]
+    devices = rig.server._service._devices  # type: ignore[union-attr]
+    assert devices is not None
+    assert [devices.sensitivity(joint) for joint in (0, 1, 6, -1)] == [0.2, 1.0, 0.2, 0.2]
+    assert page.send(type="settings", write={"joystick_sensitivity.1": 20, "joystick_sensitivity_scale": 100})["ok"]
+    assert devices.sensitivity(0) == 0.2
+    assert page.send(type="settings", reset=["joystick_sensitivity_scale"])["ok"]
+    assert devices.sensitivity(0) == 0.2        # not 20 of 10
     pad = desk.plug(rig, PAD)
     with Hand(pad, 1.0):
         state = rig.until(lambda s: s.setpoint_speed_deg_s[0] > 5)
@@ -243,3 +250,31 @@ def test_a_virtual_device_of_the_kernel(tmp_path: Path) -> None:
             second.close()
         finally:
             source.close()
+
+
+def test_a_scenario_that_cannot_be_used_is_told_and_tried_again(tmp_path: Path,
+                                                                monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mapping of the configuration is in force meanwhile."""
+    from controller.hmi import device_clients
+
+    monkeypatch.setattr(device_clients, "SCENARIO_RETRY_S", 0.2)
+    good = device_clients.of_stored
+    broken = [True]
+
+    def of_stored(name: str, text: str) -> Any:
+        if broken[0]:
+            raise ValueError("made by another version")
+        return good(name, text)
+
+    monkeypatch.setattr(device_clients, "of_stored", of_stored)
+    (tmp_path / "state").mkdir()
+    with desk_and_rig(tmp_path / "input", tmp_path / "state") as (_, rig):
+        client = RestClient(rig.url)
+        client.good("/save_scenario_mode", {"scenarioName": "Lunch", "scenario": [{"input_axes": ROWS}]})
+        client.good("/play_scenario_mode", "Lunch")
+        shown = until(rig, lambda found: found["problem"])
+        assert "scenario 'Lunch' cannot be used: made by another version" in shown["problem"]
+        assert shown["source"] == "default"
+        broken[0] = False
+        assert until(rig, lambda found: found["source"] == "scenario Lunch")["problem"] == ""
+        client.close()

@@ -7,8 +7,10 @@ from collections.abc import Callable
 import pytest
 
 from controller._core import State
+from controller.hmi import messages
 from controller.input.mapping import Modes, drives_of
 from controller.spec import hmi
+from controller.spec import input as spec_input
 from controller.spec.input import EV_ABS, EV_REL, EV_SYN, GIVE_BACK_S, READER_SILENT_S, SYN_DROPPED, SYN_REPORT
 from controller.spec.modes import MasterMode, MasterState
 from tests.input.recording import load
@@ -448,7 +450,28 @@ def test_a_blocker_is_named(desk: VirtualDevices) -> None:
     assert "let it go first" in desk.message().devices[0].why
 
 
-def test_a_page_on_the_hand_s_axes_is_refused_until_they_can_be_driven(desk: VirtualDevices) -> None:
+def test_the_hand_is_driven_as_soon_as_jogs_can() -> None:
+    """When this fails: set HAND_AVAILABLE in controller/spec/input.py to what jogs can."""
+    assert ("hand_percent" in messages.Jog.__struct_fields__) is spec_input.HAND_AVAILABLE
+
+
+def test_a_hand_s_mode_sends_velocities_of_the_hand(desk: VirtualDevices, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spec_input, "HAND_AVAILABLE", True)
+    sent: list[dict[str, object]] = []
+    monkeypatch.setattr(desk, "jog", lambda client, message, done: sent.append(message))
+    desk.devices.choose(Modes.of("test", spec_input.HAND_DRIVES), desk.page.now_s)
+    desk.sensitivities[-1] = 0.5
+    pad = desk.plug(PAD)
+    hold(desk, pad, -0.55, 0.1)     # to the left
+    hold(desk, pad, 0.0, 0.1)
+    assert sent[0]["hand_percent"] == pytest.approx([0, 25, 0], abs=0.1)
+    assert sent[-1]["hand_percent"] == [0, 0, 0]
+    assert not any("speed_percent" in message for message in sent)
+
+
+def test_a_mode_of_the_hand_is_refused_until_it_can_be_driven(desk: VirtualDevices,
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spec_input, "HAND_AVAILABLE", False)
     desk.devices.choose(Modes.of("test", drives_of([{"mode": "hand", "axis": "x", "drives": "x"}])), desk.page.now_s)
     pad = desk.plug(PAD)
     hold(desk, pad, 0.6, 0.3)

@@ -16,6 +16,7 @@ from controller import config
 from controller.chain import chain_of
 from controller.config import ConfigError, load
 from controller.config_reader import MAX_FILE_BYTES, keys
+from controller.input.options import InputOptions
 from controller.spec import telegram
 
 SINGLE = {name: kind for name, kind in config.SECTIONS.items() if name not in (*config.LISTS, *config.ROWS)}
@@ -415,3 +416,37 @@ def test_a_chain_for_another_arm_is_refused_at_bring_up(file) -> None:
         config.check_axes(settings, 1)
     with pytest.raises(ConfigError, match=r"arm\.elbow_axis: found 2; allowed: 0\.\.1"):
         config.check_axes(settings, 1)
+
+
+def test_rows_of_input_devices(file) -> None:
+    row = '[[input_axis]]\nmode = "arm"\naxis = "x"\ndrives = "joint 1"\n'
+    text = '[input]\nenabled = true\ndevices = ["046d:c626", "Sony*"]\nstill_ms = 10000\n' + row + row.replace(
+        '"joint 1"', '"joint 2"\ninvert = true\nsensitivity_percent = 40\ndead_zone_percent = 25')
+    options = InputOptions.from_config(load(file(text)))
+    assert options is not None
+    assert (options.devices, options.still_s, options.dead_zone) == (("046d:c626", "Sony*"), 10.0, 0.1)
+    assert options.modes.source == "configuration"
+    first, second = options.modes.rows["arm"]
+    assert (first.joint, second.joint, second.invert, second.sensitivity_percent) == (0, 1, True, 40)
+    assert InputOptions.from_config(load(file(row))) is None        # not enabled
+    plain = InputOptions.from_config(load(file("[input]\nenabled = true\n")))
+    assert plain is not None
+    assert plain.modes.source == "default"
+
+
+@pytest.mark.parametrize(("change", "line", "words"), [
+    (('"x"', '"q"'), 11, ["input_axis[2].axis: found 'q'", "allowed: one of x, y"]),
+    (('"arm"', '""'), 10, ["input_axis[2].mode", "1..24"]),
+    (('"joint 1"', '"joint 5"'), 12, ["input_axis[2].drives: found 'joint 5'", "joint 1..joint 4"]),
+    (('"joint 1"', '"joint 9"'), 12, ["input_axis[2].drives: found 'joint 9'", "one of joint 1"]),
+    (('"joint 1"', '"z"'), 4, ["input_axis: mode 'arm' drives joints and the hand"]),
+    (('axis =', 'axle ='), 11, ["input_axis[2].axle: unknown key", "did you mean axis"]),
+])
+def test_a_wrong_row_of_input_devices_is_found_in_its_line(file, change: tuple[str, str], line: int,
+                                                          words: list[str]) -> None:
+    """Between tables of another kind: lines are counted per kind."""
+    row = '[[input_axis]]\nmode = "arm"\naxis = "x"\ndrives = "joint 1"\n'
+    text = "[[axis]]\n[[axis]]\n[[axis]]\n" + row + "[[axis]]\n" + row.replace(*change)
+    (problem,) = problems(file(text), {"sim.axes": 4})
+    assert f"allyarm.toml:{line}: " in problem
+    assert all(word in problem for word in words), problem

@@ -176,6 +176,8 @@ def test_triggers_go_one_way_and_rest_at_their_end() -> None:
     axes = {axis.name: axis for axis in PAD.description.axes}
     assert [name for name, axis in axes.items() if axis.one_sided] == ["z", "rz"]
     assert axes["z"].deflection(0) == 0.0
+    mouse = describe("", "SpaceMouse", (3, 0x256F, 0xC62F), absolute=dict.fromkeys(range(6), (-350, 350, 0)))
+    assert not any(axis.one_sided for axis in mouse.axes)
     old = describe("", "old pad", (3, 1, 2), absolute=dict.fromkeys((0, 1, 2, 5), (0, 255, 0)), keys=[0x130])
     assert not any(axis.one_sided for axis in old.axes)     # its right stick is z and rz: at rest in the middle
     assert {axis.deflection(127.5) for axis in old.axes} == {0.0}

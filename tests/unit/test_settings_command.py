@@ -240,3 +240,11 @@ def test_a_token(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: 
         assert token.encode() not in (folder / HISTORY_FILE).read_bytes()
         for item in folder.iterdir():
             assert token.encode() not in item.read_bytes(), item.name
+
+
+def test_a_joystick_sensitivity_is_a_share_of_its_scale(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = ran(capsys, "set", "joystick_sensitivity.1=50")
+    assert code == 2
+    assert "joystick_sensitivity.1: 50 is above joystick_sensitivity_scale, which is 10: set both" in err
+    assert ran(capsys, "set", "joystick_sensitivity.1=50", "joystick_sensitivity_scale=100")[0] == 0
+    assert stored(folder) == {"joystick_sensitivity.1": 50.0, "joystick_sensitivity_scale": 100.0}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import pty
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from controller.cli import reach, status
 from controller.hmi.state import AxisState, StateMessage
@@ -289,3 +291,18 @@ def test_only_fields_that_exist_are_shown() -> None:
     assert used <= set(StateMessage.__struct_fields__)
     assert {name for _, name in status.AXIS_COLUMNS} <= set(AxisState.__struct_fields__)
     assert set(state()) <= set(StateMessage.__struct_fields__)
+
+
+def test_input_devices_are_shown_where_they_are_switched_on() -> None:
+    assert "input devices" not in _shown(state(input={"enabled": False}))
+    shown = _shown(state(input={"enabled": True, "mode": "elbow", "problem": "event3: may not be read", "devices": [
+        {"name": "SpaceMouse", "active": True, "why": ""}, {"name": "Pad", "active": False, "why": "let go first"}]}))
+    assert "mode elbow, SpaceMouse (moves the arm); Pad: let go first; event3: may not be read" in shown
+    assert "none is connected" in _shown(state(input={"enabled": True, "mode": "a", "devices": []}))
+    assert _shown(state(input=5))     # another version
+
+
+def _shown(found: dict[str, Any]) -> str:
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(status.render(found, None))
+    return console.export_text()

@@ -89,6 +89,9 @@ def test_what_the_sensitivity_is_a_share_of_is_stored_with_it() -> None:
     assert shares() == [0.5, 0.5, 0.2, 1.0, 1.0]
     bench.ask("settings", bench.two, write={"joystick_sensitivity.1": 3, "joystick_sensitivity_scale": 10})
     assert shares()[0] == 0.3
+    bench.ask("settings", bench.two, write={"joystick_sensitivity_scale": 100})
+    assert shares() == [0.3, 0.5, 0.2, 1.0, 1.0]
+    bench.ask("settings", bench.two, write={"joystick_sensitivity_scale": 10})
     kind, field, _ = notice(lambda: bench.ask("settings", bench.two, write={
         "joystick_sensitivity.1": 30, "joystick_sensitivity_scale": 10}))
     assert (kind, field) == (Notice.VALUE, "joystick_sensitivity.1")
