@@ -1,8 +1,9 @@
 """Linear least squares for a few dozen parameters and many rows, without a numerical library: the runtime has none.
 
 Normal equations with scaled columns, solved by their eigenvalues (Golub, Van Loan, "Matrix Computations", sections
-5.3.7 and 8.5: cyclic Jacobi). Directions that the rows do not determine keep their prior value: the solution is the one
-nearest to it, and says which parameters that concerns.
+5.3.7 and 8.5: cyclic Jacobi). Each parameter has a prior value with a standard deviation of PRIOR of its scale: where the
+rows tell a direction well it does not matter, where they tell nothing it stays, and where they tell less than their noise
+it holds (Bayesian linear regression; Bishop, "Pattern Recognition and Machine Learning", section 3.3).
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 TINY = 1e-11  # of the largest eigenvalue: squares of the singular values, so 3e-6 of the largest of those
+PRIOR = 3.0  # standard deviation of the prior, in units of the scale
 SWEEPS = 60
-DETERMINED = 0.99  # share of a parameter that has to lie in the directions that are determined
+DETERMINED = 0.99  # share of what is known of a parameter that has to come from the rows
 
 
 @dataclass(frozen=True, slots=True)
 class Solution:
-    """Parameters, their standard errors (0 where only the prior speaks), whether each is determined by the rows, the
-    number of determined directions, and the sum of squared residuals."""
+    """Parameters, their standard errors (the prior's where only that speaks), whether each is determined by the rows,
+    the number of determined directions, and the sum of squared residuals without the prior."""
 
     values: list[float]
     errors: list[float]
@@ -53,24 +55,26 @@ class LeastSquares:
         self.rows += 1
 
     def solve(self) -> Solution:
-        """The parameters; ValueError when there are no more rows than determined directions."""
+        """The parameters; ValueError when there are no more rows than directions that they tell of."""
         size = len(self._prior)
-        full = [[self._normal[min(i, k)][max(i, k)] + (self._normal[max(i, k)][min(i, k)] if i != k else 0.0)
-                 for k in range(size)] for i in range(size)]
+        full = [[self._normal[min(i, k)][max(i, k)] for k in range(size)] for i in range(size)]
         values, vectors = eigen(full)
         largest = max(values, default=0.0)
-        kept = [k for k in range(size) if values[k] > TINY * largest > 0.0]
-        if self.rows <= len(kept):
-            raise ValueError(f"{self.rows} measurements for {len(kept)} parameters: measure more points")
-        parts = {k: sum(vectors[i][k] * self._right[i] for i in range(size)) for k in kept}
-        change = [sum(vectors[i][k] * parts[k] / values[k] for k in kept) for i in range(size)]
+        told = [k for k in range(size) if values[k] > TINY * largest > 0.0]
+        if self.rows <= len(told):
+            raise ValueError(f"{self.rows} measurements for {len(told)} parameters: measure more points")
+        parts = {k: sum(vectors[i][k] * self._right[i] for i in range(size)) for k in told}
         squares = max(0.0, self._squares - sum(part * part / values[k] for k, part in parts.items()))
-        variance = squares / (self.rows - len(kept))
-        return Solution(
-            [old + self._scale[i] * change[i] for i, old in enumerate(self._prior)],
-            [self._scale[i] * math.sqrt(variance * sum(vectors[i][k] ** 2 / values[k] for k in kept))
-             for i in range(size)],
-            [sum(vectors[i][k] ** 2 for k in kept) > DETERMINED for i in range(size)], len(kept), squares)
+        variance = squares / (self.rows - len(told))
+        trust = variance / PRIOR**2
+        change = [sum(vectors[i][k] * parts[k] / (values[k] + trust) for k in told) for i in range(size)]
+        told_share = [sum(vectors[i][k] ** 2 * values[k] / (values[k] + trust) for k in told) for i in range(size)]
+        spread = [sum(vectors[i][k] ** 2 * (variance / (values[k] + trust) if k in parts else PRIOR**2)
+                      for k in range(size)) for i in range(size)]
+        return Solution([old + self._scale[i] * change[i] for i, old in enumerate(self._prior)],
+                        [self._scale[i] * math.sqrt(spread[i]) for i in range(size)],
+                        [share > DETERMINED for share in told_share],
+                        sum(values[k] * (1.0 - DETERMINED) > DETERMINED * trust for k in told), squares)
 
 
 def eigen(matrix: Sequence[Sequence[float]]) -> tuple[list[float], list[list[float]]]:
