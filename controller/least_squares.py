@@ -1,9 +1,9 @@
 """Linear least squares for a few dozen parameters and many rows, without a numerical library: the runtime has none.
 
 Normal equations with scaled columns, solved by their eigenvalues (Golub, Van Loan, "Matrix Computations", sections
-5.3.7 and 8.5: cyclic Jacobi). Each parameter has a prior value with a standard deviation of PRIOR of its scale: where the
-rows tell a direction well it does not matter, where they tell nothing it stays, and where they tell less than their noise
-it holds (Bayesian linear regression; Bishop, "Pattern Recognition and Machine Learning", section 3.3).
+5.3.7 and 8.5: cyclic Jacobi). Each parameter has a prior value with a standard deviation of PRIOR of its scale: where
+the rows tell a direction well it does not matter, where they tell nothing it stays, and where they tell less than their
+noise it holds (Bayesian linear regression; Bishop, "Pattern Recognition and Machine Learning", section 3.3).
 """
 
 from __future__ import annotations
