@@ -17,9 +17,10 @@ from benchmarks.table import AIM_HEADERS, Table, markdown, show, table_markdown
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 # benchmarks/bench_NAME.py
-NAMES = ("latency", "cycle", "telegram", "ring", "hmi", "stop", "start", "memory", "soak")
+NAMES = ("latency", "cycle", "telegram", "kinematics", "ring", "hmi", "stop", "start", "memory", "soak")
 HEADINGS = {
-    "latency": "Wake-up lateness", "cycle": "Control cycle", "telegram": "Motor bus telegrams", "ring": "Rings",
+    "latency": "Wake-up lateness", "cycle": "Control cycle", "telegram": "Motor bus telegrams",
+    "kinematics": "Kinematics", "ring": "Rings",
     "hmi": "HMI server", "stop": "Stop", "soak": "Soak", "start": "Start-up", "memory": "Memory",
 }
 INTRODUCTION = """# Benchmarks

@@ -6,6 +6,8 @@ Thread contract: values are frozen; the main thread makes a new ArmFacts after e
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -74,6 +76,7 @@ class ArmFacts(msgspec.Struct, frozen=True):
     serial: str
     version: str
     axis: tuple[AxisFacts, ...]
+    chain: Mapping[str, Any] | None = None  # its joints, as chain.chain_of gives them
 
     @property
     def axes(self) -> int:

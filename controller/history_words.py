@@ -27,7 +27,7 @@ def unheard(kind: Kind, text: str, *, who: str = "", code: int = 0, axis: int = 
 
 
 MOTION = {modes.CommandKind.START, modes.CommandKind.JOG, modes.CommandKind.MOVE, modes.CommandKind.PREPARE,
-          modes.CommandKind.EXTERNAL}
+          modes.CommandKind.EXTERNAL, modes.CommandKind.HAND_JOG, modes.CommandKind.HAND_MOVE}
 
 
 def _name(table: type[Coded], code: int) -> str:

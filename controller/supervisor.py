@@ -9,6 +9,8 @@ import logging
 import time
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from controller._core import Core
 from controller.arm import ArmFacts
 from controller.bus.base import BusError, Cancelled, MotorBus, make_bus, never
@@ -148,7 +150,8 @@ class Supervisor:
         facts = bus.read_facts([config.limits(i).max_speed_deg_s for i in range(8)], self._cancelled)
         facts = facts.with_margin(config.motion.limit_margin_deg)
         check_axes(config, facts.axes)
-        self._core.configure(core_settings(config), core_axes(config, facts), chain_of(config, facts.axes))
+        facts = replace(facts, chain=chain_of(config, facts.axes))
+        self._core.configure(core_settings(config), core_axes(config, facts), facts.chain)
         self.configured = True
         self._on_arm(facts)
         bus.enter_cyclic(self._cancelled)

@@ -9,6 +9,7 @@ cdef void act_on_stop(Machine* m) noexcept nogil:
         return
     m.stops += 1
     forget_prepared(m)
+    warn_of_hand(m, 0)
     event(m, EVENT_KIND_STOP, STOP_CATEGORY_SOFT, 1, 0)
     # bounded, so that a producer that never rests cannot hold the cycle here
     while dropped < COMMANDS_IN_RING and m.commands.try_pop(command):
@@ -27,18 +28,22 @@ cdef void finish_command(Machine* m, const Command* command, int result) noexcep
     m.last_command = command.sequence
     m.last_result = result
     m.last_kind = command.kind
-    if command.kind != COMMAND_KIND_JOG or result != COMMAND_RESULT_OK:
+    if not is_jog(command.kind) or result != COMMAND_RESULT_OK:
         event(m, EVENT_KIND_COMMAND, command.kind, result, command.client)
+
+
+cdef inline flag is_jog(uint32_t kind) noexcept nogil:
+    return kind == COMMAND_KIND_JOG or kind == COMMAND_KIND_HAND_JOG
 
 
 cdef inline flag jogs(Machine* m) noexcept nogil:
     """Is a jog held, or does one wait for the power?"""
-    return jog_held(m) or m.pending.kind == COMMAND_KIND_JOG
+    return jog_held(m) or is_jog(m.pending.kind)
 
 
 cdef inline flag too_old(Machine* m, const Command* command) noexcept nogil:
     """A motion that was asked for so long ago is not what its client sees and wants now."""
-    return m.now_ns - command.asked_ns > (m.settings.jog_timeout_ns if command.kind == COMMAND_KIND_JOG else STALE_NS)
+    return m.now_ns - command.asked_ns > (m.settings.jog_timeout_ns if is_jog(command.kind) else STALE_NS)
 
 
 cdef inline int trigger_of(const Command* command) noexcept nogil:
@@ -111,6 +116,8 @@ cdef int begin_move(Machine* m, const Command* command) noexcept nogil:
     for i in range(m.settings.axes):
         m.axis[i].jog_percent = 0.0
         m.axis[i].on_target = False
+    memset(m.hand.jog_percent, 0, sizeof(m.hand.jog_percent))
+    m.hand.phase = HAND_IDLE
     m.motion = MOTION_POSITION
     return transition(m, COMMAND_KIND_MOVE)
 
@@ -126,6 +133,8 @@ cdef int begin_jog(Machine* m, const Command* command) noexcept nogil:
     for i in range(m.settings.axes):
         m.axis[i].jog_percent = command.values[i] if command.mask >> i & 1 else 0.0
         m.axis[i].on_target = False
+    memset(m.hand.jog_percent, 0, sizeof(m.hand.jog_percent))
+    m.hand.phase = HAND_IDLE
     m.jog_ns = command.asked_ns
     m.motion = MOTION_JOG
     transition(m, COMMAND_KIND_JOG)
@@ -144,8 +153,10 @@ cdef int begin_start(Machine* m, const Command* command) noexcept nogil:
 cdef void end_motion(Machine* m) noexcept nogil:
     """End the present motion softly and stay in AUTO."""
     cdef int i
+    m.hand.phase = HAND_IDLE
     if m.motion == MOTION_STANDING or m.motion == MOTION_SETTLING:
         return
+    memset(m.hand.jog_percent, 0, sizeof(m.hand.jog_percent))
     for i in range(m.settings.axes):
         m.axis[i].jog_percent = 0.0
     m.motion = MOTION_JOG
@@ -181,6 +192,10 @@ cdef int dispatch_motion(Machine* m, const Command* command) noexcept nogil:
         return begin_move(m, command)
     if command.kind == COMMAND_KIND_JOG:
         return begin_jog(m, command)
+    if command.kind == COMMAND_KIND_HAND_JOG:
+        return begin_hand_jog(m, command)
+    if command.kind == COMMAND_KIND_HAND_MOVE:
+        return begin_hand_move(m, command)
     if command.kind == COMMAND_KIND_EXTERNAL:
         return begin_external(m)
     return begin_start(m, command)
@@ -190,16 +205,20 @@ cdef int take_motion(Machine* m, const Command* command) noexcept nogil:
     """Motion commands are also the operator's start: from WAITING they switch motor power on first."""
     cdef int axes = m.settings.axes
     cdef flag released = False
-    if command.kind == COMMAND_KIND_JOG:
+    if is_jog(command.kind):
         released = m.now_ns - m.jog_asked_ns > m.settings.jog_timeout_ns
         m.jog_asked_ns = m.now_ns
-        if not numbers_fit(command, axes, -100.0, 100.0):
+        if not numbers_fit(command, axes if command.kind == COMMAND_KIND_JOG else 3, -100.0, 100.0):
             return COMMAND_RESULT_OUT_OF_RANGE
     if command.kind in (COMMAND_KIND_MOVE, COMMAND_KIND_PREPARE):
         if not numbers_fit(command, axes, -1e6, 1e6) or not 0.0 < command.value <= 100.0 or command.mask == 0:
             return COMMAND_RESULT_OUT_OF_RANGE
         if not targets_inside(m, command):
             return COMMAND_RESULT_OUT_OF_RANGE
+    if command.kind == COMMAND_KIND_HAND_MOVE and not hand_move_fits(m, command):
+        return COMMAND_RESULT_OUT_OF_RANGE
+    if command.kind in (COMMAND_KIND_HAND_JOG, COMMAND_KIND_HAND_MOVE) and not has_hand(m):
+        return COMMAND_RESULT_NO_HAND
     if command.kind == COMMAND_KIND_EXTERNAL and may_admit(m) != COMMAND_RESULT_OK:
         return may_admit(m)
     if too_old(m, command):
@@ -214,9 +233,9 @@ cdef int take_motion(Machine* m, const Command* command) noexcept nogil:
         if command.kind == COMMAND_KIND_PREPARE:
             return prepare(m, command)
         # A jog that is still held from before a stop must be let go first, or its next refresh would undo the stop.
-        if command.kind == COMMAND_KIND_JOG and not released:
+        if is_jog(command.kind) and not released:
             return COMMAND_RESULT_WRONG_STATE
-        if command.kind == COMMAND_KIND_JOG and not any_speed(command):
+        if is_jog(command.kind) and not any_speed(command):
             return COMMAND_RESULT_OK    # the release of a jog that a stop ended: nothing to switch power on for
         m.stop_category = STOP_CATEGORY_NONE
         m.off_after_stop = False
@@ -261,6 +280,8 @@ cdef int take_speed_limits(Machine* m, const Command* command) noexcept nogil:
             raise_error(m, ERROR_TRAJECTORY, NO_AXIS)
     elif m.motion == MOTION_POSITION and not plan_targets(m):
         end_motion(m)
+    elif m.motion == MOTION_LINE:
+        rescale_line(m)
     return COMMAND_RESULT_OK
 
 
@@ -294,7 +315,7 @@ cdef int dispatch(Machine* m, const Command* command) noexcept nogil:
         m.prepared.asked_ns = command.asked_ns
         return take_motion(m, &m.prepared)
     if command.kind in (COMMAND_KIND_START, COMMAND_KIND_JOG, COMMAND_KIND_MOVE, COMMAND_KIND_PREPARE,
-                        COMMAND_KIND_EXTERNAL):
+                        COMMAND_KIND_EXTERNAL, COMMAND_KIND_HAND_JOG, COMMAND_KIND_HAND_MOVE):
         return take_motion(m, command)
     if command.kind in (COMMAND_KIND_ROM_MINIMUM, COMMAND_KIND_ROM_MAXIMUM):
         return take_range(m, command)
@@ -302,6 +323,8 @@ cdef int dispatch(Machine* m, const Command* command) noexcept nogil:
         return enable_ranges(m, command)
     if command.kind == COMMAND_KIND_SPEED_LIMITS:
         return take_speed_limits(m, command)
+    if command.kind == COMMAND_KIND_ARM_LENGTHS:
+        return set_lengths(m, command)
     if command.kind == COMMAND_KIND_RESET:
         return take_reset(m)
     if command.kind == COMMAND_KIND_STAND_STILL:
@@ -321,14 +344,18 @@ cdef int dispatch(Machine* m, const Command* command) noexcept nogil:
 cdef inline flag moves_nothing(const Command* command) noexcept nogil:
     """Speed limits and ranges leave prepared targets alone; those are checked again when they are started."""
     return command.kind in (COMMAND_KIND_SPEED_LIMITS, COMMAND_KIND_ROM_MINIMUM, COMMAND_KIND_ROM_MAXIMUM,
-                            COMMAND_KIND_ROM_ENABLE)
+                            COMMAND_KIND_ROM_ENABLE, COMMAND_KIND_ARM_LENGTHS)
 
 
 cdef int obey(Machine* m, const Command* command) noexcept nogil:
     """Carry a command out. Any that is accepted takes the place of targets that were prepared."""
     cdef int result = dispatch(m, command)
-    if result == COMMAND_RESULT_OK and command.kind != COMMAND_KIND_PREPARE and not moves_nothing(command):
+    if result != COMMAND_RESULT_OK or moves_nothing(command):
+        return result
+    if command.kind != COMMAND_KIND_PREPARE:
         forget_prepared(m)
+    if command.kind != COMMAND_KIND_HAND_JOG:
+        warn_of_hand(m, 0)      # what was said of the motion before
     return result
 
 
@@ -343,5 +370,5 @@ cdef void take_commands(Machine* m) noexcept nogil:
         m.blockers = find_blockers(m)
         jogged = jogs(m)
         finish_command(m, &command, obey(m, &command))
-        if command.kind == COMMAND_KIND_JOG and not jogged and jogs(m):    # its beginning is told, its refreshes are not
+        if is_jog(command.kind) and not jogged and jogs(m):    # its beginning is told, its refreshes are not
             event(m, EVENT_KIND_COMMAND, command.kind, COMMAND_RESULT_OK, command.client)

@@ -6,7 +6,7 @@ read its state. Everything behind it (the included files, in the order of the da
 cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.math cimport cbrt, cos, fabs, fmax, fmin, isfinite, llrint, sin, sqrt
+from libc.math cimport acos, cbrt, cos, fabs, floor, fmax, fmin, isfinite, llrint, sin, sqrt
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memmove, memset
@@ -15,6 +15,7 @@ from posix.unistd cimport close, read, write
 
 from ring cimport CommandRing64, CommandRing1024, StateReader1024, StateRing1024
 
+import collections
 import fcntl
 import os
 import resource
@@ -25,17 +26,22 @@ include "generated/spec.pxi"
 include "generated/external.pxi"
 include "external_link.pxi"
 include "kinematics.pxi"
+include "line_types.pxi"
 include "types.pxi"
 include "telegram.pxi"
 include "axis.pxi"
+include "inverse.pxi"
+include "line.pxi"
+include "path.pxi"
 include "ranges.pxi"
 include "safety.pxi"
 include "motion.pxi"
 include "estimate.pxi"
+include "cartesian.pxi"
+include "move.pxi"
 include "external.pxi"
 include "modes.pxi"
 include "commands.pxi"
-include "cartesian.pxi"
 include "cycle.pxi"
 include "thread.pxi"
 include "generated/state.pxi"
@@ -80,6 +86,7 @@ cdef class Core:
             raise MemoryError()
         m = &self.loop.machine
         m.planner = new Planner()
+        m.hand_planner = new Planner()
         m.commands = new CommandRing64[Command]()
         m.events = new CommandRing1024[Event]()
         m.handshake = new Handshake()
@@ -110,6 +117,7 @@ cdef class Core:
         if self.dma_latency_fd >= 0:
             close(self.dma_latency_fd)  # the interpreter may be ending: its modules are gone by then
         del self.loop.machine.planner
+        del self.loop.machine.hand_planner
         del self.loop.machine.commands
         del self.loop.machine.events
         del self.loop.machine.handshake

@@ -10,6 +10,8 @@ cdef void enter_bus_state(Machine* m, int state) noexcept nogil:
 cdef void rest(Machine* m) noexcept nogil:
     """No line, no motion: whatever ran on the old line (a quick stop perhaps) must not go on, least of all on the next."""
     m.pending.kind = 0
+    m.hand.phase = HAND_IDLE
+    warn_of_hand(m, 0)
     stand_still(m)
     m.motor_power = False
     m.off_after_stop = False
@@ -238,6 +240,7 @@ cdef int run_cycle(Machine* m, int64_t now_ns, const uint8_t* received, int size
     watch_people(m)
     take_commands(m)
     step_state(m)
+    start_waiting_line(m)
     step_motion(m)
     m.blockers = find_blockers(m)
     size = compose(m, out)

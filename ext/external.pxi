@@ -53,6 +53,8 @@ cdef int begin_external(Machine* m) noexcept nogil:
     for i in range(m.settings.axes):
         m.axis[i].jog_percent = 0.0
         m.axis[i].on_target = False
+    memset(m.hand.jog_percent, 0, sizeof(m.hand.jog_percent))
+    m.hand.phase = HAND_IDLE
     m.external.follow = False
     m.external.admitted_ns = m.now_ns
     m.external.admitted_cycle = m.cycle

@@ -11,6 +11,9 @@ cdef struct Chain:       # what the configuration says, or an adjusted copy of i
     double axis[MAX_AXES][3]            # of length 1, in the frame of the joint before at 0 degrees
     double offset_mm[MAX_AXES][3]       # from the joint before, in that joint's frame; of joint 0 from the base
     double hand_mm[3]                   # from the last joint, in its frame
+    double max_speed_mm_s               # of the hand in Cartesian motions, at 100 %
+    double max_acceleration_mm_s2       # of the hand in jogs
+    double longest_mm, shortest_mm      # distances of the hand from joint 0 that its links' lengths allow
 
 cdef struct Frames:      # of one set of joint angles, in the base frame
     double origin_mm[MAX_AXES][3]
@@ -114,16 +117,29 @@ cdef inline void lengthen(double* offset_mm, double by_mm) noexcept nogil:
             offset_mm[k] *= (length + by_mm) / length
 
 
+cdef void measure(Chain* chain) noexcept nogil:
+    """How far from joint 0 the hand can be, and how near: all links in a line, and the longest against all others."""
+    cdef double length = sqrt(dot(chain.hand_mm, chain.hand_mm))
+    cdef double longest = length
+    cdef int i
+    chain.longest_mm = length
+    for i in range(1, chain.joints):
+        length = sqrt(dot(chain.offset_mm[i], chain.offset_mm[i]))
+        chain.longest_mm += length
+        longest = fmax(longest, length)
+    chain.shortest_mm = fmax(0.0, 2.0 * longest - chain.longest_mm)
+
+
 cdef void adjust(const Chain* configured, double upper_arm_mm, double forearm_mm, Chain* out) noexcept nogil:
     """The chain with its upper arm (the offset to the elbow) and its forearm (the first offset beyond the elbow that has
     a length, else the hand's) made longer: registers 90 and 92. Without an elbow nothing is."""
     cdef int i
+    cdef double* forearm = out.hand_mm
     out[0] = configured[0]
-    if not 0 <= configured.elbow < configured.joints:
-        return
-    lengthen(out.offset_mm[out.elbow], upper_arm_mm)
-    for i in range(out.elbow + 1, out.joints):
-        if dot(out.offset_mm[i], out.offset_mm[i]) > 0.0:
-            lengthen(out.offset_mm[i], forearm_mm)
-            return
-    lengthen(out.hand_mm, forearm_mm)
+    if 0 <= out.elbow < out.joints:
+        lengthen(out.offset_mm[out.elbow], upper_arm_mm)
+        for i in range(out.joints - 1, out.elbow, -1):
+            if dot(out.offset_mm[i], out.offset_mm[i]) > 0.0:
+                forearm = out.offset_mm[i]
+        lengthen(forearm, forearm_mm)
+    measure(out)

@@ -18,7 +18,7 @@ cdef int transition(Machine* m, int trigger) noexcept nogil:
         event(m, EVENT_KIND_STATE, m.state, to, m.reason)
         m.state = to
         m.state_since_ns = m.now_ns
-    if mode != OUTCOME_STAYS and not (trigger == COMMAND_KIND_JOG and m.mode == MASTER_MODE_TEST):
+    if mode != OUTCOME_STAYS and not (trigger in (COMMAND_KIND_JOG, COMMAND_KIND_HAND_JOG) and m.mode == MASTER_MODE_TEST):
         set_mode(m, mode)
     return COMMAND_RESULT_OK
 

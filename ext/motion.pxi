@@ -84,6 +84,7 @@ cdef void stand_still(Machine* m) noexcept nogil:
     m.motion = MOTION_STANDING
     m.standing_since_ns = m.now_ns
     m.quick_limits = False
+    memset(m.hand.jog_percent, 0, sizeof(m.hand.jog_percent))
     for i in range(m.settings.axes):
         m.axis[i].jog_percent = 0.0
         m.axis[i].blocked = 0
@@ -187,18 +188,19 @@ cdef void arrive(Machine* m) noexcept nogil:
     """Settling is over: say for each axis whether it stands on its target."""
     cdef int i
     cdef flag all_on_target = True
-    if arrival_failed(m, ARRIVAL_TOLERANCES, 0.5):
+    if arrival_failed(m, ARRIVAL_TOLERANCES, 0.5) or line_takes_over(m):
         return
+    cdef flag at_target = m.mode == MASTER_MODE_POSITION_TARGET and m.hand.phase == HAND_IDLE
     for i in range(m.settings.axes):
-        m.axis[i].on_target = (m.mode == MASTER_MODE_POSITION_TARGET
+        m.axis[i].on_target = (at_target
                                and fabs(m.axis[i].target_deg - m.axis[i].position_deg) <= in_position_deg(m, i))
         if not m.axis[i].on_target:
             all_on_target = False
-    if m.mode == MASTER_MODE_POSITION_TARGET and all_on_target:
+    if at_target and all_on_target:
         m.motions_done += 1
         event(m, EVENT_KIND_MOTION_DONE, 0, 0, 0)
     stand_still(m)
-    if m.mode == MASTER_MODE_POSITION_TARGET:
+    if at_target:
         set_mode(m, MASTER_MODE_STAND_STILL)
 
 
@@ -222,6 +224,12 @@ cdef void step_motion(Machine* m) noexcept nogil:
         return
     if m.motion == MOTION_EXTERNAL:
         step_external(m)
+        return
+    if m.motion == MOTION_HAND_JOG:
+        step_hand_jog(m)
+        return
+    if m.motion == MOTION_LINE:
+        step_line(m)
         return
     if m.motion == MOTION_SETTLING:
         if settled(m):
@@ -262,7 +270,7 @@ cdef flag jog_held(Machine* m) noexcept nogil:
     for i in range(m.settings.axes):
         if m.axis[i].jog_percent != 0.0:
             return True
-    return False
+    return m.hand.jog_percent[0] != 0.0 or m.hand.jog_percent[1] != 0.0 or m.hand.jog_percent[2] != 0.0
 
 
 cdef void release_jog(Machine* m) noexcept nogil:
@@ -270,9 +278,10 @@ cdef void release_jog(Machine* m) noexcept nogil:
     cdef int i
     if not jog_held(m):
         return
+    memset(m.hand.jog_percent, 0, sizeof(m.hand.jog_percent))
     for i in range(m.settings.axes):
         m.axis[i].jog_percent = 0.0
-    if not plan_jog(m):
+    if m.motion == MOTION_JOG and not plan_jog(m):
         raise_error(m, ERROR_TRAJECTORY, NO_AXIS)
 
 
@@ -282,6 +291,7 @@ cdef void begin_stop(Machine* m, int category) noexcept nogil:
     if category >= m.stop_category:
         return
     m.stop_category = category
+    m.hand.phase = HAND_IDLE
     event(m, EVENT_KIND_STOP, category, 0, 0)
     if category == STOP_CATEGORY_EMERGENCY:
         finish_stop(m)

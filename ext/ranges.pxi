@@ -121,6 +121,6 @@ cdef int enable_ranges(Machine* m, const Command* command) noexcept nogil:
         widen(m, i, m.position_deg[i])
         if not axis.minimum_deg <= axis.target_deg <= axis.maximum_deg:
             stranded = True
-    if stranded and (m.motion == MOTION_POSITION or m.motion == MOTION_BRAKING):
+    if stranded and (m.motion == MOTION_POSITION or m.motion == MOTION_BRAKING or m.motion == MOTION_LINE):
         end_motion(m)       # it was on its way to a place that is out of bounds now
     return COMMAND_RESULT_OK

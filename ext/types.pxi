@@ -24,7 +24,18 @@ cdef enum Motion:
     MOTION_JOG
     MOTION_BRAKING       # a position motion was braked before a limit; planned anew once it stands
     MOTION_EXTERNAL      # set-points follow the targets of an external program
+    MOTION_HAND_JOG      # the hand at a velocity, see cartesian.pxi
+    MOTION_LINE          # the hand along a straight line, see move.pxi
     MOTION_STOPPING      # soft or quick stop
+
+cdef enum HandPhase:     # of a move of the hand before it goes
+    HAND_IDLE
+    HAND_WAITS           # for the motion before it to end
+    HAND_BEGINS          # taken: the verdict is another cycle's, so that it follows the command's own
+    HAND_SEARCHES
+    HAND_SPACES          # evenly spaced points of it
+    HAND_PLANS           # speed limits along the line
+    HAND_SMOOTHS
 
 cdef enum Power:         # steps of TRANSITION_TO_AUTO
     POWER_TEST_CLOSING   # self-test of the relay path, drives off
@@ -136,6 +147,25 @@ cdef struct Hand:        # where the hand is, by the chain of joints (kinematics
     Frames frames                   # of the last valid feedback, in base coordinates
     double elbow_deg
     flag known                      # the arm has been heard since the line was lent
+    uint32_t warned                 # warnings that are active, see cartesian.pxi
+    int64_t warned_ns[12]           # when a jog was last hindered, by warning
+    # jog
+    double jog_percent[3]
+    double speed_mm_s[3]
+    double acceleration_mm_s2[3]
+    double reference_mm[3]          # where it would be by its speed alone
+    flag followed                   # the cycle before was one of this jog, from the speeds `before_deg_s`
+    double before_deg_s[MAX_AXES]
+    double least_deg_s[MAX_AXES]    # speeds at which each axis still comes to rest before its limits
+    double most_deg_s[MAX_AXES]
+    double effort_s2_mm             # largest share of an axis's acceleration that 1 mm/s^2 of the hand takes
+    # move
+    int phase
+    int smoothed                    # segments of the path whose limit is smoothed
+    Command target                  # HAND_MOVE
+    double limits_deg_s[MAX_AXES]   # speed limits it was planned with
+    Line line
+    Path path
 
 cdef struct External:    # a program of the user's; what it writes is only ever looked at as a copy
     ExternalLink* link              # the memory shared with it, NULL no program
@@ -205,6 +235,7 @@ cdef struct Machine:
     int last_result, last_kind
     # what the cycle may use besides its inputs
     Planner* planner
+    Planner* hand_planner
     CommandRing64[Command]* commands
     CommandRing1024[Event]* events
     Handshake* handshake

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from msgspec.structs import replace
+
 from controller._core import Core, State
 from controller.arm import ArmFacts
 from controller.bus.serial import arm_facts, encode_write
@@ -34,9 +36,8 @@ class VirtualArm:
         self.now_ns = 1_000_000_000
         self.received = b""
         self.telegram = b""
-        self.facts = self._facts()
-        self.core.configure(core_settings(self.config), core_axes(self.config, self.facts),
-                            chain_of(self.config, axes))
+        self.facts = replace(self._facts(), chain=chain_of(self.config, axes))
+        self.core.configure(core_settings(self.config), core_axes(self.config, self.facts), self.facts.chain)
         self.attach()
 
     def _facts(self) -> ArmFacts:

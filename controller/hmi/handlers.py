@@ -24,6 +24,7 @@ from controller.hmi.calibrating import Calibrator
 from controller.hmi.clients import Client, ControlToken, Refused
 from controller.hmi.counters import Counters, logger
 from controller.hmi.gate import Gate
+from controller.hmi.hand import HandSearch, HandTarget
 from controller.hmi.in_force import Follow, InForce
 from controller.hmi.player import Library, Player, no_library
 from controller.hmi.sequence import Plan, Sequencer, Step, Told, standard_movements
@@ -67,6 +68,7 @@ class Handlers:
         self._core, self._store, self._control, self._counters = core, store, control, counters
         self._latest, self._follow, self._clock = latest, follow, clock
         self.in_force = InForce(core, store, follow, latest)
+        self._hand = HandSearch(store)
         self.gate = Gate(control, latest, self._own_blockers)
         self.sequencer = Sequencer(self._push_step, self.stop_core, ended)
         self.player = Player(core, self.sequencer, self.gate, library, latest=latest, facts=lambda: self.facts,
@@ -234,6 +236,12 @@ class Handlers:
 
     def _push_step(self, client: Client, step: Step, told: Told) -> None:
         """One step of a sequence."""
+        if step.hand_mm is not None:
+            target = HandTarget(step.hand_mm)
+            sent = self._push(client, CommandKind.HAND_MOVE, mask=target.mask(unchecked=False), values=target.values(),
+                              value=step.speed_percent)
+            self._follow(sent.sequence, told)
+            return
         values = tuple(step.targets.get(axis, 0.0) for axis in range(self.facts.axes))
         sent = self._push(client, CommandKind.MOVE, mask=sum(1 << axis for axis in step.targets), values=values,
                           value=step.speed_percent)
@@ -268,7 +276,7 @@ class Handlers:
             "diagnostics_section": self._visit, "why": self._why, "target_wait": self._target_wait,
             "range_on": lambda client, now_s: (self._settings.switch_range(client, True),),
             "range_off": lambda client, now_s: (self._settings.switch_range(client, False),),
-            "test_axes": self._test_axes, "test_device": self._test_device,
+            "test_axes": self._test_axes, "test_device": self._test_device, "test_square": self._test_square,
         }
 
     def _simple(self, client: Client, name: str, now_s: float) -> Outcome:
@@ -349,6 +357,12 @@ class Handlers:
 
         return msgspec.structs.replace(sent, refused=refused)
 
+    def _test_square(self, client: Client, now_s: float) -> Outcome:
+        """Test cycle 3."""
+        state = self._latest()
+        assert state is not None  # the gate has asked
+        return (self.sequencer.start(client, Plan("test cycle 3", self._hand.square(self.facts, state)), state, now_s),)
+
     def _version_check(self, client: Client, key: str, value: object) -> Outcome:
         found = VERSION_TEXT.fullmatch(value) if isinstance(value, str) else None
         if found is None:
@@ -362,10 +376,17 @@ class Handlers:
         return None
 
     def _jog(self, client: Client, command: messages.Jog, now_s: float) -> Outcome:
-        self._axes_given("speed_percent", len(command.speed_percent))
+        asked = command.speed_percent if command.hand_percent is None else command.hand_percent
+        if asked is None or (command.speed_percent is not None and command.hand_percent is not None):
+            raise Refused(Notice.VALUE, "speed_percent", "one of speed_percent (joints) and hand_percent (the hand) is "
+                          "needed, and only one")
+        if command.hand_percent is None:
+            self._axes_given("speed_percent", len(asked))
+        else:
+            self._hand.kinematics(self.facts)
         self._end_hold()
-        stale = client.hold.take(now_s, released=not any(command.speed_percent), sequence=command.sequence,
-                                 sent_ms=command.sent_ms, age_ms=command.age_ms)
+        stale = client.hold.take(now_s, released=not any(asked), sequence=command.sequence, sent_ms=command.sent_ms,
+                                 age_ms=command.age_ms)
         if stale is not None:
             raise Refused(Notice.STALE, *stale)
         try:
@@ -373,11 +394,18 @@ class Handlers:
         except Refused:
             client.hold.end()
             raise
-        sent = self._push(client, CommandKind.JOG, mask=(1 << self.facts.axes) - 1,
-                          values=tuple(command.speed_percent), asked_s=now_s - client.hold.late_s)
+        kind = CommandKind.JOG if command.hand_percent is None else CommandKind.HAND_JOG
+        sent = self._push(client, kind, mask=(1 << len(asked)) - 1, values=tuple(asked),
+                          asked_s=now_s - client.hold.late_s)
         return msgspec.structs.replace(sent, refused=client.hold.end)
 
     def _move_command(self, client: Client, command: messages.Move, now_s: float) -> Outcome:
+        if command.hand_mm is not None:
+            return self._move_hand(client, command, now_s)
+        if command.position_deg is None:
+            raise Refused(Notice.VALUE, "position_deg", "one of position_deg (joints) and hand_mm (the hand) is needed")
+        if command.elbow_deg is not None or command.wrist_deg is not None or command.check != "checked":
+            raise Refused(Notice.VALUE, "hand_mm", "elbow_deg, wrist_deg and check belong to a place of the hand")
         if isinstance(command.position_deg, dict):
             targets = {f"position_deg.{key}": (int(key) - 1, deg) for key, deg in command.position_deg.items()}
         else:
@@ -385,6 +413,32 @@ class Handlers:
             targets = {f"position_deg[{i}]": (i, deg) for i, deg in enumerate(command.position_deg) if deg is not None}
         return self._move(client, "move", targets, command.speed_percent, now_s,
                           wait=command.wait_for_start)
+
+    def _move_hand(self, client: Client, command: messages.Move, now_s: float) -> Outcome:
+        """Registers 101..104, 210, 211: check only, go checked, go unchecked."""
+        assert command.hand_mm is not None
+        if command.position_deg is not None:
+            raise Refused(Notice.VALUE, "hand_mm", "one of position_deg (joints) and hand_mm (the hand) is allowed")
+        if command.wait_for_start or self._waiting_for_start:
+            raise Refused(Notice.VALUE, "wait_for_start", "places of the hand cannot be stored for a start: the line "
+                          "begins where the arm stands")
+        x, y, z = command.hand_mm
+        target = HandTarget((x, y, z), command.elbow_deg, command.wrist_deg)
+        state = self._latest()
+        self._hand.check_angles(self.facts, target)
+        if command.check == "only":
+            self.gate.check(client, ACTION["hand_check"], now_s)
+            if state is None or state.axes != self.facts.axes:
+                raise Refused(Notice.BLOCKED, "", "the arm is not connected")
+            against = self._hand.obstacles(self.facts, state, target)
+            return {"reachable": not against, "why": against}
+        self._hand.kinematics(self.facts)
+        if command.check == "checked" and state is not None and (
+                against := self._hand.obstacles(self.facts, state, target)):
+            raise Refused(Notice.VALUE, "hand_mm", f"not reachable in a straight line: {'; '.join(against)}")
+        self._begin(client, "move", now_s)
+        return self._push(client, CommandKind.HAND_MOVE, mask=target.mask(unchecked=command.check == "unchecked"),
+                          values=target.values(), value=command.speed_percent)
 
     def _go_to_position(self, client: Client, found: forms.Recognised, now_s: float) -> Outcome:
         forms.exactly("4", found.values["4"], 0)

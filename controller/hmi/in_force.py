@@ -39,7 +39,7 @@ class InForce:
         self._core, self._store, self._follow, self._latest = core, store, follow, latest
         self._limits_asked: dict[str, int] = {}     # how often each kind was given: the latest one's verdict counts
         self._limits_missing: set[str] = set()      # kinds that the loop did not take as they are stored
-        self._limits_late = False
+        self._limits_late = self._lengths_late = False
         self._range_retry_s: float | None = None
         self._range_asked = 0  # counts the times the stored range was given: only the latest one's verdict counts
 
@@ -48,6 +48,7 @@ class InForce:
         self._limits_late = False
         for row in LIMITS:
             self.push_limits(row, 0)
+        self.push_lengths(0)
         self.apply_range(now_s)
 
     def tick(self, now_s: float) -> None:
@@ -56,13 +57,15 @@ class InForce:
             self._limits_late = False
             for row in LIMITS:
                 self.push_limits(row, 0)
+        if self._lengths_late:
+            self.push_lengths(0)
         if self._range_retry_s is not None and now_s >= self._range_retry_s:
             self.apply_range(now_s)
 
     @property
     def late(self) -> bool:
         """Whether a connected arm does not have yet what is stored."""
-        return bool(self.facts.axes) and bool(self._limits_missing or self.problem)
+        return bool(self.facts.axes) and bool(self._limits_missing or self._lengths_late or self.problem)
 
     @property
     def limits_problem(self) -> str:
@@ -92,6 +95,19 @@ class InForce:
 
         return self._push(CommandKind.SPEED_LIMITS, client, mask=(1 << len(values)) - 1, values=values,
                           value=float(row.register), answered=answered)
+
+    # -- lengths
+
+    def push_lengths(self, client: int) -> Future[None]:
+        """Give the loop the length adjustments; what it did not take goes out again."""
+        self._lengths_late = False
+        values = [_length(self._store.get(name), hmi.SETTING[name]) for name in hmi.LENGTHS]
+        return self._push(CommandKind.ARM_LENGTHS, client, mask=(1 << len(values)) - 1, values=values,
+                          answered=self._lengths_answered)
+
+    def _lengths_answered(self, refused: Refused | None) -> None:
+        if refused is not None and refused.notice is not Notice.NO_LOOP:
+            self._lengths_late = True
 
     # -- range of motion
 
@@ -236,6 +252,11 @@ def then(answer: Future[None], follow: Callable[[], Future[None]]) -> Future[Non
 
 def _is_number(value: Value) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _length(value: Value, row: Setting) -> float:
+    """A stored length; what a damaged file may hold instead of one becomes none."""
+    return float(value) if _is_number(value) and row.low <= value <= row.high else 0.0
 
 
 def _percent(value: Value, row: Setting) -> float:

@@ -18,6 +18,7 @@ from controller.spec.hmi import Notice
 SpeedPercent = Annotated[float, Meta(gt=0.0, le=100.0)]
 SignedPercent = Annotated[float, Meta(ge=-100.0, le=100.0)]
 Degrees = Annotated[float, Meta(ge=-3600.0, le=3600.0)]
+Millimetres = Annotated[float, Meta(ge=-10_000.0, le=10_000.0)]
 AxisKey = Annotated[str, Meta(pattern=f"^[1-{telegram.MAX_AXES}]$")]
 ModeNumber = Annotated[int, Meta(ge=min(hmi.MODES), le=max(hmi.MODES))]
 SettingValue = float | bool | Annotated[str, Meta(max_length=64)] | None
@@ -49,20 +50,29 @@ class Mode(_Base, tag="mode"):
 
 
 class Jog(_Base, tag="jog"):
-    """Joint speeds in percent of the present limit, one per axis; repeat at least every 200 ms while held, and release
-    with zeros. With `sequence` and `sent_ms`, one that comes late, twice or out of order is dropped."""
+    """Joint speeds in percent of the present limit, one per axis, or the velocity of the hand (x forward, y left, z
+    up) in percent of its highest speed; repeat at least every 200 ms while held, and release with zeros. With
+    `sequence` and `sent_ms`, one that comes late, twice or out of order is dropped."""
 
-    speed_percent: Annotated[list[SignedPercent], Meta(min_length=1, max_length=telegram.MAX_AXES)]
+    speed_percent: Annotated[list[SignedPercent], Meta(min_length=1, max_length=telegram.MAX_AXES)] | None = None
+    hand_percent: Annotated[list[SignedPercent], Meta(min_length=3, max_length=3)] | None = None
     sequence: Annotated[int, Meta(ge=0, le=2**53)] | None = None
     sent_ms: Annotated[float, Meta(ge=-1e15, le=1e15)] | None = None
     age_ms: Annotated[float, Meta(ge=0.0, le=1e6)] = 0.0
 
 
 class Move(_Base, tag="move"):
-    """Joint targets in degrees: one per axis with null = leave it, or an object by axis number."""
+    """Joint targets in degrees: one per axis with null = leave it, or an object by axis number. Or a place of the hand
+    in mm, gone to in a straight line, where wanted with the angles of elbow and wrist there: `check` is "checked" (only
+    when all of the line is possible), "unchecked" (as far as it is) or "only" (nothing moves, the answer says whether
+    it is `reachable`, and if not, `why`)."""
 
     position_deg: (Annotated[list[Degrees | None], Meta(min_length=1, max_length=telegram.MAX_AXES)]
-                   | Annotated[dict[AxisKey, Degrees], Meta(min_length=1, max_length=telegram.MAX_AXES)])
+                   | Annotated[dict[AxisKey, Degrees], Meta(min_length=1, max_length=telegram.MAX_AXES)] | None) = None
+    hand_mm: Annotated[list[Millimetres], Meta(min_length=3, max_length=3)] | None = None
+    elbow_deg: Degrees | None = None
+    wrist_deg: Degrees | None = None
+    check: Literal["checked", "unchecked", "only"] = "checked"
     speed_percent: SpeedPercent = 100.0
     wait_for_start: bool = False
 
@@ -225,6 +235,11 @@ ALLOWED = {
     ("mode", "mode"): f"one of {', '.join(map(str, hmi.MODES))}",
     ("jog", "speed_percent"): "an array of numbers -100..100, one per axis",
     ("move", "position_deg"): "an array of degrees or null per axis, or an object of axis number and degrees",
+    ("jog", "hand_percent"): "an array of three numbers -100..100: x, y, z",
+    ("move", "hand_mm"): "an array of three numbers -10000..10000: x, y, z in mm",
+    ("move", "elbow_deg"): "a number -3600..3600, or null",
+    ("move", "wrist_deg"): "a number -3600..3600, or null",
+    ("move", "check"): "checked, unchecked or only",
     ("jog", "sequence"): "a whole number that grows while the jog is held (may be left out)",
     ("jog", "sent_ms"): "the client's own steady clock in milliseconds, such as performance.now() (may be left out)",
     ("jog", "age_ms"): "how many milliseconds old the input was when it was sent (0 when left out)",

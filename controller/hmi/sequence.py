@@ -29,13 +29,19 @@ TEST_SHARE = 0.25  # of the range is kept free at both ends
 
 
 class Step(msgspec.Struct, frozen=True):
-    """Joint targets {0-based axis: degrees}, speed in percent (above 0, up to 100), and a rest after it. Without
-    targets it is a rest alone."""
+    """Joint targets {0-based axis: degrees}, speed in percent (above 0, up to 100), and a rest after it; or, with no
+    targets, a place of the hand in mm, which is gone to in a straight line. With neither it is a rest alone."""
 
     text: str
     targets: Mapping[int, float]
     speed_percent: float = 100.0
     pause_s: float = 0.0
+    hand_mm: tuple[float, float, float] | None = None
+
+    @property
+    def moves(self) -> bool:
+        """Whether it is more than a rest."""
+        return bool(self.targets) or self.hand_mm is not None
 
 
 class Place(msgspec.Struct, frozen=True):
@@ -156,7 +162,7 @@ class Sequencer:
     @property
     def resting(self) -> bool:
         """Whether the arm stands because the present step is a rest, or has come to its rest."""
-        return self._run is not None and (not self._run.step.targets or self._run.done_s is not None)
+        return self._run is not None and (not self._run.step.moves or self._run.done_s is not None)
 
     @property
     def progress(self) -> Progress | None:
@@ -245,14 +251,14 @@ class Sequencer:
             self.end("motion was ended", tell=True)
         elif run.paused_s is None:
             run.plan.tick(now_s)
-            if run.taken and (state.state == MasterState.AUTO or not run.step.targets):
+            if run.taken and (state.state == MasterState.AUTO or not run.step.moves):
                 self._follow_step(run, state, now_s)
 
     def _follow_step(self, run: _Run, state: State, now_s: float) -> None:
         step = run.step
         if any(state.moving):
             run.still_since_s = None
-        elif all(state.on_target[axis] for axis in step.targets):
+        elif all(state.on_target[axis] for axis in (step.targets if step.hand_mm is None else range(state.axes))):
             if run.done_s is None:
                 run.done_s = now_s
                 run.plan.arrived(run.number, state, now_s)
@@ -276,7 +282,7 @@ class Sequencer:
             return
         run.number += 1
         run.taken, run.done_s, run.still_since_s, run.step_s = False, None, None, now_s
-        if not run.step.targets:
+        if not run.step.moves:
             self._taken(run)
             return
         try:
@@ -309,7 +315,7 @@ class Sequencer:
 
     def _taken(self, run: _Run) -> None:
         run.taken = True
-        run.begun |= bool(run.step.targets)
+        run.begun |= run.step.moves
         run.plan.moving(run.number, self._now_s)
         if not run.verdict.done():
             run.verdict.set_result(None)

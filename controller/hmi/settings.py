@@ -123,6 +123,8 @@ class StoredSettings:
         saved = self._store.put(new, remove)
         self._changed()
         after = {**dict.fromkeys(remove), **new}
+        if not after.keys().isdisjoint(hmi.LENGTHS):
+            self._in_force.push_lengths(client.number)
         self._note(Kind.SETTINGS, "settings changed", who=client.name, detail={
             name: [before.get(name), value] for name, value in after.items() if before.get(name) != value})
         return saved

@@ -6,15 +6,15 @@ every joint's frame is parallel to the base frame. Rows are those of a right arm
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 Vector = tuple[float, float, float]
 Side = Literal["right", "left"]
 
 
-@dataclass(frozen=True, slots=True)
-class JointRow:
+class JointRow(msgspec.Struct, frozen=True):
     """One joint: its axis of rotation, and the way from the joint before it to it, both in that joint's frame."""
 
     name: str
@@ -38,6 +38,7 @@ JOINTS: tuple[JointRow, ...] = (
 HAND_AT_MM: Vector = (0.0, 0.0, -UPPER_ARM_MM - FOREARM_MM - HAND_MM)
 ELBOW_AXIS, WRIST_AXIS = 4, 5  # 1-based; an arm with fewer axes has none
 LONGEST_OFFSET_MM = 2000.0
+LONGEST_ADJUSTMENT_MM = 200  # registers 90, 92
 AXIS_TOLERANCE = 0.01  # an axis of rotation may be so far from length 1: written with few digits
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from controller.spec import external, faults, modes, record, registers, telegram
+from controller.spec import chain, external, faults, modes, record, registers, telegram
 from controller.spec.coded import Coded
 from controller.spec.record import FIELDS, PER_AXIS, Field
 
@@ -40,6 +40,7 @@ def constants() -> str:
     lines += [f"    ERROR_{row.name} = {row.code}" for row in faults.ERRORS]
     lines += [f"    WARNING_{row.name} = {row.code}" for row in faults.WARNINGS]
     lines.append(f"    MAX_FAULTS = {record.MAX_FAULTS}")
+    lines.append(f"    LONGEST_ADJUSTMENT_MM = {chain.LONGEST_ADJUSTMENT_MM}")
     lines.append(f"    TRIGGERS = {modes.TRIGGERS}")
     lines.append(f"    DRIVER_MODE_HIGHEST = {max(modes.DriverMode)}")
     lines += [f"    REGISTER_{name} = {getattr(registers, name)}" for name in CORE_REGISTERS]

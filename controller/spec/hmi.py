@@ -92,13 +92,14 @@ ACTIONS: tuple[Action, ...] = (
     Action("subscribe", "choose the rate of `data` or `state` for this client", incompatible=True),
     Action("settings_read", "read stored settings", incompatible=True),
     Action("diagnostics_section", "note the visit", incompatible=True),
+    Action("hand_check", "whether the hand can go somewhere in a straight line", control="anyone"),
     Action("why", "what keeps this client from moving the arm", incompatible=True),
     Action("release", "give up control", incompatible=True),
     Action("acquire", "take control when nobody has it", control="takes"),
     Action("start", "run stored targets, else power up and stand ready for jog", control="takes", guarded=True),
     Action("ready", "power up and stand ready for jog; stored targets are forgotten", control="takes", guarded=True),
-    Action("jog", "joint speeds while held", control="takes", guarded=True),
-    Action("move", "go to joint positions", control="takes", guarded=True),
+    Action("jog", "joint speeds, or a velocity of the hand, while held", control="takes", guarded=True),
+    Action("move", "go to joint positions, or with the hand along a straight line", control="takes", guarded=True),
     Action("stand_still", "end the motion softly and stay ready", control="waits"),
     Action("off", "soft stop, then motor power off", control="waits", guarded=True),
     Action("reset", "RESET_ERROR", Role.ADVANCED),
@@ -108,7 +109,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("test_jog", "test cycle 8: jog", Role.ADMINISTRATOR, "takes", True),
     Action("test_drives_off", "test cycle 4: drives off", Role.ADMINISTRATOR, "waits", True),
     Action("test_axes", "test cycle 1: standard movements on every axis", Role.ADMINISTRATOR, "takes", True),
-    Action("test_motion", "test cycle 3", Role.ADMINISTRATOR, "takes", True, available=False),
+    Action("test_square", "test cycle 3: the hand around a square", Role.ADMINISTRATOR, "takes", True),
     Action("test_device", "test cycle 7: an input device moves axis 1", Role.ADMINISTRATOR, "takes", True),
     Action("play", "play an exercise or a scenario", control="takes", guarded=True),
     Action("resume", "go on with what is paused", control="takes", guarded=True),
@@ -144,7 +145,7 @@ MODES: dict[int, str] = {  # register 10
     0: "off", 1: "stand_still", 3: "ready", 4: "ready", 5: "target_wait", 6: "stop", 7: "reset", 8: "external",
 }
 TEST_CYCLES: dict[int, str] = {  # register 11
-    1: "test_axes", 3: "test_motion", 4: "test_drives_off", 7: "test_device", 8: "test_jog",
+    1: "test_axes", 3: "test_square", 4: "test_drives_off", 7: "test_device", 8: "test_jog",
 }
 
 Kind = Literal["number", "boolean", "text", "choice"]
@@ -225,6 +226,7 @@ SETTINGS: tuple[Setting, ...] = (
 )
 SETTING: dict[str, Setting] = {row.name: row for row in SETTINGS}
 # HMI numbers 91 and 92 the other way round than the registers do.
+LENGTHS = ("upper_arm_length_mm", "forearm_length_mm")  # that the control loop takes, in this order
 ADJUSTMENT_REGISTERS: dict[str, int] = {
     "upper_arm_length_mm": 90, "forearm_length_mm": 92, "upper_arm_weight_percent": 91, "forearm_weight_percent": 93,
 }
@@ -247,7 +249,7 @@ class Form(msgspec.Struct, frozen=True):
 
 FORMS: tuple[Form, ...] = (
     Form("version_check", "version_check", "version of the HMI, \"1.7.8\"", ("1",)),
-    Form("test_cycle", "test_motion", "10: 2; 11: number of the test cycle (its own row of actions)", ("10", "11")),
+    Form("test_cycle", "test_axes", "10: 2; 11: number of the test cycle (its own row of actions)", ("10", "11")),
     Form("mode", "start", "10: working mode (its own row of actions); 7 is reset", ("10",)),
     Form("go_to_position", "move", "4: 0; 50..: degrees, also as text; \"\" leaves the axis", ("4",), axes="50"),
     Form("driver_mode", "driver_mode", "working modes of single drives: refused, the control loop alone sets them",
@@ -275,7 +277,7 @@ FORMS: tuple[Form, ...] = (
 COMMANDS: dict[str, str] = {
     "stop": "stop", "start": "start", "reset": "reset", "mode": "start", "jog": "jog", "move": "move",
     "subscribe": "subscribe", "acquire": "acquire", "release": "release", "settings": "settings_write",
-    "go_to": "saved_position", "range_of_motion": "range_on", "test_cycle": "test_motion", "why": "why",
+    "go_to": "saved_position", "range_of_motion": "range_on", "test_cycle": "test_axes", "why": "why",
     "version": "version_check", "visit": "diagnostics_section",
     "board_registers": "board_registers",
     "play": "play", "estimate": "estimate", "pause": "pause", "resume": "resume", "reports": "reports",

@@ -99,6 +99,10 @@ class CommandKind(Coded):
     ROM_ENABLE = 10, "mask: axes held to their range of motion from now on, 0 none; all of it or nothing"
     PREPARE = 11, "as MOVE, but targets wait for the next START; any command but limits and ranges forgets them"
     EXTERNAL = 16, "admit the program that is connected for external development; mode EXTERNAL_DEVELOPER_AUTO"
+    HAND_JOG = 20, "values: speed of the hand in percent, x, y, z, -100..100; mask: which of them"
+    HAND_MOVE = 21, ("values: hand position in mm, x, y, z, then elbow and wrist angle in degrees; mask: 7, bit 3 "
+                     "elbow, bit 4 wrist given, bit 5 go as far as there is a way; value: speed percent 0..100")
+    ARM_LENGTHS = 22, "values: upper arm and forearm longer by so many mm (registers 90, 92)"
     RELEASE_LINE = 17, "without motor power: leave the cyclic phase and give the line back for a new bring-up"
 
 
@@ -112,6 +116,8 @@ class CommandResult(Coded):
     DROPPED_BY_STOP = 6, "a stop came after it"
     NO_TRAJECTORY = 7, "refused: no trajectory to that target within the limits"
     OUTSIDE_RANGE = 8, "refused: an axis is outside the range of motion or about to leave it: move it inside first"
+    NO_HAND = 20, "refused: where the hand is is not known"
+    NOT_REACHABLE = 21, "refused: the hand cannot go there in a straight line; warnings say why"
     NO_PROGRAM = 16, "refused: no program for external development is connected and sending targets"
     EXTERNAL_OFF = 17, "refused: external development is switched off (external.enabled in the configuration)"
     MOTOR_POWER = 18, "refused: motor power is on; switch it off first (mode OFF)"
@@ -250,6 +256,9 @@ _ROWS: dict[CommandKind | Trigger, tuple[Cell, ...]] = {
     Trigger.START_TEST: _motion(_M.TEST, "a motion ends softly; ready for the test's jog"),
     _K.JOG: _motion(_M.JOG, "joint speeds; in TEST the mode stays TEST"),
     _K.MOVE: _motion(_M.POSITION_TARGET, "joint targets"),
+    _K.HAND_JOG: _motion(_M.JOG, "the hand at a velocity; in TEST the mode stays TEST"),
+    _K.HAND_MOVE: _motion(_M.POSITION_TARGET, "a motion ends softly; then the hand goes along a straight line"),
+    _K.ARM_LENGTHS: (_NOTED,) * 6,
     _K.PREPARE: (_NO_ARM, Cell(_STAYS, "targets wait for START", _M.POSITION_TARGET_WAIT_FOR_START), _REPLACES,
                  Cell(_STAYS, "a motion ends softly; targets wait for START", _M.POSITION_TARGET_WAIT_FOR_START),
                  _STOPPING, _IN_ERROR),
@@ -289,7 +298,7 @@ TRANSITIONS: dict[tuple[MasterState, CommandKind | Trigger], Cell] = {
 # What the history gives as the reason of a change of the master state.
 REASONS: dict[CommandKind | Trigger, Reason] = {
     _K.START: Reason.OPERATOR_START, _K.JOG: Reason.OPERATOR_START, _K.MOVE: Reason.OPERATOR_START,
-    _K.EXTERNAL: Reason.OPERATOR_START,
+    _K.EXTERNAL: Reason.OPERATOR_START, _K.HAND_JOG: Reason.OPERATOR_START, _K.HAND_MOVE: Reason.OPERATOR_START,
     Trigger.START_TEST: Reason.OPERATOR_START, _K.OFF: Reason.OFF_COMMAND, Trigger.STOP: Reason.STOP_COMMAND,
     Trigger.ERROR: Reason.FAULT, Trigger.HMI_SILENT: Reason.HMI_SILENT, Trigger.SHUTDOWN: Reason.SHUTDOWN,
     Trigger.BUS_DETACHED: Reason.BUS_DETACHED, Trigger.START_CHECKS_GOOD: Reason.START_CHECKS_GOOD,

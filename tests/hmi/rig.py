@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from controller._core import Core, State
 from controller.arm import ArmFacts
@@ -48,10 +49,11 @@ class Rig:
         self._newest: State | None = None
         self.store = Store(folder, fault)
         self.history = history or History(folder)
-        self.facts = self._facts(axes).with_margin(Config().motion.limit_margin_deg)
+        self.facts = replace(self._facts(axes).with_margin(Config().motion.limit_margin_deg),
+                             chain=chain_of(Config(), axes))
         settings = core_settings(Config())
         settings.update(rate_hz=RATE_HZ, silence_ms=400, max_overruns_in_a_row=1000, external_heartbeat_ms=200)
-        self.core.configure(settings, core_axes(Config(), self.facts), chain_of(Config(), axes))
+        self.core.configure(settings, core_axes(Config(), self.facts), self.facts.chain)
         self.core.start()
         if os.geteuid() == 0:  # on a busy machine others would else hold up loop and board for longer than is allowed
             os.setpriority(os.PRIO_PROCESS, 0, -10)  # inherited by the threads that are made from here on

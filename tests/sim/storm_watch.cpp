@@ -8,7 +8,7 @@
 namespace {
 
 enum { STARTUP, WAITING, AUTO, ERROR_STATE, TO_AUTO };
-enum { START = 1, JOG = 2, MOVE = 3, EXTERNAL = 16 };
+enum { START = 1, JOG = 2, MOVE = 3, EXTERNAL = 16, HAND_JOG = 20, HAND_MOVE = 21 };
 constexpr int N = 8, SPEED_ABS = 4;
 
 struct Watch {
@@ -98,7 +98,8 @@ bool check_arm(Watch& w, const Record& r, bool powered) {
 bool check_order(Watch& w, const Record& r, bool moving) {
     const bool taken = r.last_command != w.last_command && r.last_command_result == 0 &&
                        (r.last_command_kind == START || r.last_command_kind == JOG || r.last_command_kind == MOVE ||
-                        r.last_command_kind == EXTERNAL);
+                        r.last_command_kind == EXTERNAL || r.last_command_kind == HAND_JOG ||
+                        r.last_command_kind == HAND_MOVE);
     if (r.stops != w.stops || r.state == ERROR_STATE || r.state == STARTUP) w.armed = false;
     w.stops_seen += r.stops != w.stops;
     w.stops = r.stops;

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,47 @@ def jogged_into_a_limit(language: Language) -> tuple[ListedArm, int]:
     return arm, 1
 
 
+def no_way(name: str) -> Recipe:
+    """Every joint may turn by a degree, and the hand is to go far: the joints that stand in the way are named."""
+    def provoke(language: Language) -> tuple[ListedArm, int]:
+        arm = ListedArm(4, language=language, gravity_scale=0.0)
+        arm.auto()
+        at = arm.cycle()
+        arm.push(CommandKind.ROM_MINIMUM, [deg - 1.0 for deg in at.position_deg])
+        arm.push(CommandKind.ROM_MAXIMUM, [deg + 1.0 for deg in at.position_deg])
+        arm.push(CommandKind.ROM_ENABLE, mask=15)
+        arm.run(0.1)
+        for way in product((0.0, -60.0, 60.0), repeat=3):
+            to = [part + step for part, step in zip((at.hand_x_mm, at.hand_y_mm, at.hand_z_mm), way, strict=True)]
+            arm.push(CommandKind.HAND_MOVE, to, mask=7, value=100.0)
+            arm.run(0.25)
+            if (True, BY_NAME[name].code, 0, "master") in arm.seen:
+                return arm, 0
+        raise AssertionError(f"no move of the hand was refused with {name}: {sorted(arm.seen)}")
+
+    return provoke
+
+
+def hand_move(*values: float, mask: int = 7, axes: int = 4) -> Recipe:
+    def provoke(language: Language) -> tuple[ListedArm, int]:
+        arm = ListedArm(axes, language=language)
+        arm.auto()
+        arm.push(CommandKind.HAND_MOVE, values, mask=mask, value=100.0)
+        arm.run(0.5)
+        return arm, 0
+
+    return provoke
+
+
+def hand_jogged_out_of_reach(language: Language) -> tuple[ListedArm, int]:
+    arm = ListedArm(4, language=language)
+    arm.auto()
+    for _ in range(30):
+        arm.push(CommandKind.HAND_JOG, [100.0, 0.0, 0.0])
+        arm.run(0.1)
+    return arm, 0
+
+
 def drive(row: Fault) -> Recipe:
     """The drive's own code, reported in its telegrams."""
     name = "drive_warning" if row.warning else "drive_error"
@@ -176,6 +218,11 @@ RECIPES: dict[str, Recipe] = {
     "DRIVES_NOT_READY": after_start("drive_waiting", 1.5),
     "RELAY_NOT_CLOSING": after_start("relay_stuck_open"), "RELAY_NOT_OPENING": after_start("welded_relay"),
     "BATTERY_HIGH": faulty("high_battery", mv=30000, seconds=6.0), "LIMIT_BRAKE": jogged_into_a_limit,
+    **{name: no_way(name) for name in ("IK_LIMIT_1", "IK_LIMIT_2", *(
+        f"IK_JOINT_{n}_{end}" for n in (1, 2, 3) for end in ("MAXIMUM", "MINIMUM")))},
+    "IK_LIMIT_3": hand_move(420.0, -140.0, -370.0, 0.0, 100.0, mask=23, axes=5),
+    "ARM_LENGTH_MAXIMUM_TARGET": hand_move(900.0, 0.0, 0.0), "ARM_LENGTH_MINIMUM": hand_move(0.0, 0.0, -10.0),
+    "ARM_LENGTH_MAXIMUM": hand_jogged_out_of_reach,
     **{row.name: drive(row) for row in (*ERRORS, *WARNINGS) if row.source == "drive"},
 }
 # What the HMI's thread raises needs a server, a folder and a disk; an external program's errors need a program.

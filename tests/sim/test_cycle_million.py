@@ -51,9 +51,12 @@ class Operator:
         self.low = [f.minimum_deg for f in arm.facts.axis]
         self.high = [f.maximum_deg for f in arm.facts.axis]
         self.jog_percent = [0.0] * self.axes
+        self.hand_percent = [0.0] * 3
+        self.hand_mm = (0.0, 0.0, -500.0)
         self.done: Counter[str] = Counter()
         self.actions = (
-            (25, self.move), (30, self.jog), (9, self.start), (5, self.stop), (1, self.off), (6, self.reset),
+            (25, self.move), (30, self.jog), (25, self.hand_jog), (8, self.hand_move),
+            (1, self.lengths), (9, self.start), (5, self.stop), (1, self.off), (6, self.reset),
             (3, self.stand_still), (4, self.range_minimum), (4, self.range_maximum), (4, self.range_enable),
             (8, self.speed_limits), (3, self.prepare), (2, self.junk), (0.4, self.button), (1, self.line_fault),
             (0.15, self.silence), (0.3, self.drive_error))
@@ -77,6 +80,25 @@ class Operator:
             self.jog_percent = [self.pick.choice((-100.0, 100.0, self.pick.uniform(-100.0, 100.0), 0.0))
                                 for _ in range(self.axes)]
         self.arm.push(CommandKind.JOG, self.jog_percent)
+
+    def hand_jog(self) -> None:
+        if self.pick.random() < 0.3:
+            self.hand_percent = [self.pick.choice((-100.0, 100.0, self.pick.uniform(-100.0, 100.0), 0.0))
+                                 for _ in range(3)]
+        self.arm.push(CommandKind.HAND_JOG, self.hand_percent)
+
+    def hand_move(self) -> None:
+        """Near the hand mostly; now and then anywhere, and as far as there is a way."""
+        state, span = self.arm.reader.latest(), self.pick.choice((20.0, 100.0, 400.0))
+        if state is not None:
+            self.hand_mm = (state.hand_x_mm, state.hand_y_mm, state.hand_z_mm)
+        values = [part + self.pick.uniform(-span, span) for part in self.hand_mm]
+        self.arm.push(CommandKind.HAND_MOVE, [*values, 0.0, self.pick.uniform(-60.0, 60.0)],
+                      7 | self.pick.choice((0, 0, 32, 48 if self.axes > 4 else 0)),
+                      self.pick.choice((100.0, 100.0, 30.0)))
+
+    def lengths(self) -> None:
+        self.arm.push(CommandKind.ARM_LENGTHS, [self.pick.uniform(0.0, 60.0), self.pick.uniform(0.0, 200.0)])
 
     def start(self) -> None:
         self.arm.push(CommandKind.START, mask=self.pick.getrandbits(1))
@@ -109,7 +131,7 @@ class Operator:
 
     def junk(self) -> None:
         values = [self.pick.choice(JUNK) for _ in range(8)]
-        self.arm.push(self.pick.randrange(0, 20), values, self.pick.getrandbits(32), self.pick.choice(JUNK))
+        self.arm.push(self.pick.randrange(0, 25), values, self.pick.getrandbits(32), self.pick.choice(JUNK))
 
     def button(self) -> None:
         self.arm.board.set_fault("button", seconds=self.pick.choice((0.001, 0.02, 0.1)))
@@ -232,7 +254,7 @@ def test_saf_1_saf_2_saf_5_a_million_actions_in_four_parts(loaded: ctypes.CDLL, 
           f"{stops} stops; worst: jump {jump:.4f} deg, "
           f"speed {speed:.4f}, acceleration {slope:.4f}, jerk {bend:.4f} of the limit")
     assert sum(done.values()) == ARMS * ACTIONS_PER_ARM // 4
-    assert len(done) == 20
+    assert len(done) == 23
     assert programs == 5
     assert admitted > cycles // 100     # a program moved it too
     # the storm really moved the arm, stopped it, and powered it again and again

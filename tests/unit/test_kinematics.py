@@ -32,7 +32,8 @@ def random_chain(source: random.Random, joints: int | None = None) -> dict[str, 
 
     count = joints or source.randint(1, 8)
     return {"joints": [{"axis": direction(), "offset_mm": offset()} for _ in range(count)], "hand_offset_mm": offset(),
-            "elbow_axis": source.randint(0, count), "wrist_axis": source.randint(0, count)}
+            "elbow_axis": source.randint(0, count), "wrist_axis": source.randint(0, count), "max_speed_mm_s": 250.0,
+            "max_acceleration_mm_s2": 1000.0}
 
 
 class Peer:

@@ -8,10 +8,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from controller import supervisor as module
 from controller.arm import ArmFacts, AxisFacts
 from controller.bus.base import BusError, Cancelled
+from controller.chain import chain_of
 from controller.config import Config
 from controller.supervisor import Supervisor, core_axes, core_settings
 
@@ -94,7 +96,8 @@ def test_connects_and_tells_the_facts_before_it_lends_the_line(world: World) -> 
     world.core.attach = lambda fd: world.core.calls.append(("attach", fd, list(world.arms)))
     world.tick()
     assert world.supervisor.connected
-    assert world.core.calls == [("configure", 2), "cyclic", ("attach", 42, [FACTS.with_margin(1.0)])]
+    facts = replace(FACTS.with_margin(1.0), chain=chain_of(world.config, 2))
+    assert world.core.calls == [("configure", 2), "cyclic", ("attach", 42, [facts])]
     assert (world.supervisor.attempts, world.supervisor.connections) == (1, 1)
 
 

@@ -45,16 +45,6 @@ def test_response_forms_become_commands(message: object, kind: CommandKind, fiel
     assert {name: bench.last[1][name] for name in fields} == fields
 
 
-@pytest.mark.parametrize("message", [
-    {"10": 2, "11": 3},
-])
-def test_what_comes_later_says_so(message: object) -> None:
-    bench = Bench()
-    assert notice(lambda: bench.say(message))[0] == Notice.NOT_AVAILABLE
-    assert bench.ring.pushed == []
-    assert bench.control.holder is None
-
-
 def test_settings_are_stored_by_name_and_arm_adjustments_by_meaning() -> None:
     bench = Bench()
     for message in ({"80": 7, "lockJoySens": True}, {"90": 10, "91": 150, "92": 80, "93": 120}, {"default_2": "Table"},
@@ -73,7 +63,8 @@ def test_settings_are_stored_by_name_and_arm_adjustments_by_meaning() -> None:
     assert [stored[f"rest_position_counts.{i}"] for i in range(1, 5)] == [5, 6, 7, 8]
     assert [stored[f"default_position_2_counts.{i}"] for i in range(1, 5)] == [1, 2, 3, 4]
     assert stored["voice_verbosity"] == "brief"
-    assert bench.ring.pushed == []
+    ((kind, fields),) = bench.ring.pushed  # registers 90 and 92; weights are not the loop's
+    assert (kind, fields["values"]) == (CommandKind.ARM_LENGTHS, [10.0, 150.0])
 
 
 @pytest.mark.parametrize(("message", "field"), [

@@ -123,9 +123,9 @@ def test_after_a_bring_up_the_loop_gets_limits_and_range(axes: int) -> None:
     bench = Bench(axes)
     bench.store.put({"range_of_motion_on": True, "range_minimum_deg.1": -10.0, "range_maximum_deg.1": 20.0})
     bench.handlers.set_facts(bench.handlers.facts)
-    assert bench.kinds() == [CommandKind.SPEED_LIMITS] * 3 + [
+    assert bench.kinds() == [CommandKind.SPEED_LIMITS] * 3 + [CommandKind.ARM_LENGTHS] + [
         CommandKind.ROM_MINIMUM, CommandKind.ROM_MAXIMUM, CommandKind.ROM_ENABLE]
-    low, high, enable = (fields for _, fields in bench.ring.pushed[3:])
+    low, high, enable = (fields for _, fields in bench.ring.pushed[4:])
     assert (low["values"][0], high["values"][0]) == (-10.0, 20.0)
     assert {len(low["values"]), len(high["values"])} == {axes}
     assert low["mask"] == high["mask"] == enable["mask"] == (1 << axes) - 1
