@@ -225,6 +225,16 @@ def drives_off(page: Page) -> None:
     assert page.rig.until(lambda s: s.motor_power == 0).fault_count == 0
 
 
+@case("test cycle 3")
+def test_cycle_3(page: Page) -> None:
+    page.stand_at(10, 30, 0, 60)
+    done = page.rig.until(lambda s: all(s.on_target)).motions_done
+    page.send({"10": 2, "11": 3})
+    page.client.until(lambda: (page.rig.status()["motion_sequence"] or {}).get("ended") == "done", 60.0)
+    assert page.state.motions_done == done + 4
+    page.shows(lambda d: abs(d["axesX"]) + abs(d["axesZ"]) > 100)
+
+
 @case("test cycle 8")
 def test_jog(page: Page) -> None:
     page.send({"10": 2, "11": 8})

@@ -104,6 +104,9 @@ COMMANDS: dict[CommandKind | Trigger, Callable[[VirtualArm], int]] = {
     CommandKind.ROM_MINIMUM: lambda arm: arm.push(CommandKind.ROM_MINIMUM, [0.0, 0.0]),
     CommandKind.ROM_MAXIMUM: lambda arm: arm.push(CommandKind.ROM_MAXIMUM, [90.0, 90.0]),
     CommandKind.ROM_ENABLE: lambda arm: arm.push(CommandKind.ROM_ENABLE, mask=0),
+    CommandKind.HAND_JOG: lambda arm: arm.push(CommandKind.HAND_JOG, [0.0, 0.0, 50.0]),
+    CommandKind.HAND_MOVE: lambda arm: arm.push(CommandKind.HAND_MOVE, [0.0, 0.0, -600.0], value=50.0),
+    CommandKind.ARM_LENGTHS: lambda arm: arm.push(CommandKind.ARM_LENGTHS, [10.0, 20.0]),
     CommandKind.EXTERNAL: ask_for_external,
     CommandKind.RELEASE_LINE: lambda arm: arm.push(CommandKind.RELEASE_LINE),
 }

@@ -316,8 +316,8 @@ def arm_with(source: random.Random, axes: int) -> HandArm:
 
 @pytest.mark.parametrize("seed", range(2, 8))
 def test_saf_5_arms_of_any_kind_keep_every_limit(seed: int) -> None:
-    """Random chains and places of the hand: every set-point
-    is within the limits, and nothing is an error."""
+    """Random chains of 3..8 joints, random jogs and moves of the hand, into limits and singular postures: every
+    telegram is within the limits, and nothing is an error."""
     source = random.Random(seed)
     arm = arm_with(source, 1 + seed)
     watch, moved = LimitWatch(arm), 0
