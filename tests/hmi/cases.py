@@ -637,12 +637,3 @@ def command_calibrate(page: Page) -> None:
     assert played(page)["ended"] == "done"
     assert [(entry["measured"], entry["points"]) for entry in page.ok("calibrations")["calibrations"]
             if entry["name"] == name] == [(2, 2)]
-
-
-@case("test cycle 3")
-def cycle_3(page: Page) -> None:
-    page.stand_at(10, 30, 0, 70)
-    page.send({"10": 2, "11": 3})
-    page.shows(lambda d: any(d["motionOnGoing"]))
-    shown = played(page, 60.0)
-    assert (shown["name"], shown["steps"], shown["ended"]) == ("test cycle 3", 4, "done")
