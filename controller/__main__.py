@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from controller._core import Core
     from controller.signals import StopSignals
 
-COMMANDS = ("run", "sim", "check", "doctor", "status", "settings", "history", "password", "move", "jog", "home",
-            "devices")
+COMMANDS = ("run", "sim", "check", "doctor", "status", "settings", "history", "password", "move", "jog", "home", "play",
+            "calibrate", "devices")
 
 
 def _early_core(argv: list[str]) -> tuple[Core, StopSignals] | None:

@@ -34,10 +34,12 @@ COMPANIONS = ("-wal", "-shm", "-journal")
 
 class Schema(msgspec.Struct, frozen=True):
     """`statements` make an empty database, one CREATE each, in the words SQLite keeps; a change of them is a new
-    `version` (1, 2, ...)."""
+    `version` (1, 2, ...). A file of the version `before` is brought forward by `upgrade`, in one transaction."""
 
     version: int
     statements: tuple[str, ...]
+    before: Schema | None = None
+    upgrade: tuple[str, ...] = ()
 
 
 class Opened(msgspec.Struct, frozen=True):
@@ -164,15 +166,29 @@ def _connect(path: Path, schema: Schema) -> sqlite3.Connection:
         if version > schema.version:
             raise _Damaged(f"a newer version of the program wrote it: schema {version}, this one knows "
                            f"{schema.version}")
-        tables = {text for text, in database.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")}
-        if version != schema.version or tables != set(schema.statements):
-            raise _Damaged(f"its tables are not those of schema {schema.version}")
+        _bring_forward(database, schema, version)
         database.execute("BEGIN IMMEDIATE")     # whether it can be written, before anybody relies on it
         database.execute("ROLLBACK")
     except BaseException:
         database.close()
         raise
     return database
+
+
+def _bring_forward(database: sqlite3.Connection, schema: Schema, version: int) -> None:
+    """From the version that wrote the file to the present one, each step whole or not at all."""
+    if version < schema.version and schema.before is not None:
+        _bring_forward(database, schema.before, version)
+        database.execute("BEGIN IMMEDIATE")
+        for statement in schema.upgrade:
+            database.execute(statement)
+        database.execute(f"PRAGMA user_version = {schema.version}")
+        database.execute("COMMIT")
+    elif version != schema.version:
+        raise _Damaged(f"its tables are not those of schema {schema.version}")
+    tables = {text for text, in database.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")}
+    if tables != set(schema.statements):
+        raise _Damaged(f"its tables are not those of schema {schema.version}")
 
 
 def _make(path: Path, schema: Schema, fill: Fill, why: str) -> None:

@@ -11,14 +11,14 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
-from controller import kept
+from controller import exercise_reports, kept
 from controller.database import FolderLock, Schema, Unusable, open_database
 from controller.kept import KeptFile, StoreError
 from controller.spec import rest
@@ -26,13 +26,14 @@ from controller.spec import rest
 T = TypeVar("T")
 FILE = "exercises.sqlite"
 AXES = tuple(f"axis_{i + 1}" for i in range(rest.AXES))
-SCHEMA = Schema(1, (
+FIRST_SCHEMA = Schema(1, (
     "CREATE TABLE exercise (name TEXT PRIMARY KEY, rep INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE position (exercise TEXT NOT NULL REFERENCES exercise (name) ON UPDATE CASCADE ON DELETE CASCADE, "
     f"order_pos INTEGER NOT NULL, {', '.join(f'{name} REAL' for name in AXES)}, pause REAL NOT NULL, "
     "speed REAL NOT NULL, PRIMARY KEY (exercise, order_pos)) WITHOUT ROWID",
     "CREATE TABLE scenario (name TEXT PRIMARY KEY, content TEXT NOT NULL, chosen INTEGER NOT NULL) WITHOUT ROWID",
 ))
+SCHEMA = Schema(2, (*FIRST_SCHEMA.statements, *exercise_reports.TABLES), FIRST_SCHEMA, exercise_reports.TABLES)
 
 
 class NotStored(LookupError):
@@ -92,6 +93,10 @@ class Exercises(KeptFile):
     def exercise(self, name: str) -> Future[Exercise]:
         """One exercise with its rows; NotStored."""
         return self._ask(lambda db: Exercise(name, _rep(db, name), _rows(db, name)))
+
+    def several(self, names: Sequence[str]) -> Future[list[Exercise]]:
+        """Exercises with their rows, in the order of `names`; NotStored."""
+        return self._ask(lambda db: [Exercise(name, _rep(db, name, "scenario"), _rows(db, name)) for name in names])
 
     def add(self, name: str, rep: int) -> Future[None]:
         """A new exercise; NotAllowed when the name is taken."""
@@ -168,6 +173,17 @@ class Exercises(KeptFile):
         """The stored JSON text; NotStored."""
         return self._ask(lambda db: _scenario(db, name, field))
 
+    def scenario_to_play(self, name: str | None) -> Future[tuple[str, str]]:
+        """(name, stored JSON text) of a scenario, of the one chosen last where `name` is None; NotStored."""
+        def work(db: sqlite3.Connection) -> tuple[str, str]:
+            found = db.execute("SELECT name FROM scenario WHERE chosen").fetchone()
+            if name is None and found is None:
+                raise NotStored("scenario: none was chosen yet; name one, or an exercise", "scenario")
+            chosen = str(found[0]) if name is None else name
+            return chosen, _scenario(db, chosen, "scenario")
+
+        return self._ask(work)
+
     def save_scenario(self, name: str, content: str) -> Future[None]:
         """Store a scenario's JSON text, in place of a former one."""
         def work(db: sqlite3.Connection) -> None:
@@ -193,6 +209,38 @@ class Exercises(KeptFile):
             db.execute("DELETE FROM scenario WHERE name = ?", (name,))
 
         return self._change(work)
+
+    # -- reports
+
+    def begin_report(self, report: exercise_reports.Beginning) -> Future[int]:
+        """The number of a new report; the oldest ones go where there are too many."""
+        return self._change(lambda db: exercise_reports.begin(db, report))
+
+    def add_move(self, number: int, move: exercise_reports.ReportMove) -> Future[None]:
+        """One more move of the report `number`."""
+        return self._change(lambda db: exercise_reports.add_move(db, number, move))
+
+    def add_interruption(self, number: int, interruption: exercise_reports.ReportInterruption) -> Future[None]:
+        """A pause, a resume, or the end before the last position."""
+        return self._change(lambda db: exercise_reports.add_interruption(db, number, interruption))
+
+    def end_report(self, number: int, ended: str, seconds: float, lost: int) -> Future[None]:
+        """How it ended, after how long, and how many of its moves could not be kept."""
+        return self._change(lambda db: exercise_reports.end(db, number, ended, seconds, lost))
+
+    def reports(self, limit: int, before: int | None) -> Future[list[exercise_reports.ReportSummary]]:
+        """The newest `limit` reports, older than number `before`; the newest first, without their moves."""
+        return self._ask(lambda db: exercise_reports.newest(db, limit, before))
+
+    def report(self, number: int, first: int, limit: int) -> Future[exercise_reports.Report]:
+        """A whole report with up to `limit` of its moves from move `first` on; NotStored."""
+        def work(db: sqlite3.Connection) -> exercise_reports.Report:
+            found = exercise_reports.whole(db, number, first, limit)
+            if found is None:
+                raise NotStored(f"id: there is no report {number}", "id")
+            return found
+
+        return self._ask(work)
 
     # -- the store's own thread
 
@@ -228,6 +276,7 @@ class Exercises(KeptFile):
         try:
             self._database = self._open()
             self._database.execute("PRAGMA foreign_keys = ON")
+            exercise_reports.close_open_ones(self._database)
         except (Unusable, sqlite3.Error) as error:
             self._report(f"exercise file {error} cannot be used: nothing is saved; check the folder's rights and free "
                          "space")

@@ -36,6 +36,7 @@ include "path.pxi"
 include "ranges.pxi"
 include "safety.pxi"
 include "motion.pxi"
+include "estimate.pxi"
 include "cartesian.pxi"
 include "move.pxi"
 include "external.pxi"
@@ -438,6 +439,65 @@ cdef class Core:
         reader.reader = new StateReader1024[StateRecord](self.loop.states[0])
         reader.core = self
         return reader
+
+    def meter(self):
+        """A new Meter of positions and torques, beginning with the next record."""
+        cdef Meter meter = Meter.__new__(Meter)
+        meter.reader = new StateReader1024[StateRecord](self.loop.states[0])
+        meter.core = self
+        return meter
+
+    def estimate(self, start_deg, moves, speed_limit_deg_s):
+        """Seconds that each of `moves` takes, one after the other from `start_deg` (deg per axis) on, by the planner of the
+        cycle and the limits of the latest `configure`; without power-up and settling. A move is (targets, percent):
+        targets in degrees per axis, None leaves the axis where the move before left it; percent above 0, up to 100.
+        `speed_limit_deg_s` holds the limits in force per axis. A move of no way takes 0 s, one of an axis that the limits
+        leave no speed -1, one that no trajectory leads to -2.
+
+        RuntimeError before the first `configure`; ValueError for numbers that do not fit the arm. Any thread, with or
+        without a line."""
+        cdef double start[MAX_AXES]
+        cdef double target[MAX_AXES]
+        cdef double limit[MAX_AXES]
+        cdef AxisParameters p[MAX_AXES]
+        cdef double percent, tolerance = self.loop.offered_settings.in_position_counts
+        cdef unsigned int mask
+        cdef int axes = self.loop.offered_settings.axes
+        cdef int i
+        cdef Planner* planner
+        if axes == 0:
+            raise RuntimeError("estimate: configure the core first")
+        if len(start_deg) != axes or len(speed_limit_deg_s) != axes:
+            raise ValueError(f"estimate: {len(start_deg)} positions and {len(speed_limit_deg_s)} limits given, the arm has "
+                             f"{axes} axes")
+        memcpy(p, self.loop.offered_parameters, sizeof(p))
+        for i in range(axes):
+            start[i] = start_deg[i]
+            limit[i] = speed_limit_deg_s[i]
+            if not (isfinite(start[i]) and isfinite(limit[i])):
+                raise ValueError(f"estimate: axis {i + 1}: {start_deg[i]} deg, {speed_limit_deg_s[i]} deg/s")
+        found = []
+        planner = new Planner()
+        try:
+            for number, (targets, speed) in enumerate(moves):
+                percent = speed
+                if len(targets) != axes or not 0.0 < percent <= 100.0:
+                    raise ValueError(f"move {number}: {len(targets)} targets at {speed} %, the arm has {axes} axes; "
+                                     "percent allowed above 0, up to 100")
+                mask = 0
+                for i in range(axes):
+                    if targets[i] is None:
+                        target[i] = start[i]
+                        continue
+                    target[i] = targets[i]
+                    mask |= 1 << i
+                    if not isfinite(target[i]):
+                        raise ValueError(f"move {number}: axis {i + 1}: {targets[i]} is no target")
+                found.append(planned_s(planner, p, axes, tolerance, start, target, mask, limit, percent))
+                memcpy(start, target, sizeof(start))
+        finally:
+            del planner
+        return found
 
     def events(self):
         """All events since the last call as (time_ns, kind, a, b, c); see modes.EventKind. One thread only."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from controller._core import State
+from controller.exercises import Exercises
 from controller.hmi.clients import Client, ControlToken, Refused
 from controller.hmi.counters import Counters
 from controller.hmi.forms import is_stop
@@ -22,6 +23,7 @@ from controller.spec.modes import CommandKind
 from controller.store import Store
 from tests.virtual_arm import VirtualArm
 
+T = TypeVar("T")
 ROUND_CYCLES = 10
 
 
@@ -49,6 +51,9 @@ class VirtualHmi:
 
     def __init__(self, axes: int = 4, store: Store | None = None, **board: float) -> None:
         self.arm = VirtualArm(axes, **board)
+        self.exercises = Exercises()
+        self.loading: list[Callable[[], None]] = []  # what a slow disk holds back, while `slow` is set
+        self.slow = False
         self.store, self.counters, self.results = store or Store(), Counters(), Results()
         self.ended: list[str] = []
         self.devices = 0  # number of input devices
@@ -56,7 +61,8 @@ class VirtualHmi:
         self.handlers = Handlers(
             self.arm.core, self.store, self.control, self.counters, latest=lambda: self.state, changed=lambda: None,
             follow=lambda number, done: self.results.expect(number, None, self.now_s, done),
-            ended=lambda client, why: self.ended.append(why), clock=lambda: self.now_s, devices=lambda: self.devices)
+            ended=lambda client, why: self.ended.append(why), clock=lambda: self.now_s, library=self.library,
+            devices=lambda: self.devices)
         self.one, self.two = (Client(n, f"key{n}", f"sid{n}", "10.0.0.1", self.now_s, Role.ADMINISTRATOR)
                               for n in (1, 2))
         self.state: State = self.arm.cycle()
@@ -64,6 +70,22 @@ class VirtualHmi:
         self.handlers.set_facts(self.facts)
         self.until(lambda s: s.state == 1)
         self.run(hmi.REPLAY_WINDOW_S)
+
+    def library(self, work: Callable[[Exercises], Future[T]]) -> Future[T]:
+        """The exercises' store; what it answers comes at once, or when the test lets the disk go on."""
+        future: Future[T] = Future()
+
+        def ask() -> None:
+            try:
+                future.set_result(work(self.exercises).result(5))
+            except Exception as error:
+                future.set_exception(error)
+
+        if self.slow:
+            self.loading.append(ask)
+        else:
+            ask()
+        return future
 
     def _lost(self, client: Client) -> None:
         self.handlers.end_motion(client)
@@ -141,10 +163,12 @@ class VirtualHmi:
             self.results.expect(outcome.sequence, client, self.now_s, settle,
                                 reset=outcome.kind is CommandKind.RESET)
         elif isinstance(outcome, tuple):
-            def answered(_: Future[None]) -> None:
+            def answered(_: Future[Any]) -> None:
                 if all(future.done() for future in outcome):
                     error = next((found for future in outcome if (found := future.exception())), None)
                     assert error is None or isinstance(error, Refused), error
+                    for future in outcome if error is None else ():
+                        asked.fields = {**(asked.fields or {}), **(future.result() or {})}
                     settle(error)
 
             for future in outcome:

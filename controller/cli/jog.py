@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
-import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
 
 from controller.cli.client import Failed, Refused, Session, run
+from controller.cli.keys import pressed
 from controller.cli.move import pairs
 from controller.cli.reach import Usage, add_arguments
 
@@ -112,7 +110,7 @@ class Jog:
     async def by_key(self) -> None:
         """Jog while a key is held."""
         print("hold Space to move, - to move back; q ends", flush=True)
-        with _keys() as keys:
+        with pressed() as keys:
             held, direction = Held(), 0.0
             while True:
                 letters = keys()
@@ -178,27 +176,3 @@ class Held:
             self._repeated = False
             return 0.0
         return 1.0 if self._letter == FORWARD else -1.0
-
-
-@contextlib.contextmanager
-def _keys() -> Iterator[Callable[[], str]]:
-    """A function that gives the keys pressed since it was asked last; the terminal is as before afterwards."""
-    import termios
-    import tty
-
-    file = sys.stdin.fileno()
-    before = termios.tcgetattr(file)
-    tty.setcbreak(file)  # Ctrl-C stays a signal
-
-    def read() -> str:
-        import select
-
-        found = b""
-        while select.select([file], [], [], 0)[0] and (part := os.read(file, 1024)):
-            found += part
-        return found.decode(errors="replace")
-
-    try:
-        yield read
-    finally:
-        termios.tcsetattr(file, termios.TCSANOW, before)

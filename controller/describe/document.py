@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import msgspec
-from msgspec import UNSET
 
 from controller.describe.openapi import statuses
 from controller.describe.schemas import http_type
@@ -39,7 +38,8 @@ def _shape(name: str) -> str:
     special = {"SaveExercises": "`[`position`, ...]` or `{name, rep, positions: [`position`, ...]}`",
                "Positions": "`[`position`, ...]`", "PositionsResult": "`{result: [`position`, ...]}`",
                "OneScenario": "`{scenarioName}` or `{scenarioNameURL}`", "PlainName": "the name, as `text/plain`",
-               "Scenario": "the array", "AxisDegrees": "`[degrees, ...]`, one per axis"}
+               "Scenario": "the array", "Summaries": "`[`summary`, ...]`",
+               "AxisDegrees": "`[degrees, ...]`, one per axis"}
     if not name or name in special:
         return special.get(name, "")
     if name == "ExerciseNames":
@@ -49,7 +49,7 @@ def _shape(name: str) -> str:
 
 
 def _fields_of(kind: type[msgspec.Struct]) -> str:
-    names = (f"{item.name}?" if item.default is UNSET or item.default is None else item.name
+    names = (item.name if item.default is msgspec.NODEFAULT else f"{item.name}?"
              for item in msgspec.structs.fields(kind))
     return f"{{{', '.join(names)}}}"
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from controller.exercise_reports import Report, ReportSummary
 from controller.hmi import messages, rest_messages
 from controller.hmi.state import StateMessage
 from controller.spec import hmi, registers, rest
@@ -17,11 +18,31 @@ NUMBER_TEXT = r"^[+-]?[0-9]{1,9}(\.[0-9]{1,12})?$"  # hmi/forms.py takes a numbe
 _NUMBER: Schema = {"type": ["number", "null"]}
 
 
+class CalibrationRun(msgspec.Struct):
+    """A calibration run on disk; `problem` says why it cannot go on, "" when it can."""
+
+    name: str
+    file: str
+    measured: int
+    points: int
+    began: str
+    problem: str
+
+
 class CommandAnswer(messages.Answer):
-    """Acknowledgement of `command`: a `settings` that reads adds their values, `acquire` this client's number."""
+    """Acknowledgement of `command`: a `settings` that reads adds their values, `acquire` this client's number; `play`
+    and `estimate` the seconds expected and the steps, `calibrate` also points, those measured before, and the file."""
 
     settings: dict[str, messages.SettingValue] | UnsetType = UNSET
     client: int | UnsetType = UNSET
+    estimate_s: float | UnsetType = UNSET
+    steps: int | UnsetType = UNSET
+    reports: list[ReportSummary] | UnsetType = UNSET
+    report: Report | UnsetType = UNSET
+    points: int | UnsetType = UNSET
+    measured: int | UnsetType = UNSET
+    file: str | UnsetType = UNSET
+    calibrations: list[CalibrationRun] | UnsetType = UNSET
 
 
 class Notice(msgspec.Struct):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -83,19 +84,23 @@ class Answers:
         if self._polling:
             self._loop.call_later(RESULT_POLL_S, self._poll_results)
 
-    def _settle(self, client: Client, refused: Refused | None, reply: Reply) -> None:
+    def _settle(self, client: Client, refused: Refused | None, reply: Reply,
+                fields: dict[str, Any] | None = None) -> None:
         if refused is not None:
             self.refuse(client, refused, reply)
         else:
-            reply.give({"ok": True})
+            reply.give({"ok": True, **(fields or {})})
 
-    def _settled(self, client: Client, done: asyncio.Future[list[BaseException | None]], reply: Reply) -> None:
-        """The loop and the disk have both answered: the first refusal counts."""
+    def _settled(self, client: Client, done: asyncio.Future[list[Any]], reply: Reply) -> None:
+        """The loop and the disk have both answered: the first refusal counts, else the fields that they gave."""
         if done.cancelled():
             return
-        error = next((found for found in done.result() if found is not None), None)
+        error = next((found for found in done.result() if isinstance(found, BaseException)), None)
         if error is None or isinstance(error, Refused):
-            self._settle(client, error, reply)
+            fields: dict[str, Any] = {}
+            for found in done.result() if error is None else ():
+                fields |= found or {}
+            self._settle(client, error, reply, fields)
             return
         text = f"in force, but not saved: {error}" if isinstance(error, StoreError) else Notice.NOT_SAVED.doc
         self.refuse(client, Refused(Notice.NOT_SAVED, "", text), reply)

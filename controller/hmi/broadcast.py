@@ -100,18 +100,18 @@ class Broadcast:
     def _send_group(self, group: Group, message: Message, now_s: float) -> None:
         links, frame, sent = self._server.eio.links, message.frame(), 0
         for client in group.clients:
+            if client.notices:  # before the message: on polling nothing fits behind one that is not fetched yet
+                self.send_notice(client, now_s)
             link = links.get(client.key)
             if link is not None and link.take(frame):
                 sent += 1
                 client.stalled_since_s = None
             else:
                 self.send(client, message, now_s)
-            if client.notices:
-                self.send_notice(client, now_s)
         self._counters.add("sent", sent)
 
     def send_notice(self, client: Client, now_s: float) -> None:
-        """The oldest notice at once, where the client takes it; otherwise after the next message."""
+        """The oldest notice at once, where the client takes it; otherwise before the next message."""
         if client.notices:
             notice = client.notices[0]
             if self.send(client, Message(lambda: self._notice(notice)), now_s):

@@ -40,6 +40,7 @@ class Client(msgspec.Struct, eq=False):
     allowance: float = float(hmi.MESSAGES_PER_S)
     allowance_s: float = 0.0
     last_sequence: int = 0  # of its latest command in the ring
+    gone: bool = False  # it has disconnected: nothing that it asked for begins any more
     device: bool = False  # an input device; `address` is its name then
     hands_over: bool = False  # its latest motion command made the arm ready for jog: an input device may take over
     hold: Hold = msgspec.field(default_factory=Hold)

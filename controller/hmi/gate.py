@@ -25,11 +25,16 @@ class Gate:
 
     def check(self, client: Client, action: Action, now_s: float) -> None:
         """Refused with everything that stands against an action; takes control where the action does."""
-        if found := self.against(client, action, now_s):
-            raise Refused(found[0].notice, "", "; ".join(refused.message for refused in found))
+        self.refuse(client, action, now_s)
         if action.control == "takes":
             self._control.take(client, now_s)
         self._control.used(client, now_s)
+
+    def refuse(self, client: Client, action: Action, now_s: float) -> None:
+        """Refused with everything that stands against an action. Nobody takes control yet: it has to be looked for what
+        is asked for first."""
+        if found := self.against(client, action, now_s):
+            raise Refused(found[0].notice, "", "; ".join(refused.message for refused in found))
 
     def against(self, client: Client, action: Action, now_s: float) -> list[Refused]:
         """All that stands against it: first what is this client's own, then what would stop everyone."""

@@ -11,7 +11,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -20,12 +20,14 @@ from controller.bus.board_registers import BoardWrites
 from controller.history_words import Note, unheard
 from controller.hmi import forms, messages, positions
 from controller.hmi.board import write_board
+from controller.hmi.calibrating import Calibrator
 from controller.hmi.clients import Client, ControlToken, Refused
 from controller.hmi.counters import Counters, logger
 from controller.hmi.gate import Gate
 from controller.hmi.hand import HandSearch, HandTarget
 from controller.hmi.in_force import Follow, InForce
-from controller.hmi.sequence import Sequencer, Step, Told, standard_movements
+from controller.hmi.player import Library, Player, no_library
+from controller.hmi.sequence import Plan, Sequencer, Step, Told, standard_movements
 from controller.hmi.settings import StoredSettings
 from controller.spec import hmi, registers
 from controller.spec.external import ExternalPhase
@@ -51,25 +53,29 @@ class Sent(msgspec.Struct, frozen=True):
     refused: Callable[[], None] | None = None
 
 
-Outcome = dict[str, object] | Sent | tuple[Future[None], ...] | None
+Outcome = dict[str, object] | Sent | tuple[Future[Any], ...] | None  # futures may give fields for the answer
 
 
 class Handlers:
     """`latest` gives the newest state record, `changed` is called after a stored setting changed, `follow` is asked for
     the control loop's verdict on a command of the server itself, `ended` is told when a sequence of motions ended
-    before its last step, `devices` gives the number of input devices."""
+    before its last step, `library` asks the exercises' store, `devices` gives the number of input devices."""
 
     def __init__(self, core: Core, store: Store, control: ControlToken, counters: Counters, *,
                  latest: Callable[[], State | None], changed: Callable[[], None], follow: Follow,
                  ended: Callable[[Client, str], None], clock: Callable[[], float] = time.monotonic,
                  note: Note = unheard, board_writes: BoardWrites | None = None,
-                 devices: Callable[[], int] = lambda: 0) -> None:
+                 library: Library = no_library, devices: Callable[[], int] = lambda: 0) -> None:
         self._core, self._store, self._control, self._counters = core, store, control, counters
         self._latest, self._follow, self._clock = latest, follow, clock
         self.in_force = InForce(core, store, follow, latest)
         self._hand = HandSearch(store)
         self.gate = Gate(control, latest, self._own_blockers)
         self.sequencer = Sequencer(self._push_step, self.stop_core, ended)
+        self.player = Player(core, self.sequencer, self.gate, library, latest=latest, facts=lambda: self.facts,
+                             check=self._allowed, begin=self._begin, note=note, clock=clock)
+        self.calibrator = Calibrator(core, self.sequencer, self.player, store.path.parent if store.path else None,
+                                     latest=latest, facts=lambda: self.facts, check=self._allowed, note=note)
         self._settings = StoredSettings(store, self.gate, self.in_force, changed=changed, clock=clock, note=note)
         self._note = note
         self._board_writes = board_writes or BoardWrites()
@@ -144,6 +150,16 @@ class Handlers:
             return self._settings.command(client, command, now_s)
         if isinstance(command, messages.Version):
             return self._version_check(client, "version", command.version)
+        if isinstance(command, messages.Play):
+            return self.player.play(client, command, now_s)
+        if isinstance(command, messages.Estimate):
+            return self.player.estimate(client, command, now_s)
+        if isinstance(command, messages.Reports):
+            return self.player.reports(client, command, now_s)
+        if isinstance(command, messages.Calibrate):
+            return self.calibrator.calibrate(client, command, now_s)
+        if isinstance(command, messages.Calibrations):
+            return self.calibrator.runs(client, now_s)
         return self._simple(client, hmi.COMMANDS[str(command.__struct_config__.tag)], now_s)
 
     def stop(self) -> None:
@@ -163,7 +179,7 @@ class Handlers:
     def busy(self) -> bool:
         """Whether something moves the arm, or a program or a hand may: nobody loses control for being idle then."""
         state = self._latest()
-        return self.sequencer.running or (state is not None and (
+        return self.sequencer.moving or (state is not None and (
             any(state.moving) or state.external_phase == ExternalPhase.ADMITTED
             or state.compliant_phase != CompliantPhase.NONE))
 
@@ -193,6 +209,7 @@ class Handlers:
     def tick(self, now_s: float) -> None:
         """Whatever is due: settings that the loop did not take, the next step of a sequence."""
         self.in_force.tick(now_s)
+        self.player.tick(now_s)
         self._end_hold()
         if self.sequencer.running:
             state = self._latest()
@@ -271,7 +288,7 @@ class Handlers:
             "diagnostics_section": self._visit, "why": self._why, "target_wait": self._target_wait,
             "range_on": lambda client, now_s: (self._settings.switch_range(client, True),),
             "range_off": lambda client, now_s: (self._settings.switch_range(client, False),),
-            "test_axes": self._test_axes, "test_square": self._test_square, "test_device": self._test_device,
+            "test_axes": self._test_axes, "test_device": self._test_device, "test_square": self._test_square,
         }
 
     def _simple(self, client: Client, name: str, now_s: float) -> Outcome:
@@ -279,6 +296,8 @@ class Handlers:
         if name == "stop":
             self.stop()
             return None
+        if name in {"pause", "resume"}:  # they neither begin a sequence nor end one
+            return self._pause(client, now_s) if name == "pause" else self._resume(client, now_s)
         self._begin(client, name, now_s)
         return self._actions[name](client, now_s)
 
@@ -316,12 +335,26 @@ class Handlers:
     def _target_wait(self, client: Client, now_s: float) -> None:
         self._waiting_for_start = True
 
+    def _pause(self, client: Client, now_s: float) -> Outcome:
+        """A soft stop that stays in AUTO, and keeps what is played for a resume."""
+        self.sequencer.may_pause()
+        self.gate.check(client, ACTION["pause"], now_s)
+        sent = None if self.sequencer.resting else self._push(client, CommandKind.STAND_STILL)
+        self.sequencer.pause(client, now_s)
+        return sent
+
+    def _resume(self, client: Client, now_s: float) -> Outcome:
+        """A motion command: power, blockers and control as for any other."""
+        self.sequencer.may_resume()
+        self.gate.check(client, ACTION["resume"], now_s)
+        return (self.sequencer.resume(client, now_s),)
+
     def _test_axes(self, client: Client, now_s: float) -> Outcome:
         """Test cycle 1. Inside the range of motion, whether it is on or not."""
         state = self._latest()
         assert state is not None  # the gate has asked
         steps = standard_movements(self.facts, self.in_force.target_ranges_deg(), state.position_deg)
-        return (self.sequencer.start(client, "test cycle 1", steps, state, now_s),)
+        return (self.sequencer.start(client, Plan("test cycle 1", steps), state, now_s),)
 
     def _test_device(self, client: Client, now_s: float) -> Outcome:
         """Test cycle 7: ready for jog, and what an input device says goes to axis 1 alone."""
@@ -340,7 +373,7 @@ class Handlers:
         """Test cycle 3."""
         state = self._latest()
         assert state is not None  # the gate has asked
-        return (self.sequencer.start(client, "test cycle 3", self._hand.square(self.facts, state), state, now_s),)
+        return (self.sequencer.start(client, Plan("test cycle 3", self._hand.square(self.facts, state)), state, now_s),)
 
     def _version_check(self, client: Client, key: str, value: object) -> Outcome:
         found = VERSION_TEXT.fullmatch(value) if isinstance(value, str) else None
@@ -462,14 +495,18 @@ class Handlers:
 
     def _check_target(self, key: str, axis: int, position_deg: float) -> None:
         try:
-            self.facts.check_target(axis, position_deg)
+            self._allowed(axis, position_deg)
         except ValueError as error:
             raise Refused(Notice.VALUE, key, str(error)) from None
+
+    def _allowed(self, axis: int, position_deg: float) -> None:
+        """ValueError when a target is outside the limits or the range of motion that is on."""
+        self.facts.check_target(axis, position_deg)
         if self.in_force.range_on:
             low, high = self.in_force.ranges_deg()[axis]
             if not low <= position_deg <= high:
-                raise Refused(Notice.VALUE, key, f"axis {axis + 1}: {position_deg:g} deg is outside the range of "
-                              f"motion, allowed {low:.2f}..{high:.2f} deg")
+                raise ValueError(f"axis {axis + 1}: {position_deg:g} deg is outside the range of motion, allowed "
+                                 f"{low:.2f}..{high:.2f} deg")
 
     def _axes_given(self, key: str, count: int) -> None:
         if not self.facts.axes:

@@ -8,8 +8,10 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from controller import calibration
+from controller import exercise_reports as reports
 from controller.hmi.clients import Refused
-from controller.spec import hmi, telegram
+from controller.spec import hmi, rest, telegram
 from controller.spec.board import BOARD_TEXTS
 from controller.spec.hmi import Notice
 
@@ -20,6 +22,8 @@ Millimetres = Annotated[float, Meta(ge=-10_000.0, le=10_000.0)]
 AxisKey = Annotated[str, Meta(pattern=f"^[1-{telegram.MAX_AXES}]$")]
 ModeNumber = Annotated[int, Meta(ge=min(hmi.MODES), le=max(hmi.MODES))]
 SettingValue = float | bool | Annotated[str, Meta(max_length=64)] | None
+Name = Annotated[str, Meta(min_length=1, max_length=64)]
+Repetitions = Annotated[int, Meta(ge=1, le=rest.REP_HIGHEST)]
 SettingName = Annotated[str, Meta(max_length=64)]
 
 
@@ -142,6 +146,69 @@ class Settings(_Base, tag="settings"):
     dry_run: bool = False
 
 
+class Play(_Base, tag="play"):
+    """Play a stored exercise, or the exercises of a scenario; without both the scenario chosen last. Every position is
+    checked first. `repeat` takes the place of the exercise's own repetitions."""
+
+    exercise: Name | None = None
+    scenario: Name | None = None
+    repeat: Repetitions | None = None
+
+
+class Estimate(_Base, tag="estimate"):
+    """How long `play` with the same fields would take from where the arm stands, and whether it could be played.
+    Answered with `estimate_s`, pauses and settling included, without power-up, and the number of `steps`."""
+
+    exercise: Name | None = None
+    scenario: Name | None = None
+    repeat: Repetitions | None = None
+
+
+class Pause(_Base, tag="pause"):
+    """Pause what is played: a soft stop that stays in AUTO."""
+
+
+class Resume(_Base, tag="resume"):
+    """Go on with what is paused, to the position that was interrupted. A motion command."""
+
+
+class Reports(_Base, tag="reports"):
+    """Reports of what was played: the newest `limit` (older than `before`), or the one of `id` with its moves from
+    `first_step` on."""
+
+    id: Annotated[int, Meta(ge=1, le=2**53)] | None = None
+    first_step: Annotated[int, Meta(ge=1, le=2**53)] = 1
+    limit: Annotated[int, Meta(ge=1, le=reports.REPORTS_KEPT)] = 20
+    before: Annotated[int, Meta(ge=1, le=2**53)] | None = None
+
+
+class GridAxis(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Where an axis is measured: from `start_deg` to `stop_deg`, either way, every `step_deg` (above 0). The same start
+    and stop keep the axis still."""
+
+    start_deg: Degrees
+    stop_deg: Degrees
+    step_deg: Annotated[float, Meta(gt=0.0, le=3600.0)]
+
+
+class Calibrate(_Base, tag="calibrate"):
+    """Measure torques over a grid of positions, one CSV row per point; axes that are not in `grid` stay where they
+    are. With `resume` a run of that name goes on at its first missing point, with the grid it was begun with."""
+
+    name: Annotated[str, Meta(pattern=calibration.NAME_PATTERN)]
+    grid: Annotated[dict[AxisKey, GridAxis], Meta(min_length=1, max_length=telegram.MAX_AXES)] | None = None
+    speed_percent: SpeedPercent = calibration.SPEED_PERCENT
+    settle_s: Annotated[float, Meta(ge=0.0, le=calibration.SETTLE_HIGHEST_S)] = calibration.SETTLE_S
+    measure_s: Annotated[float, Meta(ge=calibration.MEASURE_LEAST_S, le=calibration.MEASURE_HIGHEST_S)] = \
+        calibration.MEASURE_S
+    there_and_back: bool = False
+    resume: bool = False
+
+
+class Calibrations(_Base, tag="calibrations"):
+    """The calibration runs on disk: name, file, points measured of points in all."""
+
+
 class BoardRegisters(_Base, tag="board_registers"):
     """Write text registers of the base board: without motor power only; the arm is connected anew afterwards."""
 
@@ -158,7 +225,8 @@ class BoardRegisters(_Base, tag="board_registers"):
 
 
 Command = (Stop | Start | Reset | Mode | Jog | Move | GoTo | RangeOfMotion | TestCycle | Version | Visit | Why
-           | Subscribe | Acquire | Release | Settings | BoardRegisters | Compliant)
+           | Subscribe | Acquire | Release | Settings | BoardRegisters | Compliant | Play | Estimate | Pause | Resume
+           | Reports | Calibrate | Calibrations)
 _FIELD = re.compile(r" - at `\$?\.?(.*)`$")
 _UNKNOWN = re.compile(r"unknown field `(.*)`$")
 _MISSING = re.compile(r"missing required field `(.*)`$")
@@ -166,7 +234,8 @@ BY_TYPE: dict[str, type[_Base]] = {
     "stop": Stop, "start": Start, "reset": Reset, "mode": Mode, "jog": Jog, "move": Move, "go_to": GoTo,
     "range_of_motion": RangeOfMotion, "test_cycle": TestCycle, "version": Version, "visit": Visit, "why": Why,
     "subscribe": Subscribe, "acquire": Acquire, "release": Release, "settings": Settings,
-    "board_registers": BoardRegisters, "compliant": Compliant,
+    "board_registers": BoardRegisters, "compliant": Compliant, "play": Play, "estimate": Estimate, "pause": Pause,
+    "resume": Resume, "reports": Reports, "calibrate": Calibrate, "calibrations": Calibrations,
 }
 ALLOWED = {
     ("mode", "mode"): f"one of {', '.join(map(str, hmi.MODES))}",
@@ -196,6 +265,20 @@ ALLOWED = {
     ("settings", "reset"): "an array of setting names",
     ("settings", "accept"): "true or false",
     ("settings", "dry_run"): "true or false",
+    **{(kind, field): text for kind in ("play", "estimate") for field, text in (
+        ("exercise", "the name of a stored exercise"), ("scenario", "the name of a stored scenario"),
+        ("repeat", rest.ALLOWED["rep"]))},
+    ("reports", "id"): "the number of a report",
+    ("reports", "first_step"): "a whole number from 1 on",
+    ("reports", "limit"): f"a whole number 1..{reports.REPORTS_KEPT}",
+    ("reports", "before"): "the number of a report",
+    ("calibrate", "name"): calibration.NAME_ALLOWED,
+    ("calibrate", "grid"): "an object of axis number and {start_deg, stop_deg, step_deg}, step_deg above 0",
+    ("calibrate", "speed_percent"): "a number above 0, up to 100",
+    ("calibrate", "settle_s"): f"seconds 0..{calibration.SETTLE_HIGHEST_S:g}",
+    ("calibrate", "measure_s"): f"seconds {calibration.MEASURE_LEAST_S:g}..{calibration.MEASURE_HIGHEST_S:g}",
+    ("calibrate", "there_and_back"): "true: every point once on the way there and once on the way back; false",
+    ("calibrate", "resume"): "true: go on with the run of that name; false",
     **{("board_registers", name): row.allowed for name, row in BOARD_TEXTS.items()},
 }
 

@@ -13,9 +13,11 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from controller.exercise_reports import MOVES_AT_ONCE, REPORTS_KEPT
 from controller.exercises import AXES, Exercise, Exercises, NotAllowed, NotStored, Row
 from controller.history_words import Note, unheard
 from controller.hmi import rest_messages as messages
+from controller.hmi.clients import Refused
 from controller.hmi.counters import Counters, logger
 from controller.hmi.login import Login
 from controller.hmi.refusal import Refusal, json_response
@@ -25,22 +27,24 @@ from controller.input import mapping
 from controller.kept import StoreError
 from controller.spec import rest
 from controller.spec.history import Kind
+from controller.spec.hmi import Notice
 from controller.spec.rest import Endpoint
 from controller.worker import Busy
 
+TimeOf = Callable[[list[tuple[Exercise, int | None]]], tuple[float, int]]
 Function = Callable[[Any, web.Request], Awaitable[object]]
 log = logger("controller.hmi.rest")
 
 
 class Rest:
-    """`saved_deg(name)` gives a saved position, "rest" or "wearing", in degrees per axis, or raises Refusal. `note`
-    keeps in the history who logged in, and what was stored; `scenario_changed` is called when another scenario may
-    count now, or another content of it."""
+    """`saved_deg(name)` gives a saved position, "rest" or "wearing", in degrees per axis, or raises Refusal;
+    `time_of` the seconds and steps of exercises, or Refused. `note` keeps in the history who logged in, and what was
+    stored; `scenario_changed` is called when another scenario may count now, or another content of it."""
 
     def __init__(self, login: Login, exercises: Exercises, counters: Counters, *,
-                 saved_deg: Callable[[str], list[float]], note: Note = unheard,
+                 saved_deg: Callable[[str], list[float]], time_of: TimeOf, note: Note = unheard,
                  scenario_changed: Callable[[Exercises], None] = lambda exercises: None) -> None:
-        self._note, self._scenario_changed = note, scenario_changed
+        self._note, self._time_of, self._scenario_changed = note, time_of, scenario_changed
         self._login, self.exercises, self._counters, self._saved_deg = login, exercises, counters, saved_deg
 
     async def handle(self, row: Endpoint, request: web.Request) -> web.Response:
@@ -133,6 +137,24 @@ class Rest:
         name = _name(message.name)
         await _done(self.exercises.delete(name))
         return Done(f"exercise {name!r} is deleted")
+
+    async def estimate(self, message: messages.EstimateIn, request: web.Request) -> messages.Estimated:
+        rep = None if message.rep is msgspec.UNSET else int(message.rep)
+        exercise = await _done(self.exercises.exercise(_name(message.name)))
+        try:
+            return messages.Estimated(*self._time_of([(exercise, rep)]))
+        except Refused as refused:
+            status = 503 if refused.notice in {Notice.BLOCKED, Notice.NO_LOOP} else 400
+            raise Refusal(status, refused.message, "name" if status == 400 else "") from None
+
+    async def reports(self, message: None, request: web.Request) -> messages.Summaries:
+        found: messages.Summaries = await _done(self.exercises.reports(REPORTS_KEPT, None))
+        return found
+
+    async def report(self, message: messages.ReportIn, request: web.Request) -> messages.Report:
+        found: messages.Report = await _done(self.exercises.report(int(message.id), int(message.first_step),
+                                                                   MOVES_AT_ONCE))
+        return found
 
     # -- scenarios
 

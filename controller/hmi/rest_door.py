@@ -33,14 +33,15 @@ log = logger("controller.hmi.rest")
 
 
 class RestDoor:
-    """`folder` is where exercises are kept (None: in memory), `saved_deg`, `note` and `scenario_changed` as in Rest;
-    the last is also called when the store is open."""
+    """`folder` is where exercises are kept (None: in memory), `saved_deg`, `note`, `time_of` and `scenario_changed` as
+    in Rest; the last is also called when the store is open."""
 
-    def __init__(self, login: Login, counters: Counters, folder: Path | None,
-                 saved_deg: Callable[[str], list[float]], note: Note, *,
+    def __init__(self, login: Login, counters: Counters, folder: Path | None, *,
+                 saved_deg: Callable[[str], list[float]], note: Note, time_of: Callable[..., tuple[float, int]],
                  scenario_changed: Callable[[Exercises], None]) -> None:
         self._login, self._counters, self._folder = login, counters, folder
-        self._saved_deg, self._note, self._scenario_changed = saved_deg, note, scenario_changed
+        self._saved_deg, self._note, self._time_of = saved_deg, note, time_of
+        self._scenario_changed = scenario_changed
         self._loading: asyncio.Task[Rest] | None = None  # None also after it failed: a disk may come back
         self.rest: Rest | None = None
 
@@ -85,7 +86,8 @@ class RestDoor:
     async def _load(self) -> Rest:
         module = await asyncio.to_thread(importlib.import_module, "controller.hmi.rest")
         made: Rest = module.Rest(self._login, module.Exercises(self._folder), self._counters,
-                                 saved_deg=self._saved_deg, note=self._note, scenario_changed=self._scenario_changed)
+                                 saved_deg=self._saved_deg, time_of=self._time_of, note=self._note,
+                                 scenario_changed=self._scenario_changed)
         self.rest = made
         self._scenario_changed(made.exercises)
         return made

@@ -11,10 +11,11 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from controller.exercise_reports import Report, ReportSummary
 from controller.hmi.refusal import Problem, Refusal
 from controller.spec import rest
 
-__all__ = ["Problem"]  # is one of the bodies too
+__all__ = ["Problem", "Report"]  # are bodies too
 _FRACTION = r"(\.[0-9]{1,9})?"
 Name = Annotated[str, Meta(min_length=1, max_length=rest.NAME_LONGEST, pattern=rest.NAME_PATTERN)]
 # Whole numbers as JSON means them: 5 and 5.0.
@@ -22,6 +23,7 @@ RepIn = (Annotated[float, Meta(ge=1, le=rest.REP_HIGHEST, multiple_of=1)]
          | Annotated[str, Meta(pattern=r"^ *([1-9][0-9]?|100) *$")])
 OrderIn = (Annotated[float, Meta(ge=0, le=rest.ORDER_HIGHEST, multiple_of=1)]
            | Annotated[str, Meta(pattern=r"^ *[0-9]{1,3} *$")])
+WholeIn = Annotated[float, Meta(ge=1, le=2**53, multiple_of=1)]
 Degrees = Annotated[float, Meta(ge=-rest.DEGREES_HIGHEST, le=rest.DEGREES_HIGHEST)]
 DegreesIn = Degrees | Annotated[str, Meta(pattern=rf"^ *-?([0-9]{{1,2}}{_FRACTION}|[12][0-9]{{2}}{_FRACTION}"
                                           rf"|3[0-5][0-9]{_FRACTION}|360) *$")] | None
@@ -138,6 +140,20 @@ class ScenarioNamed(_In):
     scenarioNameURL: Name | UnsetType = UNSET
 
 
+class EstimateIn(_In):
+    """An exercise by its name, with other repetitions than its own where they are given."""
+
+    name: Name
+    rep: RepIn | UnsetType = UNSET
+
+
+class ReportIn(_In):
+    """A report by its number."""
+
+    id: WholeIn
+    first_step: WholeIn = 1
+
+
 PlainName = Name
 
 
@@ -210,7 +226,15 @@ class ScenarioNames(msgspec.Struct):
     lastScenario: str
 
 
+class Estimated(msgspec.Struct):
+    """Seconds with rests and settling, without power-up; positions of all repetitions together."""
+
+    estimate_s: float
+    steps: int
+
+
 ExerciseNames = list[NameEntry]
+Summaries = list[ReportSummary]
 Positions = list[Position]
 Scenario = list[Any]
 AtLeastOneChange = Annotated[PositionChange, Meta(extra_json_schema={"minProperties": 3})]

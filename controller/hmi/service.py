@@ -12,14 +12,16 @@ import gc
 import socket
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from aiohttp import web
 
 from controller.arm import ArmFacts
 from controller.bus.board_registers import BoardWrites
+from controller.exercises import Exercises
 from controller.history import History
 from controller.hmi.access import Access
 from controller.hmi.answers import Answer, Answers, Reply
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
 
 ROUND_S = 0.1  # longest time between two rounds
 SHORTEST_ROUND_S = 0.002
+SEQUENCE_ROUND_S = 0.02  # while a sequence waits for its next step
 STALE_S = 0.5
 COLLECT_CLIENTS = 10
 SLOW_ROUND_S = 1.0
@@ -63,6 +66,7 @@ STRANGERS_LIMIT = 100
 LINGERING_S = 2.0  # for the rest of a body that was refused
 BACKLOG = 128
 
+T = TypeVar("T")
 log = logger("controller.hmi")
 
 
@@ -104,14 +108,15 @@ class Service:
         self._handlers = Handlers(core, store, self._control, self._counters,
                                   latest=self._latest, changed=self._settings_changed, follow=self._answers.follow,
                                   ended=self._sequence_ended, note=history.note,
-                                  board_writes=board_writes,
+                                  board_writes=board_writes, library=self._ask_store,
                                   devices=lambda: self._devices.count if self._devices else 0)
         self._devices = self._make_devices(options)
         self._own_faults = OwnFaults(self._faults, store, history, self._handlers.in_force, host=options.host)
         self._payload = DataMessage(store, self._faults, self._counters)
         self._builder = StateBuilder(self._faults, self._counters)
-        self._rest = RestDoor(self._login, self._counters, folder, self._saved_deg, history.note,
-                              scenario_changed=self._scenario_changed)
+        self._asking: set[asyncio.Task[None]] = set()
+        self._rest = RestDoor(self._login, self._counters, folder, saved_deg=self._saved_deg, note=history.note,
+                              time_of=self._handlers.player.time_of, scenario_changed=self._scenario_changed)
         self._pages = Pages(access, self._login, self._counters, state=self.state_message, running=self._running,
                             stop=self._stop, history=history)
         self._set_facts(facts)
@@ -163,6 +168,7 @@ class Service:
             await self._server.shutdown()
             await runner.cleanup()
             self._login.close()
+            self._handlers.calibrator.close()
             self._rest.close()
 
     def _round(self) -> None:
@@ -175,7 +181,8 @@ class Service:
             self._counters.add("internal_errors")
             log.exception("fault in the HMI's round")
         now_s = time.monotonic()
-        wait_s = max(self._broadcast.next_due_s(now_s + ROUND_S) - now_s, SHORTEST_ROUND_S)
+        longest_s = SEQUENCE_ROUND_S if self._handlers.sequencer.moving else ROUND_S
+        wait_s = max(self._broadcast.next_due_s(now_s + longest_s) - now_s, SHORTEST_ROUND_S)
         self._timer = self._loop.call_later(wait_s, self._round)
 
     def _regroup(self, now_s: float) -> None:
@@ -290,6 +297,22 @@ class Service:
 
     def _settings_changed(self) -> None:
         self._payload.settings_changed()
+
+    def _ask_store(self, work: Callable[[Exercises], Future[T]]) -> Future[T]:
+        """The exercises' store, once it is loaded; the future is done in this thread."""
+        future: Future[T] = Future()
+
+        async def ask() -> None:
+            try:
+                rest = await asyncio.shield(self._rest.load())
+                future.set_result(await asyncio.wrap_future(work(rest.exercises)))
+            except Exception as error:
+                future.set_exception(error)
+
+        task = self._loop.create_task(ask())
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+        return future
 
     def _sequence_ended(self, client: Client, why: str) -> None:
         log.info("%s of %s", why, client.name)
@@ -408,6 +431,7 @@ class Service:
         self._by_key.pop(client.key, None)
         self._regroup(time.monotonic())
         self._left += 1
+        client.gone = True
         self._results.forget(client)
         self._control.release(client)
         self._history.note(Kind.CLIENT, "left", who=client.name)

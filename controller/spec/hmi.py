@@ -114,6 +114,13 @@ ACTIONS: tuple[Action, ...] = (
     Action("test_axes", "test cycle 1: standard movements on every axis", Role.ADMINISTRATOR, "takes", True),
     Action("test_square", "test cycle 3: the hand around a square", Role.ADMINISTRATOR, "takes", True),
     Action("test_device", "test cycle 7: an input device moves axis 1", Role.ADMINISTRATOR, "takes", True),
+    Action("play", "play an exercise or a scenario", control="takes", guarded=True),
+    Action("resume", "go on with what is paused", control="takes", guarded=True),
+    Action("pause", "pause what is played: a soft stop that stays ready", control="waits"),
+    Action("estimate", "how long an exercise or a scenario takes"),
+    Action("reports", "read the reports of what was played"),
+    Action("calibrate", "torque calibration run", Role.ADMINISTRATOR, "takes", True),
+    Action("calibrations", "list the calibration runs on disk"),
     Action("saved_position", "go to a saved position", control="takes", guarded=True),
     Action("range_on", "worn: limits of the range of motion on", control="waits", guarded=True),
     Action("range_off", "relax: limits of the range of motion off", control="waits", guarded=True),
@@ -283,6 +290,8 @@ COMMANDS: dict[str, str] = {
     "go_to": "saved_position", "range_of_motion": "range_on", "test_cycle": "test_axes", "why": "why",
     "version": "version_check", "visit": "diagnostics_section",
     "board_registers": "board_registers", "compliant": "compliant",
+    "play": "play", "estimate": "estimate", "pause": "pause", "resume": "resume", "reports": "reports",
+    "calibrate": "calibrate", "calibrations": "calibrations",
 }
 
 Shape = Literal["node", "five", "axis", "number", "text", "object", "list"]

@@ -46,6 +46,8 @@ ALLOWED: dict[str, str] = {
     "password": f"text of up to {PASSWORD_LONGEST} characters",
     "name": _NAME, "oldName": _NAME, "scenarioName": _NAME, "scenarioNameURL": _NAME,
     "rep": f"a whole number 1..{REP_HIGHEST}",
+    "id": "a whole number, 1 or more",
+    "first_step": "a whole number, 1 or more",
     "order_pos": f"a whole number 0..{ORDER_HIGHEST}",
     **{f"axis_{i + 1}": f"degrees {-DEGREES_HIGHEST}..{DEGREES_HIGHEST}, or null to leave the axis where it is"
        for i in range(AXES)},
@@ -109,6 +111,12 @@ ENDPOINTS: tuple[Endpoint, ...] = (
              "AtLeastOneChange", missing=True, sample={"name": "Wave", "order_pos": 1, "axis_1": 25, "speed": 40}),
     Endpoint("POST", "/update_exercise", "change the repetitions of an exercise, with oldName also its name", "Done",
              "ExerciseChange", missing=True, sample={"oldName": "Wave", "name": "Wave slowly", "rep": 5}),
+    Endpoint("POST", "/estimate", "seconds that playing an exercise would take from where the arm stands; 400 names "
+             "the position that cannot be played", "Estimated", "EstimateIn", missing=True, errors=(503,),
+             sample={"name": "Wave", "rep": 2}),
+    Endpoint("GET", "/reports", "the newest reports of what was played, the newest first", "Summaries"),
+    Endpoint("POST", "/report", "a whole report, or its moves from first_step on, 500 at once", "Report", "ReportIn",
+             missing=True, sample={"id": 1, "first_step": 1}),
     Endpoint("POST", "/delete_exercise", "delete an exercise with its positions", "Done", "NameOnly", missing=True,
              sample={"name": "Wave"}),
     Endpoint("GET", "/scenario_names", "every scenario, and the one chosen last (\"\" none)", "ScenarioNames"),
@@ -116,8 +124,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
              "ScenarioSave", sample={"scenarioName": "Lunch", "scenario": [{"exercise": "Wave", "rep": 2}]}),
     Endpoint("POST", "/get_scenario_mode", "the stored array", "Scenario", "OneScenario", missing=True,
              sample={"scenarioNameURL": "Lunch"}),
-    Endpoint("POST", "/play_scenario_mode", "choose a scenario: it becomes lastScenario. Nothing moves", "Done",
-             "PlainName", missing=True, sample="Lunch"),
+    Endpoint("POST", "/play_scenario_mode", "choose a scenario: it becomes lastScenario, and what the command `play` "
+             "of Socket.IO plays without a name. Nothing moves", "Done", "PlainName", missing=True, sample="Lunch"),
     Endpoint("POST", "/delete_scenario", "delete a scenario", "Done", "OneScenario", missing=True,
              sample={"scenarioName": "Lunch"}),
     Endpoint("GET", "/last_saved_rest_pos", "rest position, degrees per axis; 404 when it was never saved or no arm is "

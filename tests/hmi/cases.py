@@ -6,10 +6,12 @@ A case names the rows it covers; test_hmi_contract.py fails when a row has none.
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import tempfile
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -616,3 +618,68 @@ def command_why(page: Page) -> None:
     assert len(found) >= 2
     assert {item["code"] for item in found} == {"blocked"}
     assert [item["message"] for item in found] == page.rig.status()["blockers"]
+
+
+def store_exercise(page: Page, **position: float) -> None:
+    """What the page's REST request does."""
+    body = {"name": "Wave", "rep": 2, "positions": [
+        {"axis_1": 20, "axis_4": 30, "pause": 0.2, "speed": 80, **position}, {"axis_1": 14, "pause": 0, "speed": 80}]}
+    request = urllib.request.Request(f"{page.rig.url}/save_exercises", json.dumps(body).encode(), method="POST")
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        assert answer.status == 200
+
+
+def played(page: Page, seconds: float = 40.0) -> dict[str, Any]:
+    """`motion_sequence` when it has ended."""
+    page.client.until(lambda: bool((page.rig.status()["motion_sequence"] or {}).get("ended")), seconds)
+    return dict(page.rig.status()["motion_sequence"])
+
+
+@case("command play", "command estimate", "command reports")
+def command_play(page: Page) -> None:
+    store_exercise(page)
+    page.stand_at(*HERE)
+    expected = page.ok("estimate", exercise="Wave", repeat=1)
+    assert expected["steps"] == 2
+    assert page.ok("play", exercise="Wave", repeat=1)["steps"] == 2
+    assert played(page)["ended"] == "done"
+    page.arrived(14, None, None, 30)
+    newest = page.ok("reports", limit=1)["reports"][0]
+    assert (newest["name"], newest["moves"], newest["ended"]) == ("Wave", 2, "done")
+    assert [move["order_pos"] for move in page.ok("reports", id=newest["id"])["report"]["moves"]] == [1, 2]
+    assert page.command("play", exercise="Nothing")["error"]["field"] == "exercise"
+    store_exercise(page, axis_4=300)
+    assert "position 1" in page.command("play", exercise="Wave")["error"]["message"]
+
+
+@case("command pause", "command resume")
+def command_pause(page: Page) -> None:
+    store_exercise(page, speed=10)
+    page.stand_at(*HERE)
+    page.ok("play", exercise="Wave")
+    page.rig.until(lambda s: any(s.moving))
+    page.ok("pause")
+    page.shows(lambda d: d["workingMode"][5] == MasterMode.STAND_STILL and not any(d["motionOnGoing"]))
+    assert page.rig.status()["motion_sequence"]["paused"] is True
+    assert page.data["actualPositionDeg"][0] < 19
+    page.ok("resume")
+    page.shows(lambda d: any(d["motionOnGoing"]))
+    page.press("stop")
+    assert played(page)["ended"] == "stopped"
+    assert page.refused(Notice.ENDED).endswith("stopped")
+    assert page.command("resume")["error"]["code"] == "value"
+
+
+@case("command calibrate", "command calibrations")
+def command_calibrate(page: Page) -> None:
+    grid = {"1": {"start_deg": 10, "stop_deg": 12, "step_deg": 2}}
+    if isinstance(page.rig, Rig):  # keeps nothing on a disk
+        assert "store.path" in page.command("calibrate", name="run", grid=grid)["error"]["message"]
+        assert "store.path" in page.command("calibrations")["error"]["message"]
+        return
+    name = f"run{time.monotonic_ns()}"
+    answer = page.ok("calibrate", name=name, grid=grid, settle_s=0.1, measure_s=0.1, speed_percent=80)
+    assert (answer["points"], answer["measured"]) == (2, 0)
+    assert played(page)["ended"] == "done"
+    assert [(entry["measured"], entry["points"]) for entry in page.ok("calibrations")["calibrations"]
+            if entry["name"] == name] == [(2, 2)]

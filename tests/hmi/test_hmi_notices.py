@@ -92,7 +92,7 @@ def press_button(rig: Rig) -> None:
 simple(Notice.VERSION, {"1": "1.6.0"})
 simple(Notice.UNKNOWN, ["jump"])
 simple(Notice.VALUE, {"70": 101})
-simple(Notice.NOT_AVAILABLE, {"10": 2, "11": 3})
+simple(Notice.NOT_AVAILABLE, {"12": 0})
 simple(Notice.REPLAY, ["start"], 0.0)
 simple(Notice.BLOCKED, ["start"], prepare=press_button)
 simple(Notice.NEVER_SAVED, ["default3"])

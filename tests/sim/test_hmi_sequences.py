@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from controller.hmi.sequence import Step, standard_movements
+from controller.hmi.sequence import Plan, Step, standard_movements
 from controller.spec.modes import Blocker, MasterState
 from tests.virtual_hmi import VirtualHmi
 
@@ -176,7 +176,7 @@ def test_steps_rest_as_long_as_they_say_and_have_their_speed() -> None:
     page.stand_at(0, 0, 0, 0)
     page.control.take(page.one, page.now_s)
     steps = [Step("out", {0: 10.0}, 100.0, pause_s=2.0), Step("back", {0: 0.0}, 10.0)]
-    page.handlers.sequencer.start(page.one, "exercise", steps, page.state, page.now_s)
+    page.handlers.sequencer.start(page.one, Plan("exercise", steps), page.state, page.now_s)
     page.until(lambda s: s.on_target[0] == 1 and s.position_deg[0] > 9)
     arrived_s = page.now_s
     page.until(lambda s: any(s.moving))
@@ -185,3 +185,30 @@ def test_steps_rest_as_long_as_they_say_and_have_their_speed() -> None:
     while page.handlers.sequencer.running:
         fastest = max(fastest, -page.round().setpoint_speed_deg_s[0])
     assert 1.0 < fastest <= 6.01
+
+
+def hand_mm(page: VirtualHmi) -> tuple[float, ...]:
+    return page.state.hand_x_mm, page.state.hand_y_mm, page.state.hand_z_mm
+
+
+def test_test_cycle_3_goes_round_and_a_pause_keeps_it() -> None:
+    """Steps of the hand have no joint targets, and are no rests."""
+    page = VirtualHmi()
+    page.stand_at(10, 30, 0, 70)
+    before, done = hand_mm(page), page.state.motions_done
+    assert page.say({"10": 2, "11": 3}).code == "ok"
+    page.until(lambda s: any(s.moving))
+    page.run(0.3)
+    assert page.ask("pause").code == "ok"
+    page.until(lambda s: not any(s.moving))
+    page.run(3.0)
+    progress = page.handlers.sequencer.progress
+    assert progress is not None
+    assert (progress.paused, progress.step, progress.steps) == (True, 1, 4)
+    assert page.ask("resume").code == "ok"
+    page.until(lambda s: not page.handlers.sequencer.running, 60.0)
+    progress = page.handlers.sequencer.progress
+    assert progress is not None
+    assert progress.ended == "done"
+    assert page.state.motions_done >= done + 4
+    assert hand_mm(page) == pytest.approx(before, abs=3.0)

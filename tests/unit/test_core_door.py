@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -167,3 +168,64 @@ def test_changes_tell_everything_new_and_the_newest_record() -> None:
     assert newest is not None
     assert newest.cycle == arm.cycle().cycle - 1
     assert reader.lost == 0
+
+
+def test_estimates_are_what_the_cycle_does() -> None:
+    arm = VirtualArm(2)
+    arm.auto()
+    arm.move(0, 20)
+    state = arm.until(lambda s: s.motions_done == 1)
+    moves = [((30.0, None), 100.0), ((None, 40.0), 50.0), ((30.0, 40.0), 10.0), ((0.0, 20.0), 20.0)]
+    planned = arm.core.estimate(state.position_deg, moves, state.speed_limit_deg_s)
+    assert planned[2] == 0.0  # it stands there
+    place = [0.0, 20.0]
+    for number, ((targets, percent), planned_s) in enumerate(zip(moves, planned, strict=True)):
+        place = [old if new is None else new for old, new in zip(place, targets, strict=True)]
+        began_ns = arm.now_ns
+        arm.move(*place, percent=percent)
+        arm.until(lambda s, n=number: s.motions_done == n + 2 and not any(s.moving), 60.0)  # type: ignore[misc]
+        assert planned_s <= (arm.now_ns - began_ns) * 1e-9 + 0.002 < planned_s + 0.4
+    assert arm.core.estimate((0.0, 20.0), [((30.0, None), 100.0)], (0.0, 60.0)) == [-1.0]
+    assert arm.core.estimate((0.0, 20.0), [((None, 30.0), 100.0)], (0.0, 60.0))[0] > 0  # the other one has its speed
+
+
+@pytest.mark.parametrize(("start", "moves", "limits"), [
+    ((0.0,), [], (60.0, 60.0)), ((0.0, 0.0), [], (60.0,)), ((float("nan"), 0.0), [], (60.0, 60.0)),
+    ((0.0, 0.0), [], (60.0, float("inf"))), ((0.0, 0.0), [((1.0,), 50.0)], (60.0, 60.0)),
+    ((0.0, 0.0), [((1.0, float("inf")), 50.0)], (60.0, 60.0)), ((0.0, 0.0), [((1.0, 1.0), 0.0)], (60.0, 60.0)),
+    ((0.0, 0.0), [((1.0, 1.0), float("nan"))], (60.0, 60.0)), ((0.0, 0.0), [((1.0, 1.0), 101.0)], (60.0, 60.0)),
+])
+def test_saf_9_estimates_of_what_is_no_number_are_refused(start: tuple[float, ...], moves: list[Any],
+                                                          limits: tuple[float, ...]) -> None:
+    arm = VirtualArm(2)
+    with pytest.raises(ValueError, match=r"estimate|move 0"):
+        arm.core.estimate(start, moves, limits)
+    with pytest.raises(RuntimeError, match="configure"):
+        Core().estimate((), [], ())
+
+
+def test_a_meter_sees_every_telegram_once() -> None:
+    arm = VirtualArm(2)
+    arm.auto()
+    meter = arm.core.meter()
+    assert meter.means() == (0, (), (), ())
+    states = []
+    for _ in range(5):  # taken in parts
+        arm.run(0.1, states.append)
+        meter.take()
+    count, position_deg, torque_counts, largest = meter.means()
+    assert count == len(states) == 500
+    for axis in range(2):
+        assert position_deg[axis] == pytest.approx(sum(s.position_deg[axis] for s in states) / count)
+        assert torque_counts[axis] == pytest.approx(sum(s.torque_counts[axis] for s in states) / count)
+        assert largest[axis] == max(abs(s.torque_counts[axis]) for s in states)
+    arm.board.set_fault("silence", seconds=0.005)
+    arm.run(0.1)
+    assert 500 < meter.take() < 600  # old feedback once more is no measurement
+    arm.run(0.1)
+    meter.skip()
+    before = meter.take()
+    arm.run(0.01)
+    assert meter.take() - before == 10
+    meter.clear()
+    assert meter.take() == 0

@@ -45,7 +45,6 @@ def test_response_forms_become_commands(message: object, kind: CommandKind, fiel
     assert {name: bench.last[1][name] for name in fields} == fields
 
 
-
 def test_settings_are_stored_by_name_and_arm_adjustments_by_meaning() -> None:
     bench = Bench()
     for message in ({"80": 7, "lockJoySens": True}, {"90": 10, "91": 150, "92": 80, "93": 120}, {"default_2": "Table"},

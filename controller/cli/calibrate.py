@@ -1,0 +1,202 @@
+"""`allyarm calibrate`: torque calibration runs, what there is of them, and the mass model that follows from one."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from controller import calibration
+from controller.cli.client import Failed, Refused, Session, run
+from controller.cli.move import check_speed
+from controller.cli.reach import NoAnswer, Usage, add_arguments, get_json, shown, target
+from controller.spec.telegram import MAX_AXES
+
+if TYPE_CHECKING:
+    from controller.calibration_fit import Fit, Link
+
+EPILOG = """\
+examples:
+  allyarm calibrate run first 2=-30:90:20 4=10:100:15
+        axis 2 from -30 to 90 degrees in steps of 20 at every position of axis 4; the others stay where they are
+  allyarm calibrate run second 1=0:0:1 4=100:10:15 --there-and-back --settle 2 --measure 1
+  allyarm calibrate run first --resume            go on at the first missing point
+  allyarm calibrate status                        the runs on disk, and the one that goes on
+  allyarm calibrate fit /var/lib/allyarm/calibration/first.csv --config /etc/allyarm/allyarm.toml
+
+`run` takes control of the arm and is the operator's start; it needs the administrator's role. Every point is on disk
+before the next one. In a terminal p pauses and goes on; Ctrl-C stops the arm softly, and --resume goes on later.
+`fit` only reads: the file, and the chain, masses and torque sensors of the configuration.
+Exit code 0: done. 1: refused, stopped or failed. 2: usage. 130: ended by Ctrl-C.
+"""
+AXIS = re.compile(r"(\d)=([+-]?\d{1,4}(?:\.\d{1,6})?):([+-]?\d{1,4}(?:\.\d{1,6})?):(\d{1,4}(?:\.\d{1,6})?)", re.ASCII)
+ASSUMED_COUNTS_PER_NM, ASSUMED_MASS_KG = 50.0, 1.0
+Json = dict[str, Any]
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = subparsers.add_parser(
+        "calibrate", help="measure torques over a grid of positions, and fit the mass model",
+        description="Torque calibration: measure, see what was measured, fit the masses.", epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    what = parser.add_subparsers(dest="what", metavar="run|status|fit", required=True)
+    measure = what.add_parser("run", help="measure", epilog=EPILOG,
+                              formatter_class=argparse.RawDescriptionHelpFormatter)
+    measure.add_argument("name", metavar="NAME", help=f"of the run and its file: {calibration.NAME_ALLOWED}")
+    measure.add_argument("grid", metavar="AXIS=START:STOP:STEP", nargs="*", help="degrees; either direction, the step "
+                         "above 0; the same start and stop keep the axis there")
+    measure.add_argument("--speed", metavar="PERCENT", type=float, default=calibration.SPEED_PERCENT,
+                         help=f"between the points, above 0, up to 100 (default {calibration.SPEED_PERCENT:g})")
+    measure.add_argument("--settle", metavar="S", type=float, default=calibration.SETTLE_S, help="rest at each point "
+                         f"before it is measured, 0..{calibration.SETTLE_HIGHEST_S:g} s (default "
+                         f"{calibration.SETTLE_S:g})")
+    measure.add_argument("--measure", metavar="S", type=float, default=calibration.MEASURE_S, help="average over so "
+                         f"long, {calibration.MEASURE_LEAST_S:g}..{calibration.MEASURE_HIGHEST_S:g} s (default "
+                         f"{calibration.MEASURE_S:g})")
+    measure.add_argument("--there-and-back", action="store_true", help="every point once in each direction")
+    measure.add_argument("--resume", action="store_true", help="go on with a run that was begun")
+    add_arguments(measure)
+    status = what.add_parser("status", help="the runs on disk, and the one that goes on")
+    add_arguments(status)
+    fitted = what.add_parser("fit", help="centres of mass from a file", epilog=EPILOG,
+                             formatter_class=argparse.RawDescriptionHelpFormatter)
+    fitted.add_argument("file", metavar="FILE", help="CSV file of a run")
+    fitted.add_argument("--config", metavar="FILE", help="the arm's chain ([[joint]]), masses and torque sensors "
+                        "([[link]]); without it the default arm")
+    parser.set_defaults(run=main)
+
+
+def main(args: argparse.Namespace) -> int:
+    """Measure, show or fit; 0 done, 1 refused, stopped or failed, 2 usage."""
+    from controller.cli.fail import say
+
+    try:
+        if args.what == "run":
+            fields = run_fields(args)
+            return run(args, lambda session: measure(session, fields))
+        for line in fit_lines(args) if args.what == "fit" else status_lines(args):
+            print(line)
+    except Usage as error:
+        say(str(error))
+        return 2
+    except (Failed, Refused, NoAnswer) as error:
+        say(str(error))
+        return 1
+    return 0
+
+
+def run_fields(args: argparse.Namespace) -> Json:
+    """Fields of `calibrate`; Usage names what is wrong."""
+    if not re.fullmatch(calibration.NAME_PATTERN, args.name):
+        raise Usage(f"NAME: found {args.name!r}; allowed: {calibration.NAME_ALLOWED}")
+    if args.resume:
+        if args.grid:
+            raise Usage("--resume goes without a grid: the run goes on with the one it was begun with")
+        return {"name": args.name, "resume": True}
+    if not args.grid:
+        raise Usage("no axis was given; allowed: AXIS=START:STOP:STEP, such as 4=10:100:15, or --resume")
+    check_speed(args.speed)
+    for name, value, low, high in (("--settle", args.settle, 0.0, calibration.SETTLE_HIGHEST_S),
+                                   ("--measure", args.measure, calibration.MEASURE_LEAST_S,
+                                    calibration.MEASURE_HIGHEST_S)):
+        if not low <= value <= high:
+            raise Usage(f"{name}: found {value:g}; allowed: {low:g}..{high:g} s")
+    return {"name": args.name, "grid": grid(args.grid), "speed_percent": args.speed, "settle_s": args.settle,
+            "measure_s": args.measure, "there_and_back": args.there_and_back}
+
+
+def grid(texts: list[str]) -> Json:
+    """The grid of texts like "4=10:100:15"; Usage names the one that is wrong."""
+    found: Json = {}
+    for text in texts:
+        match = AXIS.fullmatch(text)
+        if match is None or not 1 <= int(match[1]) <= MAX_AXES or float(match[4]) == 0.0:
+            raise Usage(f"found {text!r}; allowed: AXIS=START:STOP:STEP with an axis 1..{MAX_AXES}, degrees, and a "
+                        "step "
+                        "above 0, such as 4=10:100:15")
+        if match[1] in found:
+            raise Usage(f"axis {match[1]} is given twice")
+        found[match[1]] = {"start_deg": float(match[2]), "stop_deg": float(match[3]), "step_deg": float(match[4])}
+    return found
+
+
+async def measure(session: Session, fields: Json) -> int:
+    """Begin or go on, and show it to its end."""
+    from controller.cli.sequence_view import duration, follow
+
+    answer = await session.begin("calibrate", **fields)
+    name, points, measured = fields["name"], answer["points"], answer["measured"]
+    await follow(session, f"calibration run {name}: {points - measured} of {points} points to measure, about "
+                 f"{duration(answer['estimate_s'])}")
+    print(f"done: {shown(answer['file'])}", flush=True)
+    return 0
+
+
+def status_lines(args: argparse.Namespace) -> list[str]:
+    """Runs on disk, and what goes on now."""
+    from controller.cli.play import asked
+    from controller.cli.sequence_view import in_short
+
+    found = target(args)
+    lines = []
+    for entry in asked(found, {"type": "calibrations"})["calibrations"]:
+        problem = f": {shown(entry['problem'])}" if entry["problem"] else ""
+        lines.append(f"{shown(entry['name']):32}  {entry['measured']} of {entry['points']} points  "
+                     f"{shown(entry['began'])}  {shown(entry['file'])}{problem}")
+    state = get_json(found.url, "/status.json", found.token)
+    sequence = state.get("motion_sequence")
+    if sequence and sequence["kind"] == "calibration" and not sequence["ended"]:
+        lines.append(f"goes on: {shown(sequence['name'])}, {in_short(sequence, state['state'])}")
+    return lines or ["there is no calibration run"]
+
+
+# -- fit
+
+def fit_lines(args: argparse.Namespace) -> list[str]:
+    """The fit of a file, for people, and the tables to paste."""
+    from controller import config
+    from controller._core import Kinematics
+    from controller.calibration_fit import fit
+    from controller.chain import chain_of
+
+    try:
+        settings = config.load(Path(args.config) if args.config else None)
+        axes, rows = calibration.read_rows(Path(args.file))
+        config.check_axes(settings, axes)
+    except (config.ConfigError, calibration.Unfit) as error:
+        raise Usage(str(error)) from None
+    except OSError as error:
+        raise Usage(f"{args.file}: {error.strerror}") from None
+    links, notes = links_of(settings, axes)
+    kinematics = Kinematics(chain_of(settings, axes))
+    try:
+        found = fit(rows, links, kinematics.frames)
+    except ValueError as error:
+        raise Failed(f"{args.file}: {error}") from None
+    return [*notes, *told(found)]
+
+
+def links_of(settings: Any, axes: int) -> tuple[list[Link], list[str]]:
+    """What is configured of the links, and notes on what had to be assumed."""
+    from controller.calibration_fit import Link
+
+    given = getattr(settings, "link", ())
+    if not given:
+        return [Link(ASSUMED_MASS_KG, (0.0, 0.0, 0.0), ASSUMED_COUNTS_PER_NM)] * axes, [
+            f"no [[link]] is configured: {ASSUMED_MASS_KG:g} kg and {ASSUMED_COUNTS_PER_NM:g} counts per Nm are "
+            "assumed for "
+            "every link. Poses at rest tell neither; weigh the links, and take the sensors' data sheet"]
+    return [Link(link.mass_kg, tuple(link.centre_mm), link.torque_counts_per_nm, link.limb) for link in given], []
+
+
+def told(found: Fit) -> list[str]:
+    """Parameters with errors, residuals per axis, the tables."""
+    lines = [f"{found.rows} points, {found.rank} of {len(found.parameters)} parameters are determined", ""]
+    for item in found.parameters:
+        open_ = "" if item.determined else "   left open by these poses: partly or wholly as configured"
+        lines.append(f"{item.name:44} {item.value:10.4f} +- {item.error:.4f} {item.unit}{open_}")
+    lines += ["", "axis   measured, rms   left, rms   left, largest (counts)"]
+    lines += [f"{i:4}   {item.measured_rms_counts:13.1f}   {item.rms_counts:9.1f}   {item.largest_counts:13.1f}"
+              for i, item in enumerate(found.residuals, 1)]
+    return [*lines, "", "# for the configuration file; offsets and spring belong to the arm", found.toml()]
