@@ -234,7 +234,13 @@ def test_cycle_3(page: Page) -> None:
     page.stand_at(10, 30, 0, 60)
     done = page.rig.until(lambda s: all(s.on_target)).motions_done
     page.send({"10": 2, "11": 3})
-    page.client.until(lambda: (page.rig.status()["motion_sequence"] or {}).get("ended") == "done", 60.0)
+
+    def ended() -> str:
+        sequence = page.rig.status()["motion_sequence"] or {}
+        return sequence["ended"] if sequence.get("name") == "test cycle 3" else ""
+
+    page.client.until(ended, 60.0)
+    assert ended() == "done"
     assert page.state.motions_done == done + 4
     page.shows(lambda d: abs(d["axesX"]) + abs(d["axesZ"]) > 100)
 
