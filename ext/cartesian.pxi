@@ -413,7 +413,7 @@ cdef int begin_hand_jog(Machine* m, const Command* command) noexcept nogil:
     cdef int i, k
     if too_old(m, command):
         return COMMAND_RESULT_OK        # as for a joint jog
-    if m.motion == MOTION_STANDING and not any_speed(command):
+    if (m.motion == MOTION_STANDING or m.motion == MOTION_COMPLIANT) and not any_speed(command):
         return COMMAND_RESULT_OK
     begin_motion(m)
     if m.motion != MOTION_HAND_JOG:     # from whatever moves: at the hand's present speed

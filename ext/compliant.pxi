@@ -20,6 +20,8 @@ cdef int begin_compliant(Machine* m) noexcept nogil:
         m.axis[i].on_target = False
         m.load.led_deg_s[i] = 0.0
         set_warning(m, WARNING_COMPLIANT_LOAD, i + 1, False)
+    memset(m.hand.jog_percent, 0, sizeof(m.hand.jog_percent))
+    m.hand.phase = HAND_IDLE
     m.motion = MOTION_COMPLIANT
     m.load.phase = COMPLIANT_PHASE_HANDING_OVER
     m.load.rest_ns = m.now_ns

@@ -192,6 +192,8 @@ cdef void step_line(Machine* m) noexcept nogil:
 cdef int set_lengths(Machine* m, const Command* command) noexcept nogil:
     """ARM_LENGTHS: registers 90 and 92. A line that runs is one of joint angles and stays as it was planned."""
     cdef int k
+    if m.motion == MOTION_COMPLIANT:
+        return COMMAND_RESULT_WRONG_STATE       # another load at once would throw the arm that a hand leads; given again
     for k in range(2):
         if not (isfinite(command.values[k]) and 0.0 <= command.values[k] <= <double>LONGEST_ADJUSTMENT_MM):
             return COMMAND_RESULT_OUT_OF_RANGE

@@ -356,7 +356,8 @@ def weight_is(page: Page, name: str, percent: float) -> None:
     masses = load_of(Config(), page.rig.facts)
     assert masses is not None
     shares = {"upper_arm_weight": 1.0, "forearm_weight": 1.0, name.removesuffix("_percent"): percent / 100}
-    model = MassModel(chain_of(Config(), AXES), masses, **shares)
+    upper_arm_mm, forearm_mm = (value or 0.0 for value in page.setting("upper_arm_length_mm", "forearm_length_mm"))
+    model = MassModel(chain_of(Config(), AXES), masses, upper_arm_mm=upper_arm_mm, forearm_mm=forearm_mm, **shares)
     page.rig.until(lambda s: all(abs(have - want) < 3.0 for have, want in zip(
         s.holding_counts, model.holding_counts(s.position_deg), strict=True)))
 
@@ -499,6 +500,7 @@ def external(page: Page) -> None:
 @case("command compliant")
 def compliant(page: Page) -> None:
     """A hand leads the arm, by a command that is the operator's start too."""
+    page.ok("settings", write={"upper_arm_length_mm": 0, "forearm_length_mm": 0})   # as the simulated arm is
     page.ok("compliant", on=True)
     page.shows(lambda d: d["workingMode"][:AXES] == [DriverMode.COMPLIANT_TRANSPARENT_01] * AXES)
     assert page.state.compliant_phase == CompliantPhase.LED
