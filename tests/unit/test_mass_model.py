@@ -166,7 +166,8 @@ def random_arm(pick: random.Random) -> tuple[dict[str, Any], dict[str, Any]]:
     assert found is not None
     for link in found["links"]:
         link.update(mass_kg=pick.uniform(0.0, 5.0), centre_mm=vector(300.0), limb=0)
-    return {"joints": joints, "hand_offset_mm": vector(400.0), "elbow_axis": 0, "wrist_axis": 0}, found
+    chain = {**chain_of(Config(), len(joints)), "joints": joints, "hand_offset_mm": vector(400.0)}
+    return {**chain, "elbow_axis": 0, "wrist_axis": 0}, found
 
 
 def pinocchio_model(chain: dict[str, Any], masses: dict[str, Any]) -> pinocchio.Model:

@@ -123,10 +123,9 @@ def test_after_a_bring_up_the_loop_gets_limits_and_range(axes: int) -> None:
     bench = Bench(axes)
     bench.store.put({"range_of_motion_on": True, "range_minimum_deg.1": -10.0, "range_maximum_deg.1": 20.0})
     bench.handlers.set_facts(bench.handlers.facts)
-    assert bench.kinds() == [CommandKind.SPEED_LIMITS] * 3 + [CommandKind.ARM_LENGTHS] + [
-        CommandKind.LOAD_SETTINGS] * 6 + [CommandKind.ROM_MINIMUM, CommandKind.ROM_MAXIMUM, CommandKind.ROM_ENABLE]
-    assert [fields["value"] for kind, fields in bench.ring.pushed[:10] if kind != CommandKind.ARM_LENGTHS] == [
-        60, 70, 80, 91, 93, 180, 185, 190, 195]
+    assert bench.kinds() == [CommandKind.SPEED_LIMITS] * 3 + [CommandKind.LOAD_SETTINGS] * 6 + [
+        CommandKind.ARM_LENGTHS, CommandKind.ROM_MINIMUM, CommandKind.ROM_MAXIMUM, CommandKind.ROM_ENABLE]
+    assert [fields["value"] for _, fields in bench.ring.pushed[:9]] == [60, 70, 80, 91, 93, 180, 185, 190, 195]
     low, high, enable = (fields for _, fields in bench.ring.pushed[10:])
     assert (low["values"][0], high["values"][0]) == (-10.0, 20.0)
     assert {len(low["values"]), len(high["values"])} == {axes}
