@@ -36,7 +36,7 @@ BLOCKS: dict[str, str] = {
     "external": "controller.spec.docs:external_table",
     "input": "controller.spec.docs:input_table",
     "hmi": "controller.hmi.document:table",
-    "rest": "controller.describe.document:table",
+    "rest": "controller.describe.tables:table",
     "requirements": "controller.spec.requirements:table",
 }
 
