@@ -103,9 +103,21 @@ private:
         }
     }
 
+    // Ruckig misses states that lie on a switching curve by rounding, as every state of a trajectory's last jerk does
+    // (one in sixty of those): a jerk limit that is higher by a billionth makes it one that it finds.
     bool calculate() noexcept {
-        bool interrupted = false;
         if (!input_.validate<false>(false, true)) return false;
+        const Vector j_max = input_.max_jerk;
+        for (const double slack : {0.0, 1e-9, 1e-6, 1e-3}) {
+            for (std::size_t i = 0; i < N; ++i) input_.max_jerk[i] = j_max[i] * (1.0 + slack);
+            if (found()) return true;
+        }
+        input_.max_jerk = j_max;
+        return false;
+    }
+
+    bool found() noexcept {
+        bool interrupted = false;
         const ruckig::Result result = calculator_.calculate<false>(input_, scratch_, 0.0, interrupted);
         if (result != ruckig::Result::Working) return false;
         trajectory_ = scratch_;

@@ -81,10 +81,19 @@ def rest(arm: VirtualArm, watch: StormWatch, limits: Motion) -> None:
     watch.run(round(min(2.0 * seconds + 0.3, 20.0) * 1e9 / arm.period_ns))
 
 
+# Its acceleration comes and goes within a twentieth of a cycle.
+STIFF = msgspec.structs.replace(
+    Config(), loop=msgspec.structs.replace(Config().loop, rate_hz=250), motion=Motion(
+        max_speed_deg_s=20.085536923187668, max_acceleration_deg_s2=49.71218131735948, max_jerk_deg_s3=268337.2865208745,
+        quick_stop_deceleration_deg_s2=49.71218131735948))
+
+
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(config=configurations(), jogs=JOGS, outwards=OUTWARDS, held_s=magnitude(0.01, 6.0), spread=RANGE_DEG,
        end=st.sampled_from(ENDS), seed=st.integers(0, 1000))
 @example(config=Config(), jogs=[], outwards=(100.0, -100.0, 100.0), held_s=6.0, spread=(0.5, 0.5), end="limit", seed=0)
+@example(config=STIFF, jogs=[((0.0, 0.0, 1.0), 0.0024787521766663585)], outwards=(-100.0, -100.0, -100.0), held_s=1.0,
+         spread=(1.0, 1.0), end="limit", seed=0)     # planned anew in the last 0.2 ms of a stop
 @example(config=Config(), jogs=[((100.0, 100.0, -100.0), 0.2)], outwards=(-100.0, -100.0, 100.0), held_s=0.05,
          spread=(5.0, 5.0), end="error", seed=1)
 def test_saf_5_every_axis_stops_before_its_limits_from_any_motion(  # noqa: PLR0917 - hypothesis names them
