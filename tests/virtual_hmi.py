@@ -15,7 +15,8 @@ from controller.exercises import Exercises
 from controller.hmi.clients import Client, ControlToken, Refused
 from controller.hmi.counters import Counters
 from controller.hmi.forms import is_stop
-from controller.hmi.handlers import Handlers, Outcome, Sent
+from controller.hmi.handlers import Handlers
+from controller.hmi.outcome import Outcome, Sent
 from controller.hmi.results import Results
 from controller.spec import hmi
 from controller.spec.hmi import Role

@@ -15,7 +15,7 @@ import msgspec
 from controller.hmi.broadcast import Broadcast
 from controller.hmi.clients import Client, Refused
 from controller.hmi.counters import Counters
-from controller.hmi.handlers import Outcome, Sent
+from controller.hmi.outcome import Outcome, Sent
 from controller.hmi.results import Results
 from controller.kept import StoreError
 from controller.spec.hmi import Notice

@@ -10,15 +10,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from controller.arm import ArmFacts
 from controller.bus.board_registers import BoardWrites
 from controller.history_words import Note, unheard
-from controller.hmi import forms, messages, positions
+from controller.hmi import forms, messages
 from controller.hmi.board import write_board
 from controller.hmi.calibrating import Calibrator
 from controller.hmi.clients import Client, ControlToken, Refused
@@ -26,6 +25,8 @@ from controller.hmi.counters import Counters, logger
 from controller.hmi.gate import Gate
 from controller.hmi.hand import HandSearch, HandTarget
 from controller.hmi.in_force import Follow, InForce
+from controller.hmi.moves import Moves
+from controller.hmi.outcome import Outcome, Sent
 from controller.hmi.player import Library, Player, no_library
 from controller.hmi.sequence import Plan, Sequencer, Step, Told, standard_movements
 from controller.hmi.settings import StoredSettings
@@ -45,17 +46,6 @@ HANDS_OVER = {"start", "ready", "test_jog", "test_device"}  # ready for jog: by 
 log = logger("controller.hmi")
 
 
-class Sent(msgspec.Struct, frozen=True):
-    """A command is in the ring under this number. `refused` is called when the control loop refuses it."""
-
-    sequence: int
-    kind: CommandKind
-    refused: Callable[[], None] | None = None
-
-
-Outcome = dict[str, object] | Sent | tuple[Future[Any], ...] | None  # futures may give fields for the answer
-
-
 class Handlers:
     """`latest` gives the newest state record, `changed` is called after a stored setting changed, `follow` is asked for
     the control loop's verdict on a command of the server itself, `ended` is told when a sequence of motions ended
@@ -71,18 +61,18 @@ class Handlers:
         self.in_force = InForce(core, store, follow, latest)
         self._hand = HandSearch(store)
         self.gate = Gate(control, latest, self._own_blockers)
+        self.moves = Moves(store, self.gate, self.in_force, self._hand, latest=latest, begin=self._begin,
+                           push=self._push)
         self.sequencer = Sequencer(self._push_step, self.stop_core, ended)
         self.player = Player(core, self.sequencer, self.gate, library, latest=latest, facts=lambda: self.facts,
-                             check=self._allowed, begin=self._begin, note=note, clock=clock)
+                             check=self.moves.allowed, begin=self._begin, note=note, clock=clock)
         self.calibrator = Calibrator(core, self.sequencer, self.player, store.path.parent if store.path else None,
-                                     latest=latest, facts=lambda: self.facts, check=self._allowed, note=note)
+                                     latest=latest, facts=lambda: self.facts, check=self.moves.allowed, note=note)
         self._settings = StoredSettings(store, self.gate, self.in_force, changed=changed, clock=clock, note=note)
         self._note = note
         self._board_writes = board_writes or BoardWrites()
         self._devices = devices
         self.testing_device = False  # test cycle 7: input devices move axis 1 only
-        self._waiting_for_start = False  # mode 5: targets are stored
-        self._prepared = False  # some may be in the core
         self._powered_up = False  # as of the record looked at last
         self._actions = self._make_actions()
 
@@ -106,7 +96,7 @@ class Handlers:
                 raise Refused(Notice.UNKNOWN, "", f"{forms.shown(message[0]) if len(message) == 1 else 'this array'} "
                               "is no button; a button is an array of one known name")
             if message[0] in POSITION_OF_BUTTON:
-                return self._go_to(client, POSITION_OF_BUTTON[message[0]], 100.0, now_s)
+                return self.moves.go_to(client, POSITION_OF_BUTTON[message[0]], 100.0, now_s)
             return self._simple(client, hmi.BUTTONS[message[0]], now_s)
         if not isinstance(message, dict):
             raise Refused(Notice.UNKNOWN, "", f"{forms.shown(message)} is neither an array with a button nor an object")
@@ -119,7 +109,7 @@ class Handlers:
         if found.form.name == "mode":
             return self._coded(client, "10", found.values["10"], hmi.MODES, now_s)
         if found.form.name == "go_to_position":
-            return self._go_to_position(client, found, now_s)
+            return self.moves.go_to_position(client, found, now_s)
         if found.form.name == "driver_mode":
             return self._driver_mode(client, found, now_s)
         values = {key: (found.meaning[key][0], found.meaning[key][1], value) for key, value in found.values.items()}
@@ -137,9 +127,9 @@ class Handlers:
         if isinstance(command, messages.Jog):
             return self._jog(client, command, now_s)
         if isinstance(command, messages.Move):
-            return self._move_command(client, command, now_s)
+            return self.moves.command(client, command, now_s)
         if isinstance(command, messages.GoTo):
-            return self._go_to(client, command.position, command.speed_percent, now_s, wait=command.wait_for_start)
+            return self.moves.go_to(client, command.position, command.speed_percent, now_s, wait=command.wait_for_start)
         if isinstance(command, messages.RangeOfMotion):
             return self._simple(client, "range_on" if command.on else "range_off", now_s)
         if isinstance(command, messages.Subscribe):
@@ -165,7 +155,7 @@ class Handlers:
     def stop(self) -> None:
         """Stop in the next control cycle. Needs no room anywhere and cannot be refused."""
         self.stop_core()
-        self._waiting_for_start = self._prepared = self.testing_device = False
+        self.moves.waiting_for_start = self.moves.prepared = self.testing_device = False
         self.sequencer.end("stopped", tell=True)
         if self._control.holder is not None:
             self._control.holder.hold.end()
@@ -185,7 +175,7 @@ class Handlers:
 
     def end_motion(self, client: Client) -> None:
         """The client in control is gone: its motion ends softly, by a stop if the ring is full."""
-        self._waiting_for_start = self.testing_device = False
+        self.moves.waiting_for_start = self.testing_device = False
         self.sequencer.end("its client no longer has control", tell=True)
         if self._forget_targets():
             return
@@ -199,7 +189,7 @@ class Handlers:
     def _forget_targets(self) -> bool:
         """Targets that wait for a start must not be run by somebody else's. Where no motion can be ended, because none
         was begun, a stop makes the core forget them; True when it was needed."""
-        prepared, self._prepared = self._prepared, False
+        prepared, self.moves.prepared = self.moves.prepared, False
         state = self._latest()
         if not prepared or (state is not None and state.state in {MasterState.AUTO, MasterState.TRANSITION_TO_AUTO}):
             return False
@@ -263,12 +253,12 @@ class Handlers:
         row = ACTION[action]
         self.gate.check(client, row, now_s)
         if row.control == "takes":
-            runs = action == "start" and (self._prepared or self._waiting_for_start)
+            runs = action == "start" and (self.moves.prepared or self.moves.waiting_for_start)
             client.hands_over = action in HANDS_OVER and not runs
         if row.motion or action in {"off", "test_drives_off", "stand_still"}:
             self.testing_device &= action == "jog" and client.device
             self.sequencer.end("another command")
-            self._waiting_for_start &= action in {"start", "move", "saved_position", "target_wait"}
+            self.moves.waiting_for_start &= action in {"start", "move", "saved_position", "target_wait"}
 
     # -- actions
 
@@ -333,7 +323,7 @@ class Handlers:
                              for found in self.gate.against(client, ACTION["move"], now_s)]}
 
     def _target_wait(self, client: Client, now_s: float) -> None:
-        self._waiting_for_start = True
+        self.moves.waiting_for_start = True
 
     def _pause(self, client: Client, now_s: float) -> Outcome:
         """A soft stop that stays in AUTO, and keeps what is played for a resume."""
@@ -393,7 +383,7 @@ class Handlers:
             raise Refused(Notice.VALUE, "speed_percent", "one of speed_percent (joints) and hand_percent (the hand) is "
                           "needed, and only one")
         if command.hand_percent is None:
-            self._axes_given("speed_percent", len(asked))
+            self.moves.axes_given("speed_percent", len(asked))
         else:
             self._hand.kinematics(self.facts)
         self._end_hold()
@@ -411,54 +401,6 @@ class Handlers:
                           asked_s=now_s - client.hold.late_s)
         return msgspec.structs.replace(sent, refused=client.hold.end)
 
-    def _move_command(self, client: Client, command: messages.Move, now_s: float) -> Outcome:
-        if command.hand_mm is not None:
-            return self._move_hand(client, command, now_s)
-        if command.position_deg is None:
-            raise Refused(Notice.VALUE, "position_deg", "one of position_deg (joints) and hand_mm (the hand) is needed")
-        if command.elbow_deg is not None or command.wrist_deg is not None or command.check != "checked":
-            raise Refused(Notice.VALUE, "hand_mm", "elbow_deg, wrist_deg and check belong to a place of the hand")
-        if isinstance(command.position_deg, dict):
-            targets = {f"position_deg.{key}": (int(key) - 1, deg) for key, deg in command.position_deg.items()}
-        else:
-            self._axes_given("position_deg", len(command.position_deg))
-            targets = {f"position_deg[{i}]": (i, deg) for i, deg in enumerate(command.position_deg) if deg is not None}
-        return self._move(client, "move", targets, command.speed_percent, now_s,
-                          wait=command.wait_for_start)
-
-    def _move_hand(self, client: Client, command: messages.Move, now_s: float) -> Outcome:
-        """Registers 101..104, 210, 211: check only, go checked, go unchecked."""
-        assert command.hand_mm is not None
-        if command.position_deg is not None:
-            raise Refused(Notice.VALUE, "hand_mm", "one of position_deg (joints) and hand_mm (the hand) is allowed")
-        if command.wait_for_start or self._waiting_for_start:
-            raise Refused(Notice.VALUE, "wait_for_start", "places of the hand cannot be stored for a start: the line "
-                          "begins where the arm stands")
-        x, y, z = command.hand_mm
-        target = HandTarget((x, y, z), command.elbow_deg, command.wrist_deg)
-        state = self._latest()
-        self._hand.check_angles(self.facts, target)
-        if command.check == "only":
-            self.gate.check(client, ACTION["hand_check"], now_s)
-            if state is None or state.axes != self.facts.axes:
-                raise Refused(Notice.BLOCKED, "", "the arm is not connected")
-            against = self._hand.obstacles(self.facts, state, target)
-            return {"reachable": not against, "why": against}
-        self._hand.kinematics(self.facts)
-        if command.check == "checked" and state is not None and (
-                against := self._hand.obstacles(self.facts, state, target)):
-            raise Refused(Notice.VALUE, "hand_mm", f"not reachable in a straight line: {'; '.join(against)}")
-        self._begin(client, "move", now_s)
-        return self._push(client, CommandKind.HAND_MOVE, mask=target.mask(unchecked=command.check == "unchecked"),
-                          values=target.values(), value=command.speed_percent)
-
-    def _go_to_position(self, client: Client, found: forms.Recognised, now_s: float) -> Outcome:
-        forms.exactly("4", found.values["4"], 0)
-        first = int(found.form.axes)
-        targets = {key: (int(key) - first, forms.number(key, value, -3600, 3600))
-                   for key, value in found.values.items() if key != "4" and value != ""}
-        return self._move(client, "move", targets, 100.0, now_s)
-
     def _driver_mode(self, client: Client, found: forms.Recognised, now_s: float) -> Outcome:
         """Registers 12..: always refused, with what to do instead."""
         row = registers.BY_NAME["driver_mode"]
@@ -468,57 +410,6 @@ class Handlers:
             forms.number(key, value, row.low, row.high, whole=True)
         self.gate.check(client, ACTION["driver_mode"], now_s)
         raise AssertionError("an action that is not available passed the gate")
-
-    def _go_to(self, client: Client, name: str, percent: float, now_s: float, *, wait: bool = False) -> Outcome:
-        """A saved position by its name in hmi.POSITIONS."""
-        found = positions.targets(self._store, self.facts, name)
-        return self._move(client, "saved_position", {f"{name}, axis {i + 1}": (i, deg) for i, deg in enumerate(found)},
-                          percent, now_s, wait=wait)
-
-    def _move(self, client: Client, action: str, targets: dict[str, tuple[int, float]], percent: float, now_s: float, *,
-              wait: bool = False) -> Outcome:
-        """Joint targets {field: (0-based axis, degrees)}, each checked against its limits; stored for the next start
-        when asked to, and in mode 5."""
-        if not targets:
-            raise Refused(Notice.VALUE, "", "no target was given for any axis")
-        values = [0.0] * self.facts.axes
-        mask = 0
-        for key, (axis, position_deg) in targets.items():
-            self._axis_exists(key, axis)
-            self._check_target(key, axis, position_deg)
-            values[axis] = position_deg
-            mask |= 1 << axis
-        self._begin(client, action, now_s)
-        kind = CommandKind.PREPARE if wait or self._waiting_for_start else CommandKind.MOVE
-        self._prepared |= kind is CommandKind.PREPARE
-        return self._push(client, kind, mask=mask, values=tuple(values), value=percent)
-
-    def _check_target(self, key: str, axis: int, position_deg: float) -> None:
-        try:
-            self._allowed(axis, position_deg)
-        except ValueError as error:
-            raise Refused(Notice.VALUE, key, str(error)) from None
-
-    def _allowed(self, axis: int, position_deg: float) -> None:
-        """ValueError when a target is outside the limits or the range of motion that is on."""
-        self.facts.check_target(axis, position_deg)
-        if self.in_force.range_on:
-            low, high = self.in_force.ranges_deg()[axis]
-            if not low <= position_deg <= high:
-                raise ValueError(f"axis {axis + 1}: {position_deg:g} deg is outside the range of motion, allowed "
-                                 f"{low:.2f}..{high:.2f} deg")
-
-    def _axes_given(self, key: str, count: int) -> None:
-        if not self.facts.axes:
-            raise Refused(Notice.BLOCKED, "", "the arm is not connected")
-        if count != self.facts.axes:
-            raise Refused(Notice.VALUE, key, f"{count} values given, the arm has {self.facts.axes} axes")
-
-    def _axis_exists(self, key: str, axis: int) -> None:
-        if not self.facts.axes:
-            raise Refused(Notice.BLOCKED, "", "the arm is not connected")
-        if axis >= self.facts.axes:
-            raise Refused(Notice.VALUE, key, f"axis {axis + 1} does not exist, the arm has {self.facts.axes} axes")
 
     def _subscribe(self, client: Client, command: messages.Subscribe, now_s: float) -> Outcome:
         self.gate.check(client, ACTION["subscribe"], now_s)

@@ -31,9 +31,10 @@ from controller.hmi.counters import Counters, HttpLog, logger
 from controller.hmi.doorway import HEADER_LIMIT_S, Doorway
 from controller.hmi.faultlist import FaultList
 from controller.hmi.forms import is_stop
-from controller.hmi.handlers import Handlers, Outcome
+from controller.hmi.handlers import Handlers
 from controller.hmi.login import Login
 from controller.hmi.options import HmiOptions
+from controller.hmi.outcome import Outcome
 from controller.hmi.own_faults import OwnFaults, keep
 from controller.hmi.payload import DataMessage
 from controller.hmi.positions import saved_deg

@@ -84,8 +84,8 @@ def rest(arm: VirtualArm, watch: StormWatch, limits: Motion) -> None:
 # Its acceleration comes and goes within a twentieth of a cycle.
 STIFF = msgspec.structs.replace(
     Config(), loop=msgspec.structs.replace(Config().loop, rate_hz=250), motion=Motion(
-        max_speed_deg_s=20.085536923187668, max_acceleration_deg_s2=49.71218131735948, max_jerk_deg_s3=268337.2865208745,
-        quick_stop_deceleration_deg_s2=49.71218131735948))
+        max_speed_deg_s=20.085536923187668, max_acceleration_deg_s2=49.71218131735948,
+        max_jerk_deg_s3=268337.2865208745, quick_stop_deceleration_deg_s2=49.71218131735948))
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

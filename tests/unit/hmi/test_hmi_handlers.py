@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from controller.hmi.clients import Client, Refused
 from controller.hmi.counters import Sparing
 from controller.hmi.forms import is_stop
-from controller.hmi.handlers import Sent
 from controller.hmi.in_force import _number
+from controller.hmi.outcome import Sent
 from controller.hmi.results import ANSWER_LIMIT_S, Results, refusal
 from controller.hmi.state import empty_state
 from controller.spec import hmi
