@@ -33,6 +33,17 @@ cdef void finish_command(Machine* m, const Command* command, int result) noexcep
         event(m, EVENT_KIND_COMMAND, command.kind, result, command.client)
 
 
+cdef void refuse_late(Machine* m, const Command* command, int result) noexcept nogil:
+    """Refuse a command that was taken before: it waited for the power, or a line was searched meanwhile. Other commands
+    may have come after it, so the verdict is told by its number."""
+    m.commands_refused += 1
+    m.late_command = command.sequence
+    m.late_result = result
+    if m.last_command == command.sequence:
+        m.last_result = result
+    event(m, EVENT_KIND_COMMAND, command.kind, result, command.client)
+
+
 cdef inline flag is_jog(uint32_t kind) noexcept nogil:
     return kind == COMMAND_KIND_JOG or kind == COMMAND_KIND_HAND_JOG
 
@@ -320,6 +331,7 @@ cdef int dispatch(Machine* m, const Command* command) noexcept nogil:
     if (command.kind == COMMAND_KIND_START and command.mask == 0
             and m.mode == MASTER_MODE_POSITION_TARGET_WAIT_FOR_START):
         m.prepared.asked_ns = command.asked_ns
+        m.prepared.sequence = command.sequence      # a refusal after the power-up is one of this start
         return take_motion(m, &m.prepared)
     if command.kind == COMMAND_KIND_COMPLIANT and command.mask & 1 == 0:
         return end_compliant(m)

@@ -313,6 +313,7 @@ cdef void fill_record(Machine* m, StateRecord* r) noexcept nogil:
     r.commands_done = m.commands_done
     r.commands_refused = m.commands_refused
     r.last_command = m.last_command
+    r.late_command = m.late_command
     r.stops = m.stops
     r.limit_interventions = m.limit_interventions
     r.events_dropped = m.events_dropped
@@ -330,6 +331,7 @@ cdef void fill_record(Machine* m, StateRecord* r) noexcept nogil:
     r.fault_count = m.fault_count
     r.last_reason = m.reason
     r.last_command_result = m.last_result
+    r.late_command_result = m.late_result
     r.last_command_kind = m.last_kind
     r.external_taken = m.external.taken
     r.external_rejected = m.external.rejected

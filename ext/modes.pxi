@@ -85,15 +85,13 @@ cdef void step_self_test(Machine* m) noexcept nogil:
 
 cdef void refuse_pending(Machine* m, int result) noexcept nogil:
     """The command that waited for AUTO is not carried out; the arm is held."""
-    m.last_result = result
-    m.commands_refused += 1
-    event(m, EVENT_KIND_COMMAND, m.pending.kind, result, m.pending.client)
+    refuse_late(m, &m.pending, result)
     m.pending.kind = 0
 
 
 cdef void step_power_up(Machine* m) noexcept nogil:
     """TRANSITION_TO_AUTO: self-test, contacts, drives, set-points from fresh feedback, then the motion asked for."""
-    cdef int i
+    cdef int i, result
     if m.self_test == SELF_TEST_RUNNING:
         step_self_test(m)
         return
@@ -113,9 +111,9 @@ cdef void step_power_up(Machine* m) noexcept nogil:
     stand_still(m)
     transition(m, TRIGGER_DRIVES_READY)
     if m.pending.kind:
-        m.last_result = dispatch_motion(m, &m.pending)
-        if m.last_result != COMMAND_RESULT_OK:
-            refuse_pending(m, m.last_result)
+        result = dispatch_motion(m, &m.pending)
+        if result != COMMAND_RESULT_OK:
+            refuse_pending(m, result)
         m.pending.kind = 0
 
 

@@ -20,14 +20,22 @@ cdef flag hand_move_fits(Machine* m, const Command* command) noexcept nogil:
                 or command.mask & ELBOW_GIVEN and m.hand.chain.elbow < 0)
 
 
+cdef flag hand_has_speed(Machine* m, const Command* command) noexcept nogil:
+    """Do the limits leave a speed to each axis? A line that begins may need any of them."""
+    cdef int i
+    for i in range(m.settings.axes):
+        if m.axis[i].speed_limit_deg_s * command.value * 1e-2 <= MINIMUM_SPEED_DEG_S:
+            return False
+    return True
+
+
 cdef int begin_hand_move(Machine* m, const Command* command) noexcept nogil:
     """Whatever moves ends softly first: a line is searched from where the arm stands."""
     cdef int i
     if not has_hand(m):
         return COMMAND_RESULT_NO_HAND
-    for i in range(m.settings.axes):
-        if m.axis[i].speed_limit_deg_s * command.value * 1e-2 <= MINIMUM_SPEED_DEG_S:
-            return COMMAND_RESULT_NO_SPEED
+    if not hand_has_speed(m, command):
+        return COMMAND_RESULT_NO_SPEED
     end_motion(m)
     for i in range(m.settings.axes):
         m.axis[i].on_target = False
@@ -49,14 +57,11 @@ cdef void begin_search(Machine* m) noexcept nogil:
     m.motion = MOTION_LINE
 
 
-cdef void refuse_line(Machine* m, uint32_t warned) noexcept nogil:
-    """The verdict comes after the command's own, as that of a motion that had waited for the power."""
+cdef void refuse_line(Machine* m, int result, uint32_t warned) noexcept nogil:
+    """A line that has not begun is not gone along: nothing was reached, so the mode is that of an arm that stands."""
     m.hand.phase = HAND_IDLE
     warn_of_hand(m, warned)
-    m.commands_refused += 1
-    if m.last_command == m.hand.target.sequence:
-        m.last_result = COMMAND_RESULT_NOT_REACHABLE
-    event(m, EVENT_KIND_COMMAND, COMMAND_KIND_HAND_MOVE, COMMAND_RESULT_NOT_REACHABLE, m.hand.target.client)
+    refuse_late(m, &m.hand.target, result)
     set_idle_mode(m)
     settle(m)
 
@@ -65,32 +70,40 @@ cdef void judge_line(Machine* m) noexcept nogil:
     """The search has ended: refuse it, or time what there is of it."""
     cdef Line* line = &m.hand.line
     cdef uint32_t warned = 0
-    cdef int i
     if line.state == LINE_BLOCKED:
         warned = blocked_warning(&m.hand.chain, line)
     elif m.hand.target.mask & ELBOW_GIVEN and fabs(elbow_angle(&m.hand.chain, line.point_deg[line.count - 1])
                                                    - m.hand.target.values[3]) > ELBOW_TOLERANCE_DEG:
         warned = 2
     if warned and not m.hand.target.mask & UNCHECKED:
-        refuse_line(m, warned)
+        refuse_line(m, COMMAND_RESULT_NOT_REACHABLE, warned)
         return
     warn_of_hand(m, warned)
-    for i in range(m.settings.axes):
-        m.hand.limits_deg_s[i] = m.axis[i].speed_limit_deg_s
     begin_spacing(line)
     m.hand.phase = HAND_SPACES
 
 
-cdef void space_part(Machine* m, int attempts) noexcept nogil:
+cdef void begin_timing(Machine* m) noexcept nogil:
+    """All of the line is planned with the speed limits of this moment; what changes from now on scales it, or one part of
+    it would have other limits than the next."""
     cdef double v[MAX_AXES]
     cdef double a[MAX_AXES]
     cdef double j[MAX_AXES]
+    cdef int i
+    planning_limits(m, m.hand.target.value, v, a, j)
+    for i in range(m.settings.axes):
+        m.hand.limits_deg_s[i] = m.axis[i].speed_limit_deg_s
+        m.hand.planned_deg_s[i] = v[i]
+    m.hand.planned_mm_s = m.hand.chain.max_speed_mm_s * share_of_speed(m) * m.hand.target.value * 1e-2
+    begin_path(&m.hand.line, m.settings.axes, a, j, &m.hand.path)
+    m.hand.phase = HAND_PLANS
+
+
+cdef void space_part(Machine* m, int attempts) noexcept nogil:
     cdef int turn
     for turn in range(attempts):
         if not space(&m.hand.chain, &m.hand.line):
-            planning_limits(m, m.hand.target.value, v, a, j)
-            begin_path(&m.hand.line, m.settings.axes, a, j, &m.hand.path)
-            m.hand.phase = HAND_PLANS
+            begin_timing(m)
             return
 
 
@@ -100,13 +113,12 @@ cdef void plan_part(Machine* m, int attempts) noexcept nogil:
     cdef double v[MAX_AXES]
     cdef double a[MAX_AXES]
     cdef double j[MAX_AXES]
-    cdef double hand_mm_s = m.hand.chain.max_speed_mm_s * share_of_speed(m) * m.hand.target.value * 1e-2
     cdef int turn, i
     planning_limits(m, m.hand.target.value, v, a, j)
     for turn in range(attempts * SEGMENTS_PER_ATTEMPT):
         if m.hand.phase == HAND_PLANS:
             if path.planned < path.last:
-                plan_segment(&m.hand.line, m.settings.axes, v, a, j, hand_mm_s, path)
+                plan_segment(&m.hand.line, m.settings.axes, m.hand.planned_deg_s, a, j, m.hand.planned_mm_s, path)
             else:
                 m.hand.phase = HAND_SMOOTHS
                 m.hand.smoothed = 0
@@ -124,7 +136,9 @@ cdef void step_line_phase(Machine* m) noexcept nogil:
     """What a line that does not go yet does in this cycle; the set-points stay."""
     cdef int attempts = <int>clamp(m.settings.period_ns // ATTEMPT_NS, 1, ATTEMPTS_MOST)
     cdef int turn
-    if m.hand.phase == HAND_BEGINS:
+    if not hand_has_speed(m, &m.hand.target):
+        refuse_line(m, COMMAND_RESULT_NO_SPEED, 0)     # it was taken away since the command came
+    elif m.hand.phase == HAND_BEGINS:
         m.hand.phase = HAND_SEARCHES
     elif m.hand.phase == HAND_SEARCHES:
         for turn in range(attempts):
@@ -158,17 +172,16 @@ cdef flag line_takes_over(Machine* m) noexcept nogil:
 
 cdef void rescale_line(Machine* m) noexcept nogil:
     """Speed limits have changed: the line slows down with the axis that was slowed down most; it gets no faster than it
-    was planned."""
-    cdef double scale = 1.0
+    was planned. Before it is planned there is nothing to scale; while it is, it will begin with this scale."""
     cdef int i
+    if not hand_has_speed(m, &m.hand.target):
+        if m.hand.phase == HAND_IDLE:
+            end_motion(m)       # no speed is left to arrive with; one that has not begun is refused (step_line_phase)
+        return
+    m.hand.path.scale = 1.0
     for i in range(m.settings.axes):
         if m.hand.limits_deg_s[i] > 0.0:
-            scale = fmin(scale, m.axis[i].speed_limit_deg_s / m.hand.limits_deg_s[i])
-        if m.axis[i].speed_limit_deg_s * m.hand.target.value * 1e-2 <= MINIMUM_SPEED_DEG_S:
-            scale = 0.0
-    m.hand.path.scale = scale
-    if scale <= 0.0:
-        end_motion(m)       # no speed is left to arrive with
+            m.hand.path.scale = fmin(m.hand.path.scale, m.axis[i].speed_limit_deg_s / m.hand.limits_deg_s[i])
 
 
 cdef void step_line(Machine* m) noexcept nogil:
@@ -190,10 +203,13 @@ cdef void step_line(Machine* m) noexcept nogil:
 
 
 cdef int set_lengths(Machine* m, const Command* command) noexcept nogil:
-    """ARM_LENGTHS: registers 90 and 92. A line that runs is one of joint angles and stays as it was planned."""
+    """ARM_LENGTHS: registers 90 and 92. Only while the arm stands: the search for a line, a jog of the hand and the load
+    go on with the chain they began with."""
     cdef int k
     if m.motion == MOTION_COMPLIANT:
         return COMMAND_RESULT_WRONG_STATE       # another load at once would throw the arm that a hand leads; given again
+    if m.motion != MOTION_STANDING:
+        return COMMAND_RESULT_MOVING
     for k in range(2):
         if not (isfinite(command.values[k]) and 0.0 <= command.values[k] <= <double>LONGEST_ADJUSTMENT_MM):
             return COMMAND_RESULT_OUT_OF_RANGE

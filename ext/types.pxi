@@ -167,6 +167,8 @@ cdef struct Hand:        # where the hand is, by the chain of joints (kinematics
     int smoothed                    # segments of the path whose limit is smoothed
     Command target                  # HAND_MOVE
     double limits_deg_s[MAX_AXES]   # speed limits it was planned with
+    double planned_deg_s[MAX_AXES]  # and the speeds planned within them
+    double planned_mm_s
     Line line
     Path path
 
@@ -266,9 +268,9 @@ cdef struct Machine:
     uint64_t cycle, overruns, skipped
     int64_t overruns_now
     int64_t lateness_ns, run_ns
-    uint32_t commands_done, commands_refused, last_command, stops, limit_interventions, events_dropped, motions_done
+    uint32_t commands_done, commands_refused, last_command, late_command, stops, limit_interventions, events_dropped, motions_done
     uint32_t blockers
-    int last_result, last_kind
+    int last_result, last_kind, late_result
     # what the cycle may use besides its inputs
     Planner* planner
     Planner* hand_planner

@@ -1,7 +1,8 @@
 """What became of the commands in the ring: the core's verdict, matched to who asked.
 
-The state record carries the number and result of the last command; every record is looked at, so that an
-acknowledgement says what the control loop decided and not merely that something was sent.
+The state record carries the number and result of the last command, and those of the last one that was refused after
+it had been taken; every record is looked at, so that an acknowledgement says what the control loop decided and not
+merely that something was sent.
 Thread contract: HMI thread only.
 """
 
@@ -33,6 +34,7 @@ class _Sent(msgspec.Struct):
     done: Done
     reset: bool
     told: bool = False
+    judged: bool = False  # by the loop; one told of a loop that does not answer still may be
     taken: bool = False  # by the loop: a reset that is under way
 
 
@@ -41,15 +43,17 @@ class Results:
 
     def __init__(self) -> None:
         self._sent: dict[int, _Sent] = {}
-        self._last: tuple[int, int, int] = (0, 0, 0)  # last command, its result, commands refused
+        self._last: tuple[int, int, int, int] = (0, 0, 0, 0)  # last command, its result, commands refused, late one
         self.waiting = 0
 
     def expect(self, sequence: int, client: Client | None, now_s: float, done: Done, *, reset: bool = False) -> None:
         """`done` is called with None or the refusal; once more when a motion is refused after the power-up, or a
-        command that the loop did not take in time is refused after all. A reset is done when the loop has left ERROR.
+        command that the loop did not take in time is refused after all, or a line of the hand is found not to be there.
+        A reset is done when the loop has left ERROR.
         """
         if len(self._sent) >= REMEMBERED:
-            oldest = next(iter(self._sent))
+            judged = (number for number, sent in self._sent.items() if sent.told and sent.judged)
+            oldest = next(judged, next(iter(self._sent)))
             self._tell(oldest, refusal(None, "its result was not followed: too many commands at the same time")
                        if not self._sent[oldest].told else None, forget=True)
         self._sent[sequence] = _Sent(client, now_s, done, reset)
@@ -57,7 +61,7 @@ class Results:
 
     def follow(self, state: State) -> None:
         """Take one record."""
-        seen = (state.last_command, state.last_command_result, state.commands_refused)
+        seen = (state.last_command, state.last_command_result, state.commands_refused, state.late_command)
         if seen != self._last:
             self._verdicts(state)
             self._last = seen
@@ -68,21 +72,26 @@ class Results:
                 self._tell(sequence, refusal(CommandKind.RESET, _left(state)), forget=True)
 
     def _verdicts(self, state: State) -> None:
-        refused = more_refused = state.commands_refused - self._last[2]
+        refused = state.commands_refused - self._last[2]
         result = CommandResult(state.last_command_result)
-        if result is not CommandResult.OK:
+        late = state.late_command if state.late_command != self._last[3] else 0
+        if late:
             refused -= 1
-        for sequence in [number for number in self._sent if number < state.last_command]:
-            # Several in one cycle: only the last one's result is in the record.
+        if state.last_command not in (self._last[0], late) and result is not CommandResult.OK:
+            refused -= 1
+        for sequence in [number for number in self._sent if number < state.last_command and number != late]:
+            # Several in one cycle: only the last one's result is in the record. Those judged before stay for a late one.
             doubt = refusal(None, "one of several commands sent at the same time was refused") if refused > 0 else None
-            if not self._sent[sequence].taken:
-                self._verdict(sequence, doubt, forget=True)
-        if state.last_command in self._sent and (more_refused or not self._sent[state.last_command].told):
+            if not self._sent[sequence].judged:
+                self._verdict(sequence, doubt, forget=doubt is not None)
+        if state.last_command in self._sent and state.last_command != late and not self._sent[state.last_command].judged:
             kind = CommandKind(state.last_command_kind) if state.last_command_kind else None
-            if not self._sent[state.last_command].taken:
-                self._verdict(state.last_command, None if result is CommandResult.OK else refusal(kind, result.doc))
+            self._verdict(state.last_command, None if result is CommandResult.OK else refusal(kind, result.doc))
+        if late in self._sent:
+            self._verdict(late, refusal(None, CommandResult(state.late_command_result).doc), forget=True)
 
     def _verdict(self, sequence: int, refused: Refused | None, *, forget: bool = False) -> None:
+        self._sent[sequence].judged = True
         if self._sent[sequence].reset and refused is None:
             self._sent[sequence].taken = True  # begun; done when the state says so
         else:

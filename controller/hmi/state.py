@@ -32,7 +32,7 @@ CODES: dict[str, type[Coded]] = {
     "driver_state": modes.DriverState, "driver_mode": modes.DriverMode, "state": modes.MasterState,
     "mode": modes.MasterMode, "bus_state": modes.BusState, "stop_category": modes.StopCategory,
     "last_reason": modes.Reason, "last_command_result": modes.CommandResult, "last_command_kind": modes.CommandKind,
-    "self_test": modes.SelfTest, "external_phase": ExternalPhase,
+    "late_command_result": modes.CommandResult, "self_test": modes.SelfTest, "external_phase": ExternalPhase,
     "compliant_phase": modes.CompliantPhase,
 }
 FLAGS = {"on_target", "moving", "motor_power", "rom_enforced"}

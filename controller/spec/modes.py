@@ -134,6 +134,7 @@ class CommandResult(Coded):
     DROPPED_BY_STOP = 6, "a stop came after it"
     NO_TRAJECTORY = 7, "refused: no trajectory to that target within the limits"
     OUTSIDE_RANGE = 8, "refused: an axis is outside the range of motion or about to leave it: move it inside first"
+    MOVING = 25, "refused: the arm moves; give it again when it stands"
     NO_HAND = 20, "refused: where the hand is is not known"
     NOT_REACHABLE = 21, "refused: the hand cannot go there in a straight line; warnings say why"
     NO_PROGRAM = 16, "refused: no program for external development is connected and sending targets"
@@ -256,6 +257,7 @@ _IN_ERROR = Cell(_REFUSED, "only RESET leaves the error state")
 _POWER_UP = Cell(_S.TRANSITION_TO_AUTO, "the operator's start")
 _REPLACES = Cell(_STAYS, "takes the place of the motion that waits for power")
 _NOTED = Cell(_STAYS, "moves nothing")
+_AT_REST = Cell(_STAYS, "moves nothing; MOVING while the arm moves")
 _NOTHING = Cell(_STAYS, "there is nothing to reset")
 _FAULT = Cell(_S.ERROR, "stop of the error's category")
 _SOFT = Cell(_S.TRANSITION_TO_WAITING, "soft stop")
@@ -277,7 +279,7 @@ _ROWS: dict[CommandKind | Trigger, tuple[Cell, ...]] = {
     _K.MOVE: _motion(_M.POSITION_TARGET, "joint targets"),
     _K.HAND_JOG: _motion(_M.JOG, "the hand at a velocity; in TEST the mode stays TEST"),
     _K.HAND_MOVE: _motion(_M.POSITION_TARGET, "a motion ends softly; then the hand goes along a straight line"),
-    _K.ARM_LENGTHS: (_NOTED,) * 6,
+    _K.ARM_LENGTHS: (_NOTED, _NOTED, _NOTED, _AT_REST, _AT_REST, _AT_REST),
     _K.PREPARE: (_NO_ARM, Cell(_STAYS, "targets wait for START", _M.POSITION_TARGET_WAIT_FOR_START), _REPLACES,
                  Cell(_STAYS, "a motion ends softly; targets wait for START", _M.POSITION_TARGET_WAIT_FOR_START),
                  _STOPPING, _IN_ERROR),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from controller.hmi.clients import Client
-from controller.hmi.results import ANSWER_LIMIT_S, RESET_LIMIT_S, Results
+from controller.hmi.results import ANSWER_LIMIT_S, REMEMBERED, RESET_LIMIT_S, Results
 from controller.hmi.state import empty_state
 from controller.spec.hmi import Notice
 from controller.spec.modes import Blocker, CommandKind, CommandResult, MasterMode, MasterState
@@ -43,6 +43,7 @@ def test_a_motion_refused_after_the_power_up_is_told_late() -> None:
     later: Any = empty_state(1)
     later.last_command, later.last_command_kind = 1, int(CommandKind.MOVE)
     later.last_command_result, later.commands_refused = int(CommandResult.NO_SPEED), 1
+    later.late_command, later.late_command_result = 1, int(CommandResult.NO_SPEED)
     results.follow(later)
     assert told[0] is None
     assert CommandResult.NO_SPEED.doc in told[1].message
@@ -112,3 +113,51 @@ def test_a_reset_names_what_no_reset_clears_and_what_to_do() -> None:
     results.follow(state)
     assert "error 291" in told[0].message
     assert "which no reset clears: Do not use the arm." in told[0].message
+
+
+def record_of(last: int, refused: int = 0, **fields: Any) -> Any:
+    record: Any = empty_state(1)
+    record.last_command, record.last_command_kind, record.commands_refused = last, int(CommandKind.MOVE), refused
+    for name, value in fields.items():
+        setattr(record, name, value)
+    return record
+
+
+def expecting(*sequences: int) -> tuple[Results, dict[int, list[Any]]]:
+    """Commands in the ring, and what their askers are told."""
+    results, told = Results(), {number: [] for number in sequences}
+    for number in sequences:
+        results.expect(number, Client(1, "k", "s", "a", 0.0), 0.0, told[number].append)
+    return results, told
+
+
+def test_a_late_refusal_is_that_of_its_command_also_when_another_came_after_it() -> None:
+    """A line of the hand is searched while other commands come; its verdict names it by number."""
+    results, told = expecting(1, 2, 3)
+    for last in (1, 2, 3):
+        results.follow(record_of(last))
+    assert told == {1: [None], 2: [None], 3: [None]}
+    results.follow(record_of(3, 1, late_command=1, late_command_result=int(CommandResult.NOT_REACHABLE)))
+    assert (told[2], told[3]) == ([None], [None])
+    assert CommandResult.NOT_REACHABLE.doc in told[1][1].message
+
+
+def test_a_late_refusal_in_the_cycle_of_another_command_blames_only_its_own() -> None:
+    results, told = expecting(1, 2)
+    results.follow(record_of(1))
+    results.follow(record_of(2, 1, late_command=1, late_command_result=int(CommandResult.NO_SPEED)))
+    assert told[2] == [None]
+    assert CommandResult.NO_SPEED.doc in told[1][1].message
+    results, told = expecting(1, 2, 3)  # and what was refused beside it is not forgotten
+    results.follow(record_of(1))
+    results.follow(record_of(3, 2, late_command=1, late_command_result=int(CommandResult.NO_SPEED)))
+    assert told[2][0].notice is Notice.REFUSED
+    assert told[3] == [None]
+
+
+def test_answered_commands_give_way_to_those_not_answered() -> None:
+    results, told = expecting(*range(1, REMEMBERED + 1))
+    results.follow(record_of(REMEMBERED - 1))
+    results.expect(REMEMBERED + 1, None, 0.0, [].append)
+    assert told[REMEMBERED] == []
+    assert results.waiting == 2
