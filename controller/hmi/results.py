@@ -80,11 +80,12 @@ class Results:
         if state.last_command not in (self._last[0], late) and result is not CommandResult.OK:
             refused -= 1
         for sequence in [number for number in self._sent if number < state.last_command and number != late]:
-            # Several in one cycle: only the last one's result is in the record. Those judged before stay for a late one.
+            # Several in one cycle: only the last one's result is in the record. Those judged stay for a late refusal.
             doubt = refusal(None, "one of several commands sent at the same time was refused") if refused > 0 else None
             if not self._sent[sequence].judged:
                 self._verdict(sequence, doubt, forget=doubt is not None)
-        if state.last_command in self._sent and state.last_command != late and not self._sent[state.last_command].judged:
+        newest = self._sent.get(state.last_command)
+        if newest is not None and state.last_command != late and not newest.judged:
             kind = CommandKind(state.last_command_kind) if state.last_command_kind else None
             self._verdict(state.last_command, None if result is CommandResult.OK else refusal(kind, result.doc))
         if late in self._sent:

@@ -1,5 +1,5 @@
-"""What changes between the command for a line and its beginning, or under a jog of the hand: speed limits, lengths, other
-commands. And how closely the joints follow. Virtual clock.
+"""What changes between the command for a line and its beginning, or under a jog of the hand: speed limits, lengths,
+other commands. And how closely the joints follow. Virtual clock.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def test_a_line_that_loses_its_speed_while_it_waits_for_the_motion_before_is_ref
     assert (state.motions_done, state.mode, any(state.on_target)) == (done, MasterMode.STAND_STILL, False)
 
 
-@pytest.mark.parametrize("moment", (*MOMENTS, 150))
+@pytest.mark.parametrize("moment", [*MOMENTS, 150])
 def test_lengths_do_not_change_under_a_line(moment: int) -> None:
     """Its beginning and its end would be searched with two different arms."""
     arm = asked(0)
