@@ -237,7 +237,8 @@ def test_line_budget_is_exactly_80_percent(axes: int, baudrate: int) -> None:
 
 
 def test_axes_of_the_arm_are_checked_after_bring_up(file) -> None:
-    real = load(file('[bus]\nport = "/dev/ttyAMA0"\n[arm]\naxes = 5\n'))
+    real = ("[bus]\nport = '/dev/ttyS0'\n[hand]\noffset_mm = [300, 0, 0]\n"
+            "[[joint]]\naxis = [0, 1, 0]\noffset_mm = [0, 0, 0]\n[[link]]\n")
     config.check_axes(real, 5)
     with pytest.raises(ConfigError, match=r"arm\.axes: found 5; allowed: 0 or 4, as the arm says"):
         config.check_axes(real, 4)
