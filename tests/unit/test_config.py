@@ -237,6 +237,90 @@ def test_line_budget_is_exactly_80_percent(axes: int, baudrate: int) -> None:
 
 
 def test_axes_of_the_arm_are_checked_after_bring_up(file) -> None:
+    real = load(file('[bus]\nport = "/dev/ttyAMA0"\n[arm]\naxes = 5\n'))
+    config.check_axes(real, 5)
+    with pytest.raises(ConfigError, match=r"arm\.axes: found 5; allowed: 0 or 4, as the arm says"):
+        config.check_axes(real, 4)
+    limits = load(file('[bus]\nport = "/dev/ttyAMA0"\n[[axis]]\n[[axis]]\n'))
+    config.check_axes(limits, 2)
+    with pytest.raises(ConfigError, match=r"found 2 \[\[axis\]\] tables; allowed: none or 3"):
+        config.check_axes(limits, 3)
+    fast = load(None, {"bus.port": "/dev/ttyAMA0", "loop.rate_hz": 2000})
+    with pytest.raises(ConfigError, match=r"loop\.rate_hz: found 2000; allowed: at most 1176 with 8 axes"):
+        config.check_axes(fast, 8)
+
+
+def test_simulated_axes(file) -> None:
+    assert load(None, {"arm.axes": 6}).sim.axes == 6
+    assert config.expected_axes(load(None)) == 4
+    assert config.expected_axes(load(None, {"bus.port": "/dev/ttyS0"})) == 0
+    (problem,) = problems(file("[sim]\naxes = 5\n"), {"arm.axes": 6})
+    assert problem.startswith("--axes: arm.axes: found 6; allowed: 0 or 5, the axes of the simulated arm")
+
+
+def test_number_of_axis_tables(file) -> None:
+    path = file("[[axis]]\n" * 3)
+    assert "found 3 [[axis]] tables; allowed: none or 4, one per axis" in problems(path)[0]
+    assert "allowed: up to 8" in problems(file("[[axis]]\n" * 9), {"bus.port": "x"})[0]
+
+
+def test_relations_between_keys(file) -> None:
+    text = "[motion]\nquick_stop_deceleration_deg_s2 = 100\n[battery]\nminimum_v = 25\nmaximum_v = 25\n"
+    first, second = problems(file(text))
+    assert "motion.quick_stop_deceleration_deg_s2: found 100; allowed: at least 300 (max_acceleration_deg_s2)" in first
+    assert "battery.minimum_v: found 25; allowed: below maximum_v (25)" in second
+    text = "[sim]\naxes = 1\n[[axis]]\nmax_acceleration_deg_s2 = 901\n"
+    assert "axis[1].quick_stop_deceleration_deg_s2: found 900" in problems(file(text))[0]
+
+
+def test_the_quick_stop_ends_every_motion_within_half_a_second(file) -> None:
+    head = "[motion]\nmax_acceleration_deg_s2 = 100\n"
+    assert load(file(f"{head}max_speed_deg_s = 100\nquick_stop_deceleration_deg_s2 = 200\n")).axis == ()
+    (problem,) = problems(file(f"{head}max_speed_deg_s = 100\nquick_stop_deceleration_deg_s2 = 199\n"))
+    assert "motion.quick_stop_deceleration_deg_s2: found 199; allowed: at least 200" in problem
+    assert "max_speed_deg_s = 100 within 0.5 s" in problem
+    text = "[sim]\naxes = 1\n[motion]\nquick_stop_deceleration_deg_s2 = 300\n[[axis]]\nmax_speed_deg_s = 200\n"
+    (problem,) = problems(file(text))
+    assert "axis[1].quick_stop_deceleration_deg_s2: found 300; allowed: at least 400" in problem
+    assert "max_speed_deg_s = 200" in problem
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+def test_loopback_needs_no_login(host: str) -> None:
+    assert load(None, {"hmi.host": host}).hmi.host == host
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.4", "arm.local", "localhost.evil.example", "127.0.0.1 "])
+def test_other_addresses_need_a_token_or_insecure(host: str) -> None:
+    assert "--hmi-host: hmi.host: found" in problems(None, {"hmi.host": host})[0]
+    assert load(None, {"hmi.host": host, "hmi.token": "x" * 16}).hmi.token
+    assert load(None, {"hmi.host": host, "hmi.insecure": True}).hmi.insecure
+
+
+@pytest.mark.parametrize("token", ["short", "x" * 257, "with a space in it", "line\nbreak-line-break", "ü" * 20,
+                                   "x" * 16 + "\n"])
+def test_a_bad_token_is_refused_and_never_shown(token: str) -> None:
+    (problem,) = problems(None, {"hmi.host": "0.0.0.0", "hmi.token": token})
+    assert "hmi.token: found a value that is not shown" in problem
+    assert token not in problem
+
+
+def test_origins(file) -> None:
+    good = '[hmi]\nallowed_origins = ["http://clinic.example", "https://10.0.0.1:8443"]\n'
+    assert load(file(good)).hmi.allowed_origins == ("http://clinic.example", "https://10.0.0.1:8443")
+    for bad in ('["*"]', '"http://a"', '["http://a/path"]', '["ftp://a"]', "[3]"):
+        assert "hmi.allowed_origins: found" in problems(file(f"[hmi]\nallowed_origins = {bad}\n"))[0]
+
+
+def test_long_values_are_shortened(file) -> None:
+    (problem,) = problems(file(f'[loop]\nrate_hz = "{"x" * 5000}"\n'))
+    assert len(problem) < 300
+
+
+def test_notes(file) -> None:
+    chain, masses = config.notes(load(None, {"bus.port": "/dev/ttyS0"}))
+    assert chain.startswith("no [[joint]] tables")
+    assert masses.startswith("no [[link]] tables")
     real = ("[bus]\nport = '/dev/ttyS0'\n[hand]\noffset_mm = [300, 0, 0]\n"
             "[[joint]]\naxis = [0, 1, 0]\noffset_mm = [0, 0, 0]\n[[link]]\n")
     assert list(config.notes(load(file(real)))) == []
