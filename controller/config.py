@@ -144,9 +144,9 @@ class Link(Section, frozen=True):
         description="the weight share (registers 91, 93) that scales it")] = "none"
     torque_counts_per_nm: Annotated[float, Meta(ge=-100_000, le=100_000, description="torque sensor: counts per Nm, "
                                                 "negative where it counts the other way; not 0")] = 50.0
-    inertia_kg_m2: Annotated[float, Meta(ge=0, le=100, description="about its joint, of all that its torque sensor moves, "
-                                         "limb included; 0: found from masses and lengths. Compliant mode gets no "
-                                         "lighter than it allows")] = 0.0
+    inertia_kg_m2: Annotated[float, Meta(ge=0, le=100, description="about its joint, of all that its torque sensor "
+                                         "moves, limb included; 0: found from masses and lengths. Compliant mode gets "
+                                         "no lighter than it allows")] = 0.0
     contact_nm: Annotated[float, Meta(ge=0, le=1000, description="contact: torque of this axis; 0 takes "
                                       "contact.torque_nm")] = 0.0
 

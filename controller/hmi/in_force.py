@@ -56,8 +56,8 @@ class InForce:
         self.apply_range(now_s)
 
     def tick(self, now_s: float) -> None:
-        """Give again what the loop did not take: it is stored, so it must come into force. Not what it would only refuse
-        again: while a hand leads the arm its load does not change."""
+        """Give again what the loop did not take: it is stored, so it must come into force. Not what it would only
+        refuse again: while a hand leads the arm its load does not change."""
         if self._limits_late and not (self._led and self._only_weights_missing):
             self._limits_late = False
             for row in LIMITS:
@@ -93,8 +93,8 @@ class InForce:
             return ""
         names = ", ".join(sorted(self._limits_missing))
         if self._led and self._only_weights_missing:
-            return (f"stored weights are not in force yet ({names}): the loop takes them when no hand leads the arm; switch "
-                    "compliant mode off")
+            return (f"stored weights are not in force yet ({names}): the loop takes them when no hand leads the arm; "
+                    "switch compliant mode off")
         return (f"stored speed limits, weights or gains are not in force yet ({names}): they are given to the loop "
                 "until it has them")
 
@@ -241,8 +241,8 @@ class InForce:
         def verdict(found: Refused | None) -> None:
             if found is not None and found.notice is Notice.REFUSED and self._led and (
                     kind is CommandKind.ARM_LENGTHS or value in WEIGHTS):
-                found = Refused(Notice.REFUSED, "", "stored, but not in force while a hand leads the arm: it comes into "
-                                "force by itself when compliant mode is switched off")
+                found = Refused(Notice.REFUSED, "", "stored, but not in force while a hand leads the arm: it comes "
+                                "into force by itself when compliant mode is switched off")
             if answered is not None:
                 answered(found)
             if not taken.done():
