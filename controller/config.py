@@ -506,6 +506,9 @@ def notes(config: Config) -> Iterator[str]:
         yield "loop.priority = 0: the control loop runs without real-time scheduling"
     if config.hmi.insecure and not config.hmi.token and not is_loopback(config.hmi.host):
         yield f"hmi.insecure: whoever reaches {config.hmi.host} can move the arm"
+    if not config.joint and not config.simulated:
+        yield ("no [[joint]] tables: the default arm is assumed (docs/kinematics.md), places and lines of the "
+               "hand are reckoned with its lengths")
     if not config.link and (config.joint or not config.simulated):
         yield ("no [[link]] tables: the masses of the arm are not known, so there is no compliant mode, and contacts "
                "are not found")

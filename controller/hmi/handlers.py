@@ -113,7 +113,7 @@ class Handlers:
         if found.form.name == "driver_mode":
             return self._driver_mode(client, found, now_s)
         values = {key: (found.meaning[key][0], found.meaning[key][1], value) for key, value in found.values.items()}
-        return self._settings.write(client, values, ACTION[found.form.action], now_s)
+        return self._settings.write(client, values, now_s)
 
     def command(self, client: Client, message: object, now_s: float) -> Outcome:
         """A typed `command` that is not a stop."""

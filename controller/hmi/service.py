@@ -21,7 +21,6 @@ from aiohttp import web
 
 from controller.arm import ArmFacts
 from controller.bus.board_registers import BoardWrites
-from controller.exercises import Exercises
 from controller.history import History
 from controller.hmi.access import Access
 from controller.hmi.answers import Answer, Answers, Reply

@@ -54,9 +54,8 @@ class StoredSettings:
         if command.write is not None:
             if not command.write:
                 raise Refused(Notice.VALUE, "write", "no setting was given")
-            limits = any(KNOWN[name].register for name in command.write)
-            return self.write(client, {name: (KNOWN[name], name, value) for name, value in command.write.items()},
-                              ACTION["speed_limit" if limits else "settings_write"], now_s, dry_run=command.dry_run)
+            given = {name: (KNOWN[name], name, value) for name, value in command.write.items()}
+            return self.write(client, given, now_s, dry_run=command.dry_run)
         self._gate.check(client, ACTION["settings_read"], now_s)
         found = {name: self._store.get(name, KNOWN[name].default) for name in command.read or KNOWN}
         waiting = {"unaccepted": self._store.unaccepted} if self._store.unaccepted else {}
@@ -75,7 +74,7 @@ class StoredSettings:
         rows = {name: row for name, row in KNOWN.items()
                 if name in names or row.name in whole or not (names or row.set_by)}
         limits = {row.name: row for row in rows.values() if row.register}.values()
-        self._gate.check(client, ACTION["speed_limit" if limits else "settings_write"], now_s)
+        self._gate.check(client, _action(rows.values()), now_s)
         given = {name: (row, name, row.default) for name, row in rows.items()}
         self._check_allowed(client, given)
         self._check_locks(given, {name: row.default for name, row in rows.items()})
@@ -89,10 +88,9 @@ class StoredSettings:
             self._in_force.apply_range(self._clock())
         return (*self._give(rows, limits, client), saved)
 
-    def write(self, client: Client, given: Given, action: Action, now_s: float, *,
-              dry_run: bool = False) -> tuple[Future[None], ...]:
+    def write(self, client: Client, given: Given, now_s: float, *, dry_run: bool = False) -> tuple[Future[None], ...]:
         """Check all, then take all: done when the control loop has what it needs and the disk has it."""
-        self._gate.check(client, action, now_s)
+        self._gate.check(client, _action(row for row, _, _ in given.values()), now_s)
         new: dict[str, Value] = {}
         self._check_allowed(client, given)
         for key, (row, name, value) in given.items():
@@ -238,6 +236,11 @@ class StoredSettings:
         answer = self._in_force.push_range(ranges, self._in_force.range_on, client.number)
         answer.add_done_callback(restore)
         return then(answer, taken)
+
+
+def _action(rows: Iterable[Setting]) -> Action:
+    """What writing these is: what the control loop uses is not changed while another client has control."""
+    return ACTION["speed_limit" if any(row.in_loop for row in rows) else "settings_write"]
 
 
 def _of_generation(row: Setting, client: Client) -> Setting:

@@ -18,7 +18,6 @@ from controller.input.mapping import TEST_CYCLE, Modes, beyond_dead_zone, is_for
 from controller.input.options import InputOptions
 from controller.input.state import InputDeviceState, InputState
 from controller.spec import hmi
-from controller.spec import input as spec
 from controller.spec.hmi import Notice
 from controller.spec.input import (
     GIVE_BACK_S,
@@ -276,10 +275,6 @@ class InputDevices:
 
     def _drive(self, hand: _Hand, rows: Sequence[Drive], speeds: list[float], now_s: float, alive_s: float) -> None:
         field_name = "hand_percent" if rows[0].joint < 0 else "speed_percent"
-        if rows[0].joint < 0 and not spec.HAND_AVAILABLE:
-            self._refused(hand, "driving the hand is not available yet: choose another mode with the right button",
-                          now_s)
-            return
         state = self._door.state()
         if not self._options.may_start and (state is None or state.state not in STARTED):
             self._refused(hand, "the arm is not started: press start; a device may not start it (input.may_start)",

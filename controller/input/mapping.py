@@ -20,8 +20,6 @@ from controller.spec.input import (
     CARTESIAN,
     DEFAULT_DRIVES,
     DRIVEN,
-    HAND_AVAILABLE,
-    HAND_DRIVES,
     MODE_LONGEST,
     MODES_MOST,
     REST_PERCENT_HIGHEST,
@@ -112,7 +110,7 @@ class Modes:
         return names[(names.index(name) + 1) % len(names)] if name in names else names[0]
 
 
-DEFAULT = Modes.of("default", DEFAULT_DRIVES + HAND_DRIVES if HAND_AVAILABLE else DEFAULT_DRIVES)
+DEFAULT = Modes.of("default", DEFAULT_DRIVES)
 TEST_CYCLE = Modes.of("test cycle 7", TEST_DRIVES)
 
 

@@ -108,7 +108,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("reset", "RESET_ERROR", Role.ADVANCED),
     Action("settings_write", "store settings (role by setting)"),
     Action("settings_accept", "accept the settings in force in place of a file that could not be used", Role.ADVANCED),
-    Action("speed_limit", "store and apply speed limits, weights and gains (role by setting)", control="waits"),
+    Action("speed_limit", "store and apply what the control loop uses: speed limits, ranges, lengths, weights, gains "
+           "(role by setting)", control="waits"),
     Action("test_jog", "test cycle 8: jog", Role.ADMINISTRATOR, "takes", True),
     Action("test_drives_off", "test cycle 4: drives off", Role.ADMINISTRATOR, "waits", True),
     Action("test_axes", "test cycle 1: standard movements on every axis", Role.ADMINISTRATOR, "takes", True),
@@ -188,6 +189,11 @@ class Setting(msgspec.Struct, frozen=True):
             return (self.key,) if self.key else ()
         count = axes if self.together else MAP_AXES if self.span == "five" else min(axes, MAP_AXES)
         return tuple(str(int(self.key) + i * self.step) for i in range(count))
+
+    @property
+    def in_loop(self) -> bool:
+        """Whether the control loop uses it: not to be changed under the hands of the client in control."""
+        return bool(self.register) or self.name in {*LENGTHS, "range_minimum_deg", "range_maximum_deg"}
 
     def names(self, axes: int) -> tuple[str, ...]:
         """Names its elements are stored under; the first of them belong to `keys`, in their order."""
@@ -269,7 +275,7 @@ FORMS: tuple[Form, ...] = (
     Form("movement_speed", "speed_limit", "percent, registers 80..84", settings=("movement_speed_percent",)),
     Form("joystick_sensitivity", "settings_write", "0..10 (G2) or 0..100 (G1); stays in the controller",
          settings=("joystick_sensitivity", "lock_joystick")),
-    Form("range_of_motion", "settings_write", "pairs minimum, maximum in degrees, inside the hard limits",
+    Form("range_of_motion", "speed_limit", "pairs minimum, maximum in degrees, inside the hard limits",
          settings=("range_minimum_deg", "range_maximum_deg")),
     Form("wearing_position", "settings_write", "counts", settings=("wearing_position_counts",), whole=True),
     Form("rest_position", "settings_write", "counts", settings=("rest_position_counts",), whole=True),
@@ -277,7 +283,7 @@ FORMS: tuple[Form, ...] = (
       for n in range(1, DEFAULT_POSITIONS + 1)),
     Form("rename", "settings_write", f"up to {LABEL_LENGTH} characters",
          settings=tuple(f"default_position_{n}_label" for n in range(1, DEFAULT_POSITIONS + 1))),
-    Form("arm_adjustments", "settings_write", "in HMI numbering: registers number 91 and 92 the other way round",
+    Form("arm_adjustments", "speed_limit", "in HMI numbering: registers number 91 and 92 the other way round",
          settings=tuple(ADJUSTMENT_REGISTERS)),
     Form("voice", "settings_write", "stored", settings=("voice_1a", "voice_1b", "voice_verbosity")),
 )
@@ -364,6 +370,9 @@ def check() -> None:
     stored += [row.lock for row in SETTINGS if row.lock] + [name for _, name in POSITIONS.values()]
     if missing := set(stored) - set(SETTING):
         raise ValueError(f"no setting row for {sorted(missing)}")
+    for form in FORMS:
+        if form.settings and (form.action == "speed_limit") != any(SETTING[name].in_loop for name in form.settings):
+            raise ValueError(f"form {form.name}: action {form.action} does not fit what its settings are used for")
 
 
 check()

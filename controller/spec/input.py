@@ -97,18 +97,12 @@ class Drive(msgspec.Struct, frozen=True):
         return JOINTS.index(self.drives) if self.drives in JOINTS else -1
 
 
-# Whether jogs have the field hand_percent (forward, left, up): without it, modes that drive the hand are refused.
-HAND_AVAILABLE = True
-
-# Where neither the configuration nor the chosen scenario says anything.
+# Where neither the configuration nor the chosen scenario says anything. Of the hand, x is forward, y to the left, z up.
 DEFAULT_DRIVES: tuple[Drive, ...] = (
     Drive("joints 1-3", "x", "joint 1"), Drive("joints 1-3", "y", "joint 2"),
     Drive("joints 1-3", "rz", "joint 3", SPACE_MOUSE), Drive("joints 1-3", "ry", "joint 3", GAME_PAD),
     Drive("joints 3-5", "x", "joint 3"), Drive("joints 3-5", "y", "joint 4"),
     Drive("joints 3-5", "rz", "joint 5", SPACE_MOUSE), Drive("joints 3-5", "ry", "joint 5", GAME_PAD),
-)
-# One more default mode where the hand can be driven: x is forward, y to the left, z up.
-HAND_DRIVES: tuple[Drive, ...] = (
     Drive("hand", "y", "x", invert=True), Drive("hand", "x", "y", invert=True),
     Drive("hand", "z", "z", SPACE_MOUSE, invert=True), Drive("hand", "ry", "z", GAME_PAD, invert=True),
 )

@@ -373,7 +373,7 @@ def test_starting_loads_nothing_of_it() -> None:
     code = ("import sys; from controller.hmi.server import _servers_only\n"
             "with _servers_only():\n    import controller.hmi.service\n"
             "print([name for name in ('argon2', 'jwt', 'controller.hmi.rest', 'controller.hmi.rest_messages', "
-            "'controller.exercises', 'controller.describe.schemas', 'requests', 'aiohttp.client', "
+            "'controller.describe.schemas', 'requests', 'aiohttp.client', 'evdev', "
             "'dataclasses') if name in sys.modules])")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"

@@ -385,7 +385,7 @@ def test_saf_11_an_arm_that_was_touched_comes_to_rest_with_every_allowed_gain(se
 
 @pytest.mark.parametrize("response_ms", [20.0, 120.0])
 def test_saf_11_an_arm_of_any_jerk_and_response_comes_to_rest_after_a_touch(response_ms: float) -> None:
-    """The limits of jerk and acceleration only make it later, and the response gets no faster than the inertia allows."""
+    """Limits of jerk and acceleration only make it later; the response gets no faster than the inertia allows."""
     for jerk in (300.0, 1000.0, 3000.0, 30000.0):
         config = Config(motion=Motion(max_jerk_deg_s3=jerk), compliant=Compliant(response_ms=response_ms))
         arm = VirtualArm(4, config=config, start_deg=[15.0, 30.0, 0.0, 60.0])

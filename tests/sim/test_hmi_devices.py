@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from controller._core import State
-from controller.hmi import messages
 from controller.input.mapping import Modes, drives_of
 from controller.spec import hmi
 from controller.spec import input as spec_input
@@ -20,6 +19,7 @@ from tests.virtual_hmi import VirtualHmi
 
 PAD, SPACE, STOP = load("pad_left_stick"), load("space_x"), load("pad_to_the_stop")
 MODES, TURN = load("space_modes"), load("space_turn")
+HAND_DRIVES = tuple(row for row in spec_input.DEFAULT_DRIVES if row.mode == "hand")
 RIGHT, LEFT = 0x137, 0x136
 
 
@@ -451,16 +451,10 @@ def test_a_blocker_is_named(desk: VirtualDevices) -> None:
     assert "let it go first" in desk.message().devices[0].why
 
 
-def test_the_hand_is_driven_as_soon_as_jogs_can() -> None:
-    """When this fails: set HAND_AVAILABLE in controller/spec/input.py to what jogs can."""
-    assert ("hand_percent" in messages.Jog.__struct_fields__) is spec_input.HAND_AVAILABLE
-
-
 def test_a_hand_s_mode_sends_velocities_of_the_hand(desk: VirtualDevices, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spec_input, "HAND_AVAILABLE", True)
     sent: list[dict[str, object]] = []
     monkeypatch.setattr(desk, "jog", lambda client, message, done: sent.append(message))
-    desk.devices.choose(Modes.of("test", spec_input.HAND_DRIVES), desk.page.now_s)
+    desk.devices.choose(Modes.of("test", HAND_DRIVES), desk.page.now_s)
     desk.sensitivities[-1] = 0.5
     pad = desk.plug(PAD)
     hold(desk, pad, -0.55, 0.1)     # to the left
@@ -470,13 +464,12 @@ def test_a_hand_s_mode_sends_velocities_of_the_hand(desk: VirtualDevices, monkey
     assert not any("speed_percent" in message for message in sent)
 
 
-@pytest.mark.skipif(not spec_input.HAND_AVAILABLE, reason="this version has no jog of the hand (HAND_AVAILABLE)")
 @pytest.mark.parametrize(("axis", "share", "moves"), [(1, -0.5, 0), (0, -0.5, 1), (4, -0.5, 2)])
 def test_a_pad_drives_the_hand(desk: VirtualDevices, axis: int, share: float, moves: int) -> None:
     """Away from you is forward (x), to the left is to the left (y), the right stick away from you is up (z)."""
     desk.page.stand_at(20, 20, 10, 50)
     desk.page.control.release(desk.page.one)
-    desk.devices.choose(Modes.of("test", spec_input.HAND_DRIVES), desk.page.now_s)
+    desk.devices.choose(Modes.of("test", HAND_DRIVES), desk.page.now_s)
     pad = desk.plug(PAD)
 
     def hand() -> list[float]:
@@ -492,16 +485,6 @@ def test_a_pad_drives_the_hand(desk: VirtualDevices, axis: int, share: float, mo
     assert all(abs(after[i] - before[i]) < 5 for i in range(3) if i != moves)
     pad.frame((EV_ABS, axis, 0))
     stands(desk, 2.0)
-
-
-def test_a_mode_of_the_hand_is_refused_until_it_can_be_driven(desk: VirtualDevices,
-                                                            monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spec_input, "HAND_AVAILABLE", False)
-    desk.devices.choose(Modes.of("test", drives_of([{"mode": "hand", "axis": "x", "drives": "x"}])), desk.page.now_s)
-    pad = desk.plug(PAD)
-    hold(desk, pad, 0.6, 0.3)
-    assert not any(desk.page.state.moving)
-    assert "not available yet" in desk.told[-1]
 
 
 # -- test cycle 7

@@ -318,9 +318,12 @@ def test_long_values_are_shortened(file) -> None:
 
 
 def test_notes(file) -> None:
-    (note,) = config.notes(load(None, {"bus.port": "/dev/ttyS0"}))
-    assert note.startswith("no [[link]] tables")
-    assert list(config.notes(load(file("[bus]\nport = '/dev/ttyS0'\n[[link]]\n")))) == []
+    chain, masses = config.notes(load(None, {"bus.port": "/dev/ttyS0"}))
+    assert chain.startswith("no [[joint]] tables")
+    assert masses.startswith("no [[link]] tables")
+    real = ("[bus]\nport = '/dev/ttyS0'\n[hand]\noffset_mm = [300, 0, 0]\n"
+            "[[joint]]\naxis = [0, 1, 0]\noffset_mm = [0, 0, 0]\n[[link]]\n")
+    assert list(config.notes(load(file(real)))) == []
     text = file('[loop]\nrate_hz = 20\npriority = 0\n[hmi]\nhost = "::"\ninsecure = true\n')
     assert [note.split(":")[0].split(" ")[0] for note in config.notes(load(text))] == [
         "loop.rate_hz", "loop.priority", "hmi.insecure", "bus.port"]

@@ -105,3 +105,23 @@ def test_what_no_reset_clears_is_not_told_to_be_reset(code: int) -> None:
     assert row.solution in text
     bench.state.faults, bench.state.fault_count = (296, code | 1 << 31, code), 2  # a warning, and one of long ago
     assert Blocker.ERROR.doc in [item["message"] for item in bench.ask("why")["blockers"]]
+
+
+@pytest.mark.parametrize("message", [
+    {"93": 0}, {"92": 0}, {"90": 40}, {"91": 100}, {"101": -10, "102": 10}, {"70": 10}])
+@pytest.mark.parametrize("typed", [False, True])
+def test_what_the_loop_uses_is_not_changed_under_the_hands_of_the_client_in_control(
+        message: dict[str, float], typed: bool) -> None:
+    """Less weight carried, or another length, would let a worn arm sink or its hand leave its line."""
+    bench = Bench()
+    bench.say(["start"], bench.one)
+    names = {"93": "forearm_weight_percent", "92": "upper_arm_weight_percent", "90": "upper_arm_length_mm",
+             "91": "forearm_length_mm", "101": "range_minimum_deg.1", "102": "range_maximum_deg.1",
+             "70": "user_speed_percent.1"}
+    pushed, stored = len(bench.ring.pushed), bench.store.items()
+    write = {names[key]: value for key, value in message.items()}
+    found = notice(lambda: bench.ask("settings", write=write, client=bench.two) if typed
+                   else bench.say(message, bench.two))
+    assert found[0] is Notice.CONTROL
+    assert (len(bench.ring.pushed), bench.store.items()) == (pushed, stored)
+    assert bench.say(message, bench.one)
