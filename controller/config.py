@@ -144,6 +144,9 @@ class Link(Section, frozen=True):
         description="the weight share (registers 91, 93) that scales it")] = "none"
     torque_counts_per_nm: Annotated[float, Meta(ge=-100_000, le=100_000, description="torque sensor: counts per Nm, "
                                                 "negative where it counts the other way; not 0")] = 50.0
+    inertia_kg_m2: Annotated[float, Meta(ge=0, le=100, description="about its joint, of all that its torque sensor "
+                                         "moves, limb included; 0: found from masses and lengths. Compliant mode gets "
+                                         "no lighter than it allows")] = 0.0
     contact_nm: Annotated[float, Meta(ge=0, le=1000, description="contact: torque of this axis; 0 takes "
                                       "contact.torque_nm")] = 0.0
 
@@ -152,7 +155,7 @@ class Compliant(Section, frozen=True):
     """Compliant mode: a hand leads the arm. Dead band and gains are settings (registers 180..199)."""
 
     response_ms: Annotated[float, Meta(ge=20, le=2000, description="time constant with which the speed follows the "
-                                       "hand's torque; larger feels heavier and calmer")] = 120.0
+                                       "hand's torque at least; larger feels heavier and calmer")] = 120.0
     limit_zone_deg: Annotated[float, Meta(ge=1, le=60, description="so far before a limit the resistance grows")] = 10.0
     max_speed_percent: Annotated[float, Meta(ge=1, le=100, description="of the speed limit in force, that a hand can "
                                              "reach")] = 50.0

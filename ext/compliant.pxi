@@ -5,6 +5,9 @@
 cdef int64_t HANDOVER_NS = 200000000     # at rest, before the load is judged
 cdef double HANDOVER_FADE_S = 1.0        # in which what the drives carried beside the load begins to count as a hand's
 cdef double STEEPEST = 3.0               # highest exponent of the exponential gain
+cdef double LIGHTEST = 0.5               # largest share of an acceleration that its own inertia may ask back
+cdef double LONGEST_S = 1.0              # longest time constant that gains make
+cdef double RESTS_DEG_S = 0.01           # slower than this an axis that slows down comes to rest
 
 
 cdef int begin_compliant(Machine* m) noexcept nogil:
@@ -18,7 +21,6 @@ cdef int begin_compliant(Machine* m) noexcept nogil:
     for i in range(m.settings.axes):
         m.axis[i].jog_percent = 0.0
         m.axis[i].on_target = False
-        m.load.led_deg_s[i] = 0.0
         set_warning(m, WARNING_COMPLIANT_LOAD, i + 1, False)
     memset(m.hand.jog_percent, 0, sizeof(m.hand.jog_percent))
     m.hand.phase = HAND_IDLE
@@ -90,29 +92,78 @@ cdef double asked_speed(Machine* m, int i) noexcept nogil:
     return sign * fmax(speed, 0.0)
 
 
+cdef inline double room_ahead(Machine* m, int i, double direction) noexcept nogil:
+    """Degrees to the end of the range in force in this direction."""
+    return m.axis[i].maximum_deg - m.position_deg[i] if direction > 0.0 else m.position_deg[i] - m.axis[i].minimum_deg
+
+
 cdef inline double resistance(Machine* m, int i, double direction) noexcept nogil:
     """Share of the speed that is left towards the end of the range: 1 outside the zone before it, 0 at the end, and for an
     axis that is not to be led at all."""
-    cdef double room = (m.axis[i].maximum_deg - m.position_deg[i] if direction > 0.0
-                        else m.position_deg[i] - m.axis[i].minimum_deg)
     if m.load.proportional[i] <= 0.0 or m.axis[i].speed_limit_deg_s <= MINIMUM_SPEED_DEG_S:
         return 0.0
-    return clamp(room / m.load.settings.zone_deg, 0.0, 1.0)
+    return clamp(room_ahead(m, i, direction) / m.load.settings.zone_deg, 0.0, 1.0)
+
+
+cdef inline double steepest(Machine* m, int i, double limit) noexcept nogil:
+    """Highest slope dv/dh in deg/s per count that `asked_speed` has up to the limit (deg/s), for slow and for fast changes
+    of the torque. v = p u exp(e u) is at the limit where x = e u solves x exp(x) = e limit / p: Newton's method, from
+    ln(1 + c) >= x, from where it stays above x. The slope there is p (1 + x) exp(x). The derivative gain makes d / T of a
+    torque that is smoothed with T; |(p + d s) / (1 + T s)| is nowhere more than the larger of p and d / T."""
+    cdef Load* load = &m.load
+    cdef double p = load.proportional[i]
+    cdef double fast = load.derivative[i] / TORQUE_SMOOTHING_S
+    cdef double c, x
+    cdef int turn
+    if p <= 0.0:
+        return fast
+    c = load.exponential[i] * limit / p
+    x = log1p(c)
+    for turn in range(2):
+        x -= (x - c * exp(-x)) / (1.0 + x)
+    x = fmin(x, STEEPEST)
+    return fmax(p * (1.0 + x) * exp(x), fast)
+
+
+cdef double asked_acceleration(Machine* m, int i, double limit, flag heard) noexcept nogil:
+    """deg/s^2 with which the set-point is to go towards what the hand asks for: a = (v_hand - v) / T.
+
+    What a hand is taken for holds the arm's own inertia I (counts per deg/s^2) too: h = hand - I a. With dv/dh at most k
+    an acceleration comes back as k I / T of itself, against itself. Below 1 that dies away, however late and however
+    limited in jerk the arm follows (small gain theorem; a slower set-point only makes it smaller); so T is at least
+    k I / LIGHTEST. Where that would be longer than LONGEST_S, the hand gets less speed instead. v is the set-point's own
+    speed: what limits held back is not made up for later."""
+    cdef double speed = m.speed_deg_s[i]
+    cdef double needed = steepest(m, i, limit) * m.load.settings.inertia_counts[i] / LIGHTEST
+    cdef double time_s = clamp(needed, m.load.settings.response_s, fmax(m.load.settings.response_s, LONGEST_S))
+    cdef double wanted = clamp(asked_speed(m, i), -limit, limit) if heard else 0.0
+    cdef double room
+    if needed > time_s:
+        wanted *= time_s / needed
+    wanted *= resistance(m, i, wanted)
+    wanted = (wanted - speed) / time_s
+    room = room_ahead(m, i, speed)
+    if 0.0 < room < m.load.settings.zone_deg:       # in the zone v shrinks with the room, so a has -v^2 / room in it
+        wanted -= speed * fabs(speed) / fmax(room, 0.1)
+    return wanted
 
 
 cdef void follow_hand(Machine* m, double* speed) noexcept nogil:
-    """Wanted speed of every axis: the hand's, after its time constant, within limits, less near the end of the range.
-    Without fresh feedback nothing is asked."""
+    """Speed of every axis to plan to from where it is: there the acceleration that is asked for is reached, and can be
+    given up again within the jerk limit (a |a| / 2 j); within limits, less near the end of the range. Without fresh
+    feedback nothing is asked."""
     cdef int i
-    cdef double share = fmin(1.0, m.settings.period_ns * 1e-9 / m.load.settings.response_s)
-    cdef double limit
+    cdef double limit, a, most
+    cdef double dt = m.settings.period_ns * 1e-9
     cdef flag heard = m.now_ns - m.bus.sample_ns <= 3 * m.settings.period_ns + 500000
     for i in range(m.settings.axes):
         limit = SPEED_SHARE * m.axis[i].speed_limit_deg_s * m.load.settings.speed_share
-        m.load.led_deg_s[i] += ((clamp(asked_speed(m, i), -limit, limit) if heard else 0.0) - m.load.led_deg_s[i]) * share
-        if fabs(m.load.led_deg_s[i]) < 1e-4:
-            m.load.led_deg_s[i] = 0.0
-        speed[i] = clamp(m.load.led_deg_s[i], -limit, limit) * resistance(m, i, m.load.led_deg_s[i])
+        most = DYNAMIC_SHARE * m.parameters[i].max_acceleration_deg_s2
+        a = clamp(asked_acceleration(m, i, limit, heard), -most, most)
+        speed[i] = m.speed_deg_s[i] + a * dt + 0.5 * a * fabs(a) / (DYNAMIC_SHARE * m.parameters[i].max_jerk_deg_s3)
+        if fabs(speed[i]) < RESTS_DEG_S and a * speed[i] <= 0.0:
+            speed[i] = 0.0
+        speed[i] = clamp(speed[i], -limit * resistance(m, i, -1.0), limit * resistance(m, i, 1.0))
 
 
 cdef void step_compliant(Machine* m) noexcept nogil:

@@ -66,7 +66,9 @@ cdef flag begin_retreat(Machine* m) noexcept nogil:
         return False
     for i in range(m.settings.axes):
         way = 0.0
+        m.load.retreat_from[i] = 0
         if fabs(m.load.residual_counts[i]) > m.load.dead_band_counts[i] and m.load.settings.contact_counts[i] > 0.0:
+            m.load.retreat_from[i] = 1 if m.load.residual_counts[i] > 0.0 else -1
             way = -m.load.settings.retreat_deg * clamp(m.load.residual_counts[i] / m.load.settings.contact_counts[i],
                                                        -1.0, 1.0)
         m.axis[i].target_deg = clamp(m.position_deg[i] + way, fmin(m.axis[i].minimum_deg, m.position_deg[i]),
@@ -80,6 +82,29 @@ cdef flag begin_retreat(Machine* m) noexcept nogil:
         return False
     m.motion = MOTION_RETREAT
     return True
+
+
+cdef flag still_pushed(Machine* m) noexcept nogil:
+    """Is there an axis that still goes where it is pushed, and none that is pressed elsewhere: back, sideways, or
+    beyond what its sensor measures?"""
+    cdef int i
+    cdef double pushed
+    cdef flag goes_on = False
+    for i in range(m.settings.axes):
+        if m.axis[i].torque_counts >= TORQUE_END or m.axis[i].torque_counts <= -TORQUE_END:
+            return False
+        pushed = m.load.residual_counts[i] * m.load.retreat_from[i]
+        if pushed > m.load.dead_band_counts[i]:
+            goes_on = goes_on or fabs(m.axis[i].target_deg - m.position_deg[i]) > 1e-6
+        elif presses(m, i):
+            return False
+    return goes_on
+
+
+cdef void watch_retreat(Machine* m) noexcept nogil:
+    """It goes on only as long as the outside torque asks for it, and nobody wants the power off."""
+    if m.motion == MOTION_RETREAT and (m.off_after_stop or m.shutdown or m.bus.fresh and not still_pushed(m)):
+        end_retreat(m)
 
 
 cdef void end_retreat(Machine* m) noexcept nogil:

@@ -6,7 +6,7 @@ read its state. Everything behind it (the included files, in the order of the da
 cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.math cimport acos, cbrt, cos, exp, fabs, floor, fmax, fmin, isfinite, llrint, sin, sqrt
+from libc.math cimport acos, cbrt, cos, exp, fabs, floor, fmax, fmin, isfinite, llrint, log1p, sin, sqrt
 from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memmove, memset
@@ -105,7 +105,7 @@ cdef class Core:
         m.settings.overruns_in_a_row = 10
         m.stop_category = STOP_CATEGORY_NONE
         for i in range(LIMBS):
-            m.load.weight[i] = m.load.weight_given[i] = 1.0
+            m.load.weight[i] = 1.0
         for i in range(MAX_AXES):
             m.load.dead_band_counts[i] = COMPLIANT_DEAD_BAND_DEFAULT
             m.load.proportional[i] = <int>COMPLIANT_PROPORTIONAL_DEFAULT * 1e-2

@@ -249,6 +249,7 @@ cdef int run_cycle(Machine* m, int64_t now_ns, const uint8_t* received, int size
     watch_deadlines(m)
     watch_people(m)
     take_commands(m)
+    watch_retreat(m)
     step_state(m)
     start_waiting_line(m)
     step_motion(m)

@@ -4,7 +4,6 @@
 
 cdef double GRAVITY_M_S2 = 9.80665
 cdef double TORQUE_SMOOTHING_S = 20e-3
-cdef double WEIGHT_PERCENT_S = 10.0      # a new weight share comes in so fast while a hand leads the arm
 
 
 cdef inline double length_mm(const double* v) noexcept nogil:
@@ -55,17 +54,6 @@ cdef inline flag load_known(Machine* m) noexcept nogil:
     return m.load.settings.known and m.hand.chain.joints == m.settings.axes and m.hand.known
 
 
-cdef void bring_in_weights(Machine* m, double dt) noexcept nogil:
-    """Weight shares in force. While a hand leads the arm a new one comes in slowly: it would throw the arm up."""
-    cdef double step = WEIGHT_PERCENT_S * 1e-2 * dt
-    cdef int k
-    for k in range(LIMBS):
-        if m.motion == MOTION_COMPLIANT:
-            m.load.weight[k] += clamp(m.load.weight_given[k] - m.load.weight[k], -step, step)
-        else:
-            m.load.weight[k] = m.load.weight_given[k]
-
-
 cdef void find_load(Machine* m) noexcept nogil:
     """With fresh feedback: the load of every axis, and what is measured beside it, smoothed."""
     cdef double nm[MAX_AXES]
@@ -76,7 +64,6 @@ cdef void find_load(Machine* m) noexcept nogil:
     cdef Load* load = &m.load
     if not load_known(m):
         return
-    bring_in_weights(m, dt)
     hold_against_gravity(&load.settings, load.weight, &m.hand, m.settings.axes, nm)
     for i in range(m.settings.axes):
         load.holding_counts[i] = (nm[i] * load.settings.counts_per_nm[i] - load.settings.spring_offset_counts[i]
@@ -100,7 +87,9 @@ cdef int take_load_settings(Machine* m, const Command* command) noexcept nogil:
     if first in (REGISTER_UPPER_ARM_WEIGHT, REGISTER_FOREARM_WEIGHT):
         if command.mask != 1 or not numbers_fit(command, MAX_AXES, 0.0, 200.0):
             return COMMAND_RESULT_OUT_OF_RANGE
-        m.load.weight_given[1 if first == REGISTER_UPPER_ARM_WEIGHT else 2] = command.values[0] * 1e-2
+        if m.motion == MOTION_COMPLIANT:
+            return COMMAND_RESULT_WRONG_STATE   # the arm that a hand leads would rise or sink by it, and go on; given again
+        m.load.weight[1 if first == REGISTER_UPPER_ARM_WEIGHT else 2] = command.values[0] * 1e-2
         return COMMAND_RESULT_OK
     if first == REGISTER_COMPLIANT_PROPORTIONAL:
         to = m.load.proportional

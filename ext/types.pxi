@@ -178,6 +178,7 @@ cdef struct LoadSettings:    # masses of the links and what may push the arm; co
     double mass_kg[MAX_AXES]
     double centre_mm[MAX_AXES][3]   # of mass, in the link's frame
     double counts_per_nm[MAX_AXES]  # of the torque sensor; signed
+    double inertia_counts[MAX_AXES] # counts per deg/s^2 that the sensor shows of all behind the joint
     double spring_offset_counts[MAX_AXES]
     double spring_counts_per_deg[MAX_AXES]
     double contact_counts[MAX_AXES]
@@ -188,8 +189,7 @@ cdef struct LoadSettings:    # masses of the links and what may push the arm; co
 
 cdef struct Load:        # gravity.pxi, compliant.pxi
     LoadSettings settings
-    double weight[LIMBS]            # shares in force, 1 is all of it; those that were given
-    double weight_given[LIMBS]
+    double weight[LIMBS]            # shares in force, 1 is all of it
     double dead_band_counts[MAX_AXES]
     double proportional[MAX_AXES]   # deg/s per count
     double exponential[MAX_AXES]    # per count
@@ -199,10 +199,10 @@ cdef struct Load:        # gravity.pxi, compliant.pxi
     double slope_counts_s[MAX_AXES]
     int64_t contact_since_ns[MAX_AXES]
     flag retreat                    # the soft stop that runs is to end in one
+    int retreat_from[MAX_AXES]      # sign of the residual that each axis gives way to, 0 none
     int phase
     int64_t rest_ns, led_since_ns
     double carried_counts[MAX_AXES] # residual at the hand-over
-    double led_deg_s[MAX_AXES]      # speed that the hand asks for, after its time constant
 
 cdef struct External:    # a program of the user's; what it writes is only ever looked at as a copy
     ExternalLink* link              # the memory shared with it, NULL no program

@@ -16,7 +16,7 @@ from controller.arm import ArmFacts
 from controller.hmi.clients import Refused
 from controller.spec import hmi, registers
 from controller.spec.hmi import Notice, Setting
-from controller.spec.modes import CommandKind
+from controller.spec.modes import CommandKind, CompliantPhase
 from controller.spec.telegram import MAX_AXES
 from controller.store import Store, Value
 
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from controller._core import Core, State
 
 RETRY_S = 0.25  # a range that the loop refuses: its arm is not there yet, or somebody has to move it
+LENGTHS_RETRY_S = 1.0  # lengths that it refuses: the arm moves
 SAME_DEG = 1e-3
 SPEEDS = {registers.ADVANCED_SPEED, registers.USER_SPEED, registers.MOVEMENT_SPEED}
+WEIGHTS = {registers.UPPER_ARM_WEIGHT, registers.FOREARM_WEIGHT}
 RANGE_ON = "range_of_motion_on"
 LIMITS = tuple(row for row in hmi.SETTINGS if row.register)
 Follow = Callable[[int, Callable[[Refused | None], None]], None]
@@ -41,6 +43,7 @@ class InForce:
         self._limits_asked: dict[str, int] = {}     # how often each kind was given: the latest one's verdict counts
         self._limits_missing: set[str] = set()      # kinds that the loop did not take as they are stored
         self._limits_late = self._lengths_late = False
+        self._lengths_retry_s = 0.0
         self._range_retry_s: float | None = None
         self._range_asked = 0  # counts the times the stored range was given: only the latest one's verdict counts
 
@@ -53,15 +56,30 @@ class InForce:
         self.apply_range(now_s)
 
     def tick(self, now_s: float) -> None:
-        """Give again what the loop did not take: it is stored, so it must come into force."""
-        if self._limits_late:
+        """Give again what the loop did not take: it is stored, so it must come into force. Not what it would only
+        refuse again: while a hand leads the arm its load does not change."""
+        if self._limits_late and not (self._led and self._only_weights_missing):
             self._limits_late = False
             for row in LIMITS:
-                self.push_limits(row, 0)
-        if self._lengths_late:
+                if self._led and row.register in WEIGHTS:
+                    self._limits_late |= row.name in self._limits_missing
+                else:
+                    self.push_limits(row, 0)
+        if self._lengths_late and not self._led and now_s >= self._lengths_retry_s:
+            self._lengths_retry_s = now_s + LENGTHS_RETRY_S
             self.push_lengths(0)
         if self._range_retry_s is not None and now_s >= self._range_retry_s:
             self.apply_range(now_s)
+
+    @property
+    def _led(self) -> bool:
+        """Whether a hand leads the arm, or is about to."""
+        state = self._latest()
+        return state is not None and state.compliant_phase != CompliantPhase.NONE
+
+    @property
+    def _only_weights_missing(self) -> bool:
+        return all(hmi.SETTING[name].register in WEIGHTS for name in self._limits_missing)
 
     @property
     def late(self) -> bool:
@@ -74,6 +92,9 @@ class InForce:
         if not self.facts.axes or not self._limits_missing:
             return ""
         names = ", ".join(sorted(self._limits_missing))
+        if self._led and self._only_weights_missing:
+            return (f"stored weights are not in force yet ({names}): the loop takes them when no hand leads the arm; "
+                    "switch compliant mode off")
         return (f"stored speed limits, weights or gains are not in force yet ({names}): they are given to the loop "
                 "until it has them")
 
@@ -218,6 +239,10 @@ class InForce:
         taken: Future[None] = Future()
 
         def verdict(found: Refused | None) -> None:
+            if found is not None and found.notice is Notice.REFUSED and self._led and (
+                    kind is CommandKind.ARM_LENGTHS or value in WEIGHTS):
+                found = Refused(Notice.REFUSED, "", "stored, but not in force while a hand leads the arm: it comes "
+                                "into force by itself when compliant mode is switched off")
             if answered is not None:
                 answered(found)
             if not taken.done():

@@ -86,7 +86,7 @@ class StoredSettings:
         saved = self._put({}, client, remove=rows)
         if ranges:
             self._in_force.apply_range(self._clock())
-        return (*(self._in_force.push_limits(row, client.number) for row in limits), saved)
+        return (*self._give(rows, limits, client), saved)
 
     def write(self, client: Client, given: Given, now_s: float, *, dry_run: bool = False) -> tuple[Future[None], ...]:
         """Check all, then take all: done when the control loop has what it needs and the disk has it."""
@@ -105,7 +105,7 @@ class StoredSettings:
         if ranges is not None:
             return (self._range(ranges, new, limits, client),)
         saved = self._put(new, client)
-        return (*(self._in_force.push_limits(row, client.number) for row in limits), saved)
+        return (*self._give(new, limits, client), saved)
 
     def switch_range(self, client: Client, on: bool) -> Future[None]:
         """Range of motion on or off: stored once the control loop has it."""
@@ -121,11 +121,16 @@ class StoredSettings:
         saved = self._store.put(new, remove)
         self._changed()
         after = {**dict.fromkeys(remove), **new}
-        if not after.keys().isdisjoint(hmi.LENGTHS):
-            self._in_force.push_lengths(client.number)
         self._note(Kind.SETTINGS, "settings changed", who=client.name, detail={
             name: [before.get(name), value] for name, value in after.items() if before.get(name) != value})
         return saved
+
+    def _give(self, names: Iterable[str], limits: Iterable[Setting], client: Client) -> list[Future[None]]:
+        """What of the stored settings the control loop needs, to it: done when it has taken it."""
+        given = [self._in_force.push_limits(row, client.number) for row in limits]
+        if not set(hmi.LENGTHS).isdisjoint(names):
+            given.append(self._in_force.push_lengths(client.number))
+        return given
 
     def _check_allowed(self, client: Client, given: Given) -> None:
         """Whether this client may write them."""
@@ -220,7 +225,7 @@ class StoredSettings:
         def taken() -> Future[None]:
             self._in_force.range_taken()
             saved = self._put(new, client)
-            for pushed in [self._in_force.push_limits(row, client.number) for row in limits]:
+            for pushed in self._give(new, limits, client):
                 saved = then(saved, lambda pushed=pushed: pushed)  # type: ignore[misc]
             return saved
 

@@ -6,6 +6,8 @@ right arm; a left one has y mirrored.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -29,17 +31,18 @@ class LinkRow(msgspec.Struct, frozen=True):
     centre_mm: Vector
     limb: Limb
     torque_counts_per_nm: float
+    inertia_kg_m2: float = 0.0  # about its joint, of all that the torque sensor moves; 0: found from masses and lengths
 
 
 LINKS: tuple[LinkRow, ...] = (
-    LinkRow(0.6, (0.0, -40.0, 10.0), "none", 50.0),
-    LinkRow(0.5, (0.0, -30.0, -20.0), "none", 50.0),
-    LinkRow(2.6, (-10.0, 0.0, -150.0), "upper_arm", 60.0),
-    LinkRow(0.9, (0.0, 0.0, -110.0), "forearm", 100.0),
-    LinkRow(0.4, (8.0, 0.0, -180.0), "forearm", 200.0),
-    LinkRow(0.2, (0.0, 0.0, -15.0), "forearm", 300.0),
-    LinkRow(0.2, (0.0, 0.0, -40.0), "forearm", 300.0),
-    LinkRow(0.15, (0.0, 0.0, -30.0), "forearm", 300.0),
+    LinkRow(0.6, (0.0, -40.0, 10.0), "none", 50.0, 0.1376),
+    LinkRow(0.5, (0.0, -30.0, -20.0), "none", 50.0, 0.1376),
+    LinkRow(2.6, (-10.0, 0.0, -150.0), "upper_arm", 60.0, 0.0764),
+    LinkRow(0.9, (0.0, 0.0, -110.0), "forearm", 100.0, 0.0344),
+    LinkRow(0.4, (8.0, 0.0, -180.0), "forearm", 200.0, 0.0086),
+    LinkRow(0.2, (0.0, 0.0, -15.0), "forearm", 300.0, 0.0039),
+    LinkRow(0.2, (0.0, 0.0, -40.0), "forearm", 300.0, 0.0039),
+    LinkRow(0.15, (0.0, 0.0, -30.0), "forearm", 300.0, 0.002),
 )
 
 
@@ -54,8 +57,21 @@ def default_links(axes: int, side: Side) -> list[LinkRow]:
         mass += row.mass_kg
         moment = [m + row.mass_kg * (a + c) for m, a, c in zip(moment, at, row.centre_mm, strict=True)]
     x, y, z = (part / mass for part in moment)
-    links[-1] = LinkRow(mass, (x, y, z), last.limb, last.torque_counts_per_nm)
+    links[-1] = LinkRow(mass, (x, y, z), last.limb, last.torque_counts_per_nm, last.inertia_kg_m2)
     if side == "left":
         links = [LinkRow(row.mass_kg, (row.centre_mm[0], -row.centre_mm[1] or 0.0, row.centre_mm[2]), row.limb,
-                         row.torque_counts_per_nm) for row in links]
+                         row.torque_counts_per_nm, row.inertia_kg_m2) for row in links]
     return links
+
+
+def longest_inertia_kg_m2(links: Sequence[LinkRow], offsets_mm: Sequence[Vector]) -> list[float]:
+    """About each joint, kg m^2: its own, or where that is 0 that of all masses behind it with the arm stretched out,
+    sum of m (way along the chain)^2, of which no pose has more. `offsets_mm`: from each joint's predecessor to it."""
+    found = []
+    for joint, link in enumerate(links):
+        way_mm = inertia = 0.0
+        for behind in range(joint, len(links)):
+            way_mm += math.hypot(*offsets_mm[behind]) if behind > joint else 0.0
+            inertia += links[behind].mass_kg * ((way_mm + math.hypot(*links[behind].centre_mm)) * 1e-3) ** 2
+        found.append(link.inertia_kg_m2 or inertia)
+    return found

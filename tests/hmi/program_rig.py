@@ -114,6 +114,7 @@ def facts_of(axes: int) -> ArmFacts:
 def links(axes: int) -> str:
     """[[link]] tables of the simulated arm: on a port of its own it is an arm like any other."""
     return "".join(f'[[link]]\nmass_kg = {row.mass_kg}\ncentre_mm = {list(row.centre_mm)}\nlimb = "{row.limb}"\n'
+                   f"inertia_kg_m2 = {row.inertia_kg_m2}\n"
                    f"torque_counts_per_nm = {row.torque_counts_per_nm}\n" for row in default_links(axes, "right"))
 
 

@@ -118,6 +118,56 @@ def test_saf_12_no_retreat_when_the_torque_is_gone_or_the_program_stops() -> Non
     assert (state.state, any(state.moving), state.motor_power) == (MasterState.ERROR, False, 1)
 
 
+def retreating(percent: float = 100.0) -> tuple[VirtualArm, float]:
+    """An arm that gives way to a torque at axis 1, downwards; where it stood."""
+    arm = moving("retreat")
+    arm.board.set_fault("outside_torque", axis=1, counts=-500.0)
+    arm.until(lambda s: s.state == MasterState.ERROR, 0.2)
+    arm.until(lambda s: not any(s.moving), 2.0)
+    stood = arm.board.truth()["position_deg"][0]
+    arm.push(CommandKind.SPEED_LIMITS, [percent] * 4, value=70.0)
+    arm.until(lambda s: s.setpoint_speed_deg_s[0] < -0.2 * 0.25 * 0.6 * percent, 1.0)
+    return arm, stood
+
+
+def changed_torque(arm: VirtualArm, how: str) -> None:
+    arm.board.clear_faults("outside_torque")
+    if how == "reversed":
+        arm.board.set_fault("outside_torque", axis=1, counts=900.0)
+    elif how == "another axis":
+        arm.board.set_fault("outside_torque", axis=1, counts=-500.0)
+        arm.board.set_fault("outside_torque", axis=2, counts=500.0)
+    elif how == "sensor":
+        arm.board.set_fault("outside_torque", axis=1, counts=-500.0)
+        arm.board.set_fault("torque_offset", axis=3, counts=-65535.0)
+
+
+@pytest.mark.parametrize("how", ["gone", "reversed", "another axis", "sensor"])
+@pytest.mark.parametrize("percent", [100.0, 5.0])
+def test_saf_12_a_retreat_ends_with_the_torque_and_where_something_else_presses(how: str, percent: float) -> None:
+    arm, stood = retreating(percent)
+    at = arm.board.truth()["position_deg"][0]
+    changed_torque(arm, how)
+    state = arm.run(0.8)
+    assert (state.state, state.motor_power, any(state.moving)) == (MasterState.ERROR, 1, False), summary(state)
+    assert abs(arm.board.truth()["position_deg"][0] - at) < 0.5 * Contact().retreat_deg
+    assert abs(arm.board.truth()["position_deg"][0] - stood) < 0.6 * Contact().retreat_deg
+    at = arm.board.truth()["position_deg"][0]
+    arm.run(1.0)        # once
+    assert arm.board.truth()["position_deg"][0] == pytest.approx(at, abs=0.05)
+
+
+@pytest.mark.parametrize("how", ["off", "shutdown"])
+def test_saf_12_power_off_does_not_wait_for_the_end_of_a_retreat(how: str) -> None:
+    arm, stood = retreating(5.0)
+    if how == "off":
+        arm.push(CommandKind.OFF)
+    else:
+        arm.core.request_quit()
+    arm.until(lambda s: not s.motor_power, 0.4)     # at this speed the whole way takes seven seconds
+    assert abs(arm.board.truth()["position_deg"][0] - stood) < 0.6
+
+
 def test_saf_12_a_retreat_stays_inside_the_range() -> None:
     arm = VirtualArm(4, config=config("retreat"), start_deg=[117.5, 25.0, -15.0, 45.0])
     arm.auto()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
+from typing import Any
+
 import pytest
 
+from controller.hmi.clients import Refused
 from controller.spec import hmi
-from controller.spec.hmi import Role
+from controller.spec.hmi import Notice, Role
 from controller.spec.modes import CommandKind, CompliantPhase, DriverMode, MasterState
 from controller.store import Store
 from tests.virtual_hmi import VirtualHmi
@@ -116,3 +120,58 @@ def test_an_arm_whose_masses_nobody_knows_says_what_to_do() -> None:
     assert "[[link]]" in asked.text
     assert page.state.motor_power == 0
     assert page.state.last_command_kind == CommandKind.COMPLIANT
+
+
+@pytest.mark.parametrize("form", [{"90": 30}, {"92": 50}, {"93": 50}])
+def test_what_changes_the_load_waits_for_the_hand_to_let_go_and_the_client_is_told(form: dict[str, int]) -> None:
+    page, usual = VirtualHmi(), VirtualHmi()
+    page.stand_at(10.0, 60.0, 0.0, 60.0)
+    usual.stand_at(10.0, 60.0, 0.0, 60.0)
+    led(page)
+    page.run(1.5)
+    refused, before = page.state.commands_refused, page.state.position_deg
+    asked = page.say(form)
+    assert asked.code == "refused"
+    assert "stored, but not in force while a hand leads the arm" in asked.text
+    page.run(5.0)
+    assert page.state.commands_refused - refused == 1       # given once; not in every round again
+    assert page.handlers.in_force.late
+    assert page.state.position_deg == pytest.approx(before, abs=0.5)
+    assert page.ask("compliant", on=False).code == "ok"
+    page.run(1.5)
+    assert not page.handlers.in_force.late
+    assert page.state.commands_refused - refused == 1
+    assert max(abs(now - then) for now, then in
+               zip(page.state.holding_counts, usual.state.holding_counts, strict=True)) > 1.0
+
+
+def test_a_speed_limit_is_in_force_while_a_weight_waits_for_the_hand() -> None:
+    page = VirtualHmi()
+    led(page)
+    assert page.say({"93": 50}).code == "refused"
+    full = page.state.speed_limit_deg_s[0]
+    assert page.say({"70": 40}).code == "ok"
+    page.run(0.1)
+    assert page.state.speed_limit_deg_s[0] == pytest.approx(0.4 * full)
+    asked = page.ask("jog", speed_percent=[40, 0, 0, 0])
+    assert asked.code == "blocked"
+    assert "switch compliant mode off" in asked.text
+
+
+def test_lengths_that_the_loop_refuses_go_out_once_a_second() -> None:
+    page = VirtualHmi()
+    page.handlers.in_force._lengths_late = True
+    given: list[CommandKind] = []
+    push = page.handlers.in_force._push
+
+    def refuse(kind: CommandKind, *args: Any, **fields: Any) -> Future[None]:
+        given.append(kind)
+        fields["answered"](Refused(Notice.REFUSED, "", "the arm moves"))
+        return Future()
+
+    page.handlers.in_force._push = refuse  # type: ignore[method-assign]
+    page.run(3.5)
+    assert 3 <= given.count(CommandKind.ARM_LENGTHS) <= 5
+    page.handlers.in_force._push = push  # type: ignore[method-assign]
+    page.run(1.2)
+    assert not page.handlers.in_force.late

@@ -15,6 +15,7 @@ from controller.chain import chain_of
 from controller.config import Config, Contact, Joint, Link, load
 from controller.load import load_of
 from controller.sim._board import Board
+from controller.sim.arm import AXES
 from controller.spec.load import LINKS, STANDARD_GRAVITY_M_S2, default_links
 from controller.spec.modes import ContactAction
 from controller.supervisor import core_axes, core_settings
@@ -100,6 +101,26 @@ def test_what_the_configuration_gives_the_core() -> None:
     assert found["contact_action"] == ContactAction.RETREAT
 
 
+def test_the_inertia_that_compliant_mode_allows_for_is_the_given_one_or_that_of_the_stretched_out_masses() -> None:
+    facts = VirtualArm(2).facts
+    joints = (Joint(axis=(1.0, 0.0, 0.0)), Joint(axis=(1.0, 0.0, 0.0), offset_mm=(0.0, 300.0, -400.0)))
+    links = (Link(mass_kg=1.0, centre_mm=(0.0, 0.0, -200.0), torque_counts_per_nm=-20.0), Link(
+        mass_kg=2.0, centre_mm=(0.0, 60.0, -80.0), inertia_kg_m2=0.3))
+    found = load_of(Config(joint=joints, link=links), facts)
+    assert found is not None
+    inertia = [row["inertia_counts"] for row in found["links"]]
+    # 1 kg at 0.2 m and 2 kg at 0.5 + 0.1 m
+    assert inertia == pytest.approx([math.radians(0.04 + 0.72) * 20.0, math.radians(0.3) * 50.0])
+
+
+def test_the_simulated_arms_inertia_is_known() -> None:
+    for axes in range(1, 9):
+        found = load_of(Config(), VirtualArm(axes).facts)
+        assert found is not None
+        for row, axis in zip(found["links"], AXES, strict=False):
+            assert row["inertia_counts"] == pytest.approx(axis.inertia, rel=0.06)
+
+
 def test_masses_that_nobody_gave_are_not_known() -> None:
     facts = VirtualArm(1).facts
     assert load_of(load(None, {"bus.port": "/dev/ttyS0"}), facts) is None
@@ -111,7 +132,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "mass": ({"mass_kg": -1.0}, "mass_kg: -1.0"), "nan": ({"mass_kg": NAN}, "mass_kg: nan"),
     "limb": ({"limb": 3}, "limb: 3"), "centre": ({"centre_mm": (0.0, NAN, 0.0)}, "link 1: centre_mm"),
     "two": ({"centre_mm": (0.0, 0.0)}, "centre_mm: 2 numbers"), "spring": ({"spring_counts_per_deg": 1e9}, "spring"),
-    "contact": ({"contact_counts": -1.0}, "contact_counts"),
+    "contact": ({"contact_counts": -1.0}, "contact_counts"), "inertia": ({"inertia_counts": -1.0}, "inertia_counts"),
 }
 
 

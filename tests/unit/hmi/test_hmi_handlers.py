@@ -53,7 +53,7 @@ def test_settings_are_stored_by_name_and_arm_adjustments_by_meaning() -> None:
                     "1c": "brief"}):
         answers = bench.say(message)
         assert {type(answer) for answer in answers} == {Future}
-        assert len(answers) == (3 if "92" in message else 1)     # the loop has to take the weight shares
+        assert len(answers) == (4 if "92" in message else 1)     # the loop has to take weight shares and lengths
     found = {(kind, fields["value"]): fields["values"] for kind, fields in bench.ring.pushed}
     assert found == {(CommandKind.LOAD_SETTINGS, 91.0): [80.0], (CommandKind.LOAD_SETTINGS, 93.0): [120.0],
                      (CommandKind.ARM_LENGTHS, 0.0): [10.0, 150.0]}
