@@ -41,6 +41,7 @@ cdef enum:
     WITHDRAWN_TELEGRAMS = 10
 
 cdef double MECHANICAL_STOP_DEG = 4.0   # past the hard limits, where the joint meets its frame
+cdef double END_PAD_DEG = 0.5           # before the hard limits: pads that carry a joint that sinks without torque
 cdef double POWERED_DAMPING = 2.0       # counts per deg/s
 cdef double MOVING_DEG_S = 0.05
 cdef double BEARING_SHARE = 0.1         # of the friction that the torque sensor sees: it sits behind the gear
@@ -283,9 +284,10 @@ cdef inline double static_load(const Axis* a) noexcept nogil:
 
 
 cdef void fall(Axis* a, const Drive* drive, double dt) noexcept nogil:
-    """A joint without torque: gravity, spring and whoever pulls, against friction and damping."""
+    """A joint without torque: gravity, spring and whoever pulls, against friction and damping, as far as the end pads:
+    they carry a limb that sinks, so that motor power can be given to it again."""
     cdef double pull = -static_load(a)
-    cdef double before = a.speed
+    cdef double before = a.speed, was = a.position
     if before == 0.0 and fabs(pull) <= a.friction:
         return
     cdef double rub = copysign(a.friction, before if before != 0.0 else pull)
@@ -294,6 +296,12 @@ cdef void fall(Axis* a, const Drive* drive, double dt) noexcept nogil:
     if before * a.speed < 0.0:
         a.speed = 0.0
     a.position += a.speed * dt
+    if a.speed > 0.0 and a.position > a.high - END_PAD_DEG:
+        a.position = max(was, a.high - END_PAD_DEG)
+        a.speed = 0.0
+    elif a.speed < 0.0 and a.position < a.low + END_PAD_DEG:
+        a.position = min(was, a.low + END_PAD_DEG)
+        a.speed = 0.0
 
 
 cdef void axis_step(Axis* a, const Drive* drive, bint power, bint hard_stop, double dt, double gain) noexcept nogil:

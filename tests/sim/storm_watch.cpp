@@ -62,7 +62,10 @@ bool check_speed(Watch& w, const Record& r, int i, double speed) {
     return true;
 }
 
-// Set-points stay inside the range; one that begins outside goes inwards only.
+// Set-points stay inside the range; one that begins outside goes inwards only, but for what the end of an acceleration
+// inwards may take back, far less than a sensor count.
+constexpr double TAKEN_BACK_DEG = 1e-5;     // in a cycle
+
 bool check_place(Watch& w, const Record& r, int i, bool first) {
     const double at = r.setpoint_position_deg[i];
     const double jump = std::fabs(at - r.position_deg[i]);
@@ -72,9 +75,9 @@ bool check_place(Watch& w, const Record& r, int i, bool first) {
     }
     if (!(at >= w.low[i] - 0.02 && at <= w.high[i] + 0.02)) return fail(w, r, "set-point, hard limits", i, at, w.low[i]);
     if (first) return true;
-    if (at < r.range_minimum_deg[i] - 0.02 && at < w.setpoint[i] - 1e-9)
+    if (at < r.range_minimum_deg[i] - 0.02 && at < w.setpoint[i] - TAKEN_BACK_DEG)
         return fail(w, r, "set-point going out below the range", i, at, r.range_minimum_deg[i]);
-    if (at > r.range_maximum_deg[i] + 0.02 && at > w.setpoint[i] + 1e-9)
+    if (at > r.range_maximum_deg[i] + 0.02 && at > w.setpoint[i] + TAKEN_BACK_DEG)
         return fail(w, r, "set-point going out above the range", i, at, r.range_maximum_deg[i]);
     return true;
 }
