@@ -54,6 +54,13 @@ class Page:
         found = self.ok("settings", read=list(names))["settings"]
         return [found[name] for name in names]
 
+    def stored(self, name: str, value: object, seconds: float = 5.0) -> None:
+        """Wait until a setting is stored with this value: what the loop has to take first is stored a little later."""
+        until = time.monotonic() + seconds
+        while self.setting(name) != [value]:
+            assert time.monotonic() < until, (name, value, self.setting(name))
+            time.sleep(0.02)
+
     def shows(self, condition: Callable[[dict[str, Any]], bool], seconds: float = 10.0) -> dict[str, Any]:
         """`data` once it is so; a notice that nobody expected ends the wait."""
         try:

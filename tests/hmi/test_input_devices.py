@@ -77,10 +77,10 @@ def test_the_whole_way_of_a_device(both: tuple[Desk, Rig]) -> None:
     until(rig, lambda found: found["mode"] == "joints 3-5")
     modes = len(shown["modes"])
     wait_for(lambda: f"input devices: mode joints 3-5 (2 of {modes})" in notices(page), 3.0, lambda: str(notices(page)))
-    for _ in range(modes - 1):
-        time.sleep(PRESS_PAUSE_S)
+    for mode in (*shown["modes"][2:], shown["modes"][0]):
+        time.sleep(2 * PRESS_PAUSE_S)   # from the press before as the controller has seen it
         pad.press(0x137)
-    until(rig, lambda found: found["mode"] == "joints 1-3")
+        until(rig, lambda found, mode=mode: found["mode"] == mode)
     with Hand(pad, -0.6):
         rig.until(lambda s: s.setpoint_speed_deg_s[0] < -10)
         stops = rig.state.stops
