@@ -21,6 +21,8 @@ from pathlib import Path
 
 import msgspec
 
+from controller.folders import sync_folder
+
 FOLDER = "calibration"
 NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$"
 NAME_ALLOWED = "1..32 letters without accents, digits, '-' and '_', a letter or digit first"
@@ -152,7 +154,7 @@ class RunFile:
         finally:
             os.close(descriptor)
         os.replace(draft, path.with_suffix(".json"))
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
         return cls.resume(folder, name)
 
     @classmethod
@@ -174,7 +176,7 @@ class RunFile:
             elif good_bytes != os.fstat(descriptor).st_size:
                 os.ftruncate(descriptor, good_bytes)
             os.fsync(descriptor)
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
             return cls(path, description, descriptor, len(rows))
         except BaseException:
             os.close(descriptor)
@@ -297,11 +299,3 @@ def _row(line: bytes, axes: int) -> tuple[float, ...] | None:
 def _write(descriptor: int, data: bytes) -> None:
     while data:
         data = data[os.write(descriptor, data):]
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -84,8 +84,7 @@ def fit(rows: Sequence[Sequence[float]], links: Sequence[Link], frames: Frames) 
         raise ValueError(f"the rows are not of {axes} axes")
     if bad := [i + 1 for i, link in enumerate(links) if link.counts_per_nm == 0.0 or link.mass_kg < LEAST_MASS_KG]:
         raise ValueError(f"link {bad[0]}: mass_kg and torque_counts_per_nm have to be given, above 0: the poses do "
-                         "not tell "
-                         "them")
+                         "not tell them")
     names, prior, scale = _parameters(links)
     equations = LeastSquares(prior, scale)
     regressors = []

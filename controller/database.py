@@ -22,6 +22,8 @@ from pathlib import Path
 
 import msgspec
 
+from controller.folders import sync_folder
+
 MARK = ".set-aside-"
 ASIDE_LIMIT = 5         # further ones would fill the disk while nobody looks
 BUSY_S = 2.0            # another process may read or copy the file meanwhile
@@ -209,7 +211,7 @@ def _make(path: Path, schema: Schema, fill: Fill, why: str) -> None:
     finally:
         database.close()
     os.replace(draft, path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _set_aside(path: Path) -> Path:
@@ -220,7 +222,7 @@ def _set_aside(path: Path) -> Path:
     aside = _aside_name(path)
     os.rename(path, aside)
     _move_companions(path, aside)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
     return aside
 
 
@@ -242,11 +244,3 @@ def _move_companions(path: Path, aside: Path) -> None:
     for suffix in COMPANIONS:
         with contextlib.suppress(FileNotFoundError):
             os.rename(f"{path}{suffix}", f"{aside}{suffix}")
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

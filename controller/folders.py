@@ -1,4 +1,5 @@
-"""Where files of a running controller are: settings, and the Unix socket at which an external program meets it."""
+"""Where files of a running controller are: settings, and the Unix socket at which an external program meets it; and how
+a folder is made to last."""
 
 from __future__ import annotations
 
@@ -8,6 +9,15 @@ SOCKET_NAME = "external"
 VARIABLE = "ALLYARM_EXTERNAL"
 LONGEST_PATH = 107  # bytes of a Unix socket's path
 SYSTEM_FOLDER = "/run/allyarm"  # RuntimeDirectory of the unit
+
+
+def sync_folder(folder: str | os.PathLike[str]) -> None:
+    """A file that was made, renamed or removed in it is so after a power failure too."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def state_folder(path: str) -> str:

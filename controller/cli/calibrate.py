@@ -113,8 +113,7 @@ def grid(texts: list[str]) -> Json:
         match = AXIS.fullmatch(text)
         if match is None or not 1 <= int(match[1]) <= MAX_AXES or float(match[4]) == 0.0:
             raise Usage(f"found {text!r}; allowed: AXIS=START:STOP:STEP with an axis 1..{MAX_AXES}, degrees, and a "
-                        "step "
-                        "above 0, such as 4=10:100:15")
+                        "step above 0, such as 4=10:100:15")
         if match[1] in found:
             raise Usage(f"axis {match[1]} is given twice")
         found[match[1]] = {"start_deg": float(match[2]), "stop_deg": float(match[3]), "step_deg": float(match[4])}

@@ -43,8 +43,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     what.add_argument("--list", action="store_true", help="show what is stored")
     what.add_argument("--estimate", action="store_true", help="show how long it would take")
     what.add_argument("--reports", metavar="ID", nargs="?", type=int, const=NEWEST, help="show the newest reports, or "
-                                                                                         "the "
-                      "one of a number")
+                      "the one of a number")
     parser.add_argument("--json", action="store_true", help="with --list, --estimate, --reports: as JSON")
     add_arguments(parser)
     parser.set_defaults(run=main)

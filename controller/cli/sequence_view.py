@@ -66,8 +66,7 @@ def in_short(sequence: Sequence, state: str) -> str:
         where = f"point {sequence['position']} of {sequence['positions']}"
     else:
         where = (f"repetition {sequence['repetition']} of {sequence['repetitions']}, position {sequence['position']} "
-                 "of "
-                 f"{sequence['positions']}")
+                 f"of {sequence['positions']}")
     if sequence["paused"]:
         return f"{where}, paused"
     if state == "TRANSITION_TO_AUTO":

@@ -66,8 +66,7 @@ class Calibrator:
         if command.resume:
             if command.grid is not None:
                 raise Refused(Notice.VALUE, "grid", "allowed only without resume: a run goes on with the grid it was "
-                                                    "begun "
-                              "with")
+                              "begun with")
             name = command.name
             opening = self._in_worker(lambda: RunFile.resume(folder, name))
         else:
@@ -215,8 +214,7 @@ class GridTimes:
             planned += self._core.estimate(start, [(target, percent)], state.speed_limit_deg_s)
         if min(planned) < 0.0:
             raise Refused(Notice.VALUE, "grid", "the speed limits in force leave an axis no speed, or no trajectory "
-                                                "leads "
-                          "to a point")
+                          "leads to a point")
         self._first_s, *self._step_s = [seconds + SETTLING_S if seconds > 0.0 else 0.0 for seconds in planned]
         self._limits_deg_s = state.speed_limit_deg_s
 

@@ -11,6 +11,7 @@ import os
 import secrets
 from pathlib import Path
 
+from controller.folders import sync_folder
 from controller.spec import rest
 
 FILE = "passwords.json"
@@ -44,11 +45,7 @@ def write_private(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             draft.unlink()
         raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
 
 
 def _encoded(password: str) -> bytes:

@@ -99,8 +99,7 @@ def named(content: str, name: str) -> list[Element]:
                           f"name, rep: {rest.ALLOWED['rep']}") from None
         if element.rep is not None and not 1 <= element.rep <= rest.REP_HIGHEST:
             raise Refused(Notice.VALUE, "scenario", f"scenario {name!r}, element {i + 1}: rep {element.rep}; allowed "
-                                                    "is "
-                          f"{rest.ALLOWED['rep']}")
+                          f"is {rest.ALLOWED['rep']}")
         found.append(msgspec.structs.replace(element, exercise=element.exercise.strip()))
     if not found:
         raise Refused(Notice.VALUE, "scenario", f"scenario {name!r} names no exercise: it has nothing to be played. An "
@@ -145,8 +144,7 @@ def _step(name: str, row: Row, axes: int, check: Check) -> Step:
         targets[axis] = target_deg
     if targets and row.speed_percent <= 0.0:
         raise Refused(Notice.VALUE, "exercise", f"{where}: speed 0 %: it would never be reached; allowed is above 0, "
-                                                "up to "
-                      f"{rest.SPEED_HIGHEST_PERCENT}")
+                      f"up to {rest.SPEED_HIGHEST_PERCENT}")
     return Step(f"{name}, position {row.order_pos}", targets, row.speed_percent, row.pause_s)
 
 

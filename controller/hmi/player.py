@@ -121,8 +121,7 @@ class Player:
         state = self._latest()
         if state is None or not self._facts().axes:
             raise Refused(Notice.BLOCKED, "", "the arm is not connected: where it stands, and how fast it may be, is "
-                                              "not "
-                          "known")
+                          "not known")
         steps, times = self._plan(exercises, state)
         return round(times.total_s, 1), len(steps)
 
@@ -142,8 +141,7 @@ class Player:
         """What a command names: an exercise, a scenario, or the scenario chosen last."""
         if command.exercise is not None and command.scenario is not None:
             raise Refused(Notice.VALUE, "scenario", "allowed is one of exercise and scenario; without both the "
-                                                    "scenario "
-                          "chosen last is meant")
+                          "scenario chosen last is meant")
         if command.exercise is not None:
             name = command.exercise.strip()
             return chain(self._library(lambda store: store.exercise(name)),
