@@ -2,12 +2,10 @@
 residuals.
 
 At rest joint i carries the links behind it: torque_i = z_i . sum_(j >= i) (c_j - o_i) x m_j g, with z_i and o_i the
-joint's
-axis and origin, c_j a link's centre of mass (statics of a serial chain; Siciliano et al., "Robotics", section 7.1; as
-linear in m_j and m_j c_j: section 7.2.2). Origins of the joints behind are fixed in the link before, so a mass m_j
-cannot be
-told from a moment m_j offset_j of that link: poses at rest tell moments only. Masses therefore stay as they are
-configured, and the moments m_j c_j are fitted; every such choice of masses describes the same torques.
+joint's axis and origin, c_j a link's centre of mass (statics of a serial chain; Siciliano et al., "Robotics", section
+7.1; as linear in m_j and m_j c_j: section 7.2.2). Origins of the joints behind are fixed in the link before, so a mass
+m_j cannot be told from a moment m_j offset_j of that link: poses at rest tell moments only. Masses therefore stay as
+they are configured, and the moments m_j c_j are fitted; every such choice of masses describes the same torques.
 """
 
 from __future__ import annotations
@@ -17,9 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from controller.least_squares import LeastSquares
+from controller.spec.load import SPRING_AXIS, STANDARD_GRAVITY_M_S2
 
-GRAVITY_M_S2 = 9.80665
-SPRING_AXIS = 1  # 0-based: registers 230 and 231
 MOMENT_KG_M, OFFSET_NM, STIFFNESS_NM_DEG = 0.1, 1.0, 0.01  # how large a change is ordinary
 LEAST_MASS_KG = 1e-3
 Vector = tuple[float, float, float]
@@ -109,11 +106,11 @@ def _parameters(links: Sequence[Link]) -> tuple[list[tuple[str, str]], list[floa
             prior.append(link.mass_kg * link.centre_mm[k] * 1e-3)
             scale.append(MOMENT_KG_M)
     for i in range(len(links)):
-        names.append((f"axis {i + 1}: offset of its sensor{' and spring' if i == SPRING_AXIS else ''}", "Nm"))
+        names.append((f"axis {i + 1}: offset of its sensor{' and spring' if i + 1 == SPRING_AXIS else ''}", "Nm"))
         prior.append(0.0)
         scale.append(OFFSET_NM)
-    if len(links) > SPRING_AXIS:
-        names.append((f"axis {SPRING_AXIS + 1}: stiffness of its spring", "Nm/deg"))
+    if len(links) >= SPRING_AXIS:
+        names.append((f"axis {SPRING_AXIS}: stiffness of its spring", "Nm/deg"))
         prior.append(0.0)
         scale.append(STIFFNESS_NM_DEG)
     return names, prior, scale
@@ -133,10 +130,11 @@ def _lines(position_deg: Sequence[float], links: Sequence[Link], frames: Frames)
             place, _, rotation = found[j]
             # z . (r x g), with g = (0, 0, -g), is the load; the drive holds against it: g (z_x r_y - z_y r_x)
             x_m, y_m = (place[0] - origin[0]) * 1e-3, (place[1] - origin[1]) * 1e-3
-            known_nm += GRAVITY_M_S2 * links[j].mass_kg * (axis[0] * y_m - axis[1] * x_m)
-            line += [(3 * j + k, GRAVITY_M_S2 * (axis[0] * rotation[3 + k] - axis[1] * rotation[k])) for k in range(3)]
+            known_nm += STANDARD_GRAVITY_M_S2 * links[j].mass_kg * (axis[0] * y_m - axis[1] * x_m)
+            line += [(3 * j + k, STANDARD_GRAVITY_M_S2 * (axis[0] * rotation[3 + k] - axis[1] * rotation[k]))
+                     for k in range(3)]
         line.append((3 * axes + i, 1.0))
-        if i == SPRING_AXIS:
+        if i + 1 == SPRING_AXIS:
             line.append((4 * axes, -position_deg[i]))
         lines.append((line, known_nm))
     return lines

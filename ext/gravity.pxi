@@ -2,7 +2,6 @@
 # measured torque: a hand, an obstacle, a spasm (contact.pxi). Torques in torque sensor counts, positive where the drive
 # pushes upwards.
 
-cdef double GRAVITY_M_S2 = 9.80665
 cdef double TORQUE_SMOOTHING_S = 20e-3
 
 
@@ -45,7 +44,7 @@ cdef void hold_against_gravity(const LoadSettings* s, const double* weight, cons
             moment[k] += link * (f.origin_mm[i][k] + r[k])
             r[k] = moment[k] - mass * f.origin_mm[i][k]
         # z . (r x g) with g = (0, 0, -g): z_x r_y (-g) - z_y r_x (-g); mm -> m
-        nm[i] = GRAVITY_M_S2 * 1e-3 * (f.axis[i][0] * r[1] - f.axis[i][1] * r[0])
+        nm[i] = STANDARD_GRAVITY_M_S2 * 1e-3 * (f.axis[i][0] * r[1] - f.axis[i][1] * r[0])
         i -= 1
 
 
@@ -80,12 +79,12 @@ cdef int take_load_settings(Machine* m, const Command* command) noexcept nogil:
     """Dead band and gains of compliant mode (one register of each axis), or a weight share."""
     cdef int i
     cdef int first = <int>clamp(command.value, 0.0, 1e6) if isfinite(command.value) else 0
-    cdef double unit = 1.0, high = 1000.0
+    cdef double unit = 1.0, high = REGISTER_COMPLIANT_DEAD_BAND_HIGHEST
     cdef double* to = m.load.dead_band_counts
     if first != command.value or command.mask == 0:
         return COMMAND_RESULT_OUT_OF_RANGE
     if first in (REGISTER_UPPER_ARM_WEIGHT, REGISTER_FOREARM_WEIGHT):
-        if command.mask != 1 or not numbers_fit(command, MAX_AXES, 0.0, 200.0):
+        if command.mask != 1 or not numbers_fit(command, MAX_AXES, 0.0, REGISTER_UPPER_ARM_WEIGHT_HIGHEST):
             return COMMAND_RESULT_OUT_OF_RANGE
         if m.motion == MOTION_COMPLIANT:
             return COMMAND_RESULT_WRONG_STATE   # the arm that a hand leads would rise or sink by it, and go on; given again
@@ -94,14 +93,15 @@ cdef int take_load_settings(Machine* m, const Command* command) noexcept nogil:
     if first == REGISTER_COMPLIANT_PROPORTIONAL:
         to = m.load.proportional
         unit = 1e-2
+        high = REGISTER_COMPLIANT_PROPORTIONAL_HIGHEST
     elif first == REGISTER_COMPLIANT_EXPONENTIAL:
         to = m.load.exponential
         unit = 1e-3
-        high = 100.0
+        high = REGISTER_COMPLIANT_EXPONENTIAL_HIGHEST
     elif first == REGISTER_COMPLIANT_DERIVATIVE:
         to = m.load.derivative
         unit = 1e-3
-        high = 100.0
+        high = REGISTER_COMPLIANT_DERIVATIVE_HIGHEST
     elif first != REGISTER_COMPLIANT_DEAD_BAND:
         return COMMAND_RESULT_OUT_OF_RANGE
     if not numbers_fit(command, MAX_AXES, 0.0, high):

@@ -45,7 +45,10 @@ def constants() -> str:
     lines.append(f"    TRIGGERS = {modes.TRIGGERS}")
     lines.append(f"    DRIVER_MODE_HIGHEST = {max(modes.DriverMode)}")
     lines += [f"    COMPLIANT_{name} = {value}" for name, value in vars(load).items() if name.endswith("_DEFAULT")]
-    lines += [f"    REGISTER_{name} = {getattr(registers, name)}" for name in CORE_REGISTERS]
+    for name in CORE_REGISTERS:
+        lines.append(f"    REGISTER_{name} = {getattr(registers, name)}")
+        lines.append(f"    REGISTER_{name}_HIGHEST = {registers.at(getattr(registers, name))[0].high}")
+    lines.append(f"\ncdef double STANDARD_GRAVITY_M_S2 = {load.STANDARD_GRAVITY_M_S2}")
     return "\n".join(lines) + "\n"
 
 

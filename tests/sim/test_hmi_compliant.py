@@ -140,7 +140,7 @@ def test_what_changes_the_load_waits_for_the_hand_to_let_go_and_the_client_is_to
     assert page.ask("compliant", on=False).code == "ok"
     page.run(1.5)
     assert not page.handlers.in_force.late
-    assert page.state.commands_refused - refused <= 2       # lengths perhaps once more, while the arm settles
+    assert page.state.commands_refused - refused <= 1 + ("90" in form)      # lengths perhaps once more, as it settles
     assert max(abs(now - then) for now, then in
                zip(page.state.holding_counts, usual.state.holding_counts, strict=True)) > 1.0
 

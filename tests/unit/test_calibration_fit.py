@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from controller import config
 from controller._core import Kinematics
 from controller.calibration import head
-from controller.calibration_fit import GRAVITY_M_S2, Link, fit
+from controller.calibration_fit import Link, fit
 from controller.chain import chain_of
 from controller.cli.calibrate import main as calibrate
 from controller.least_squares import LeastSquares, eigen
+from controller.spec.load import STANDARD_GRAVITY_M_S2
 
 Vector = Sequence[float]
 
@@ -47,7 +48,7 @@ def holding_nm(chain: dict[str, object], links: Sequence[Link], position_deg: Se
             for i in reversed(range(j + 1)):
                 point = rotated(joints[i]["axis"], math.radians(q[i]), point)
                 point = [a + b for a, b in zip(point, joints[i]["offset_mm"], strict=True)]
-            total += link.mass_kg * GRAVITY_M_S2 * point[2] * 1e-3
+            total += link.mass_kg * STANDARD_GRAVITY_M_S2 * point[2] * 1e-3
         return total
 
     step = 1e-4
