@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from controller import calibration
-from controller.cli.client import Failed, Refused, Session, run
+from controller.cli.client import Failed, Session, exit_code, run
 from controller.cli.move import check_speed
-from controller.cli.reach import NoAnswer, Usage, add_arguments, get_json, shown, target
+from controller.cli.reach import Usage, add_arguments, get_json, shown, target
 from controller.spec.telegram import MAX_AXES
 
 if TYPE_CHECKING:
@@ -69,20 +69,15 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def main(args: argparse.Namespace) -> int:
     """Measure, show or fit; 0 done, 1 refused, stopped or failed, 2 usage."""
-    from controller.cli.fail import say
+    return exit_code(lambda: _main(args))
 
-    try:
-        if args.what == "run":
-            fields = run_fields(args)
-            return run(args, lambda session: measure(session, fields))
-        for line in fit_lines(args) if args.what == "fit" else status_lines(args):
-            print(line)
-    except Usage as error:
-        say(str(error))
-        return 2
-    except (Failed, Refused, NoAnswer) as error:
-        say(str(error))
-        return 1
+
+def _main(args: argparse.Namespace) -> int:
+    if args.what == "run":
+        fields = run_fields(args)
+        return run(args, lambda session: measure(session, fields))
+    for line in fit_lines(args) if args.what == "fit" else status_lines(args):
+        print(line)
     return 0
 
 

@@ -16,7 +16,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from controller.cli.reach import Target, Usage, shown, target
+from controller.cli.reach import NoAnswer, Target, Usage, shown, target
 from controller.spec import hmi
 
 ANSWER_S = 10.0
@@ -233,19 +233,23 @@ def run(args: argparse.Namespace, work: Work) -> int:
     The exit code: what `work` returns; 1 refused or failed, 2 usage, 130 ended by Ctrl-C (143 by SIGTERM). Ctrl-C, a
     signal, and every failure stop the arm first.
     """
+    # a second Ctrl-C, while the arm is being stopped, leaves at once: that ends the motion softly as well
+    return exit_code(lambda: asyncio.run(_run(target(args), work)))
+
+
+def exit_code(work: Callable[[], int]) -> int:
+    """The exit code of `work`; 1 refused or failed, 2 usage, 130 ended by Ctrl-C: what was wrong is said."""
     from controller.cli.fail import say
 
     try:
-        found = target(args)
+        return work()
     except Usage as error:
         say(str(error))
         return 2
-    try:
-        return asyncio.run(_run(found, work))
-    except (Failed, Refused) as error:
+    except (Failed, Refused, NoAnswer) as error:
         say(str(error))
         return 1
-    except KeyboardInterrupt:  # a second one, while the arm is being stopped: leaving ends its motion softly as well
+    except KeyboardInterrupt:
         return 128 + signal.SIGINT
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from controller.cli.client import Failed, Session, ask_once, run
-from controller.cli.reach import NoAnswer, Usage, add_arguments, get_json, shown, target
+from controller.cli.client import Failed, Session, ask_once, exit_code, run
+from controller.cli.reach import Usage, add_arguments, get_json, shown, target
 
 if TYPE_CHECKING:
     from controller.cli.reach import Target
@@ -51,23 +51,14 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
 
 def main(args: argparse.Namespace) -> int:
     """Play or show; 0 done, 1 refused, stopped or failed, 2 usage."""
-    from controller.cli.client import Refused
-    from controller.cli.fail import say
+    return exit_code(lambda: _main(args))
 
-    try:
-        check(args)
-        if not (args.list or args.estimate or args.reports is not None):
-            return run(args, lambda session: play(session, args))
-        found = target(args)
-        show(args, found)
-    except Usage as error:
-        say(str(error))
-        return 2
-    except (Failed, Refused, NoAnswer) as error:
-        say(str(error))
-        return 1
-    except KeyboardInterrupt:
-        return 130
+
+def _main(args: argparse.Namespace) -> int:
+    check(args)
+    if not (args.list or args.estimate or args.reports is not None):
+        return run(args, lambda session: play(session, args))
+    show(args, target(args))
     return 0
 
 

@@ -7,10 +7,10 @@ Thread contract: HMI thread only; files are written by a worker of its own, and 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, overload
+from typing import TYPE_CHECKING, TypeVar
 
 from controller import calibration
 from controller.arm import ArmFacts
@@ -20,7 +20,7 @@ from controller.hmi import messages
 from controller.hmi.clients import Client, Refused
 from controller.hmi.played import SETTLING_S
 from controller.hmi.player import Asked, Player
-from controller.hmi.sequence import Ended, Place, Plan, Sequencer, Step
+from controller.hmi.sequence import Ended, MadeSteps, Place, Plan, Sequencer, Step
 from controller.spec.history import Kind
 from controller.spec.hmi import ACTION, Notice
 from controller.worker import Busy, Worker
@@ -154,7 +154,7 @@ def _explained(work: Callable[[], T]) -> T:
                                           "space") from None
 
 
-class GridSteps(Sequence[Step]):
+class GridSteps(MadeSteps):
     """The points of a run that are left, as steps."""
 
     def __init__(self, description: Description, measured: int) -> None:
@@ -163,13 +163,7 @@ class GridSteps(Sequence[Step]):
     def __len__(self) -> int:
         return len(self._points) - self._measured
 
-    @overload
-    def __getitem__(self, number: int) -> Step: ...
-    @overload
-    def __getitem__(self, number: slice) -> Sequence[Step]: ...
-    def __getitem__(self, number: int | slice) -> Step | Sequence[Step]:
-        if isinstance(number, slice):
-            return [self[i] for i in range(*number.indices(len(self)))]
+    def made(self, number: int) -> Step:
         if number < 0:
             raise IndexError(number)
         point = self._points[number + self._measured]

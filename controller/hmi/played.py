@@ -9,13 +9,13 @@ from __future__ import annotations
 import bisect
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from controller.exercises import Exercise, Row
 from controller.hmi.clients import Refused
-from controller.hmi.sequence import Place, Step
+from controller.hmi.sequence import MadeSteps, Place, Step
 from controller.spec import rest
 from controller.spec.hmi import Notice
 
@@ -49,7 +49,7 @@ class Piece(msgspec.Struct, frozen=True):
         return self.repetitions * len(self.steps)
 
 
-class Pieces(Sequence[Step]):
+class Pieces(MadeSteps):
     """The steps of several pieces, one behind the other, without a copy per repetition."""
 
     def __init__(self, pieces: Sequence[Piece]) -> None:
@@ -59,13 +59,7 @@ class Pieces(Sequence[Step]):
     def __len__(self) -> int:
         return self._begins[-1]
 
-    @overload
-    def __getitem__(self, number: int) -> Step: ...
-    @overload
-    def __getitem__(self, number: slice) -> Sequence[Step]: ...
-    def __getitem__(self, number: int | slice) -> Step | Sequence[Step]:
-        if isinstance(number, slice):
-            return [self[i] for i in range(*number.indices(len(self)))]
+    def made(self, number: int) -> Step:
         piece, inside = self.find(number)
         return self.pieces[piece].steps[inside % len(self.pieces[piece].steps)]
 

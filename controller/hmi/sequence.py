@@ -8,9 +8,10 @@ Thread contract: HMI thread only.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import msgspec
 
@@ -70,6 +71,23 @@ class Progress(msgspec.Struct, frozen=True):
     position: int = 0
     positions: int = 0
     remaining_s: float | None = None
+
+
+class MadeSteps(Sequence[Step]):
+    """Steps that are made when they are asked for: a run may have thousands."""
+
+    @abstractmethod
+    def made(self, number: int) -> Step:
+        """Step `number`, from 0; IndexError where there is none."""
+
+    @overload
+    def __getitem__(self, number: int) -> Step: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[Step]: ...
+    def __getitem__(self, number: int | slice) -> Step | Sequence[Step]:
+        if isinstance(number, slice):
+            return [self.made(i) for i in range(*number.indices(len(self)))]
+        return self.made(number)
 
 
 class Ended(Exception):
