@@ -51,7 +51,7 @@ def test_move_ends_when_the_arm_is_there(rig: Rig, capsys: pytest.CaptureFixture
     assert "moving 1=30, 2=-10" in out
     told = re.search(r"done: 1: (-?\d+\.\d)  2: (-?\d+\.\d)", out)
     assert told is not None, out
-    assert [float(part) for part in told.groups()] == pytest.approx([30, -10], abs=0.5)     # the sensor's noise is in it
+    assert [float(part) for part in told.groups()] == pytest.approx([30, -10], abs=0.5)     # with its noise
     state = rig.until(lambda s: True)
     assert degrees(rig)[:2] == pytest.approx([30, -10], abs=0.5)
     assert state.state == MasterState.AUTO
