@@ -24,11 +24,19 @@ AXES = (4, 5, 8)
 AIM_AXES, AIM_NS = 5, 200.0
 
 
+def head_of_core() -> str:
+    """What core.pyx imports and includes up to the telegrams: a loop over them sees just what the core sees."""
+    text = (EXT / "core.pyx").read_text(encoding="utf-8")
+    last = 'include "telegram.pxi"\n'
+    return text[text.index("cimport cython"):text.index(last) + len(last)]
+
+
 def build_module(folder: Path) -> ModuleType:
     """telegram_loop.pyx with the core's sources, built in `folder` with the core's own flags."""
     source = folder / "telegram_loop.cpp"
     target = folder / f"telegram_loop{sysconfig.get_config_var('EXT_SUFFIX')}"
     write_generated(folder / "generated")
+    (folder / "core_head.pxi").write_text(head_of_core(), encoding="utf-8")
     ruckig = importlib.util.find_spec("ruckig")
     if ruckig is None or ruckig.origin is None:
         raise RuntimeError("ruckig is needed to build: python -m pip install 'ruckig>=0.15'")
