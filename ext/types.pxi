@@ -25,7 +25,7 @@ cdef enum Motion:
     MOTION_JOG
     MOTION_BRAKING       # a position motion was braked before a limit; planned anew once it stands
     MOTION_EXTERNAL      # set-points follow the targets of an external program
-    MOTION_HAND_JOG      # the hand at a velocity, see cartesian.pxi
+    MOTION_HAND_JOG      # the hand at a velocity, see hand_jog.pxi
     MOTION_LINE          # the hand along a straight line, see move.pxi
     MOTION_COMPLIANT     # a hand leads the arm
     MOTION_RETREAT       # after the soft stop of a contact, a little way with the outside torque
@@ -150,7 +150,7 @@ cdef struct Hand:        # where the hand is, by the chain of joints (kinematics
     Frames frames                   # of the last valid feedback, in base coordinates
     double elbow_deg
     flag known                      # the arm has been heard since the line was lent
-    uint32_t warned                 # warnings that are active, see cartesian.pxi
+    uint32_t warned                 # warnings that are active, see hand.pxi
     int64_t warned_ns[12]           # when a jog was last hindered, by warning
     # jog
     double jog_percent[3]
