@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from controller.cli.client import Failed, Session, ask_once, exit_code, run
+from controller.cli.client import Session, asked, exit_code, run
 from controller.cli.reach import Usage, add_arguments, get_json, shown, target
 
 if TYPE_CHECKING:
@@ -119,19 +119,6 @@ def show(args: argparse.Namespace, found: Target) -> None:
         lines = move_lines(answer)
     answer.pop("ok", None)
     print(json.dumps(answer, indent=2, ensure_ascii=False) if args.json else "\n".join(lines))
-
-
-def asked(found: Target, message: Json) -> Json:
-    """The acknowledgement of a command; Failed when it is refused."""
-    import asyncio
-
-    answer = asyncio.run(ask_once(found, message))
-    if isinstance(answer, dict) and answer.get("ok") is True:
-        return answer
-    error = answer.get("error") if isinstance(answer, dict) else None
-    if not isinstance(error, dict):
-        raise Failed(f"what listens at {found.url} does not answer like a controller")
-    raise Failed(": ".join(shown(error[key]) for key in ("field", "message") if error.get(key)))
 
 
 def whole_report(found: Target, number: int) -> Json:
