@@ -184,6 +184,7 @@ cdef struct LoadSettings:    # masses of the links and what may push the arm; co
     double contact_counts[MAX_AXES]
     int64_t contact_ns
     int contact_action
+    flag contact_standing           # looked for while the arm stands in AUTO, too
     double retreat_deg
     double response_s, zone_deg, speed_share
 
@@ -198,6 +199,8 @@ cdef struct Load:        # gravity.pxi, compliant.pxi
     double residual_counts[MAX_AXES]    # measured beside it, smoothed, and its slope
     double slope_counts_s[MAX_AXES]
     int64_t contact_since_ns[MAX_AXES]
+    double borne_counts[MAX_AXES]   # beside the load, for about a second already; and when a retreat began
+    double accepted_counts[MAX_AXES]
     flag retreat                    # the soft stop that runs is to end in one
     int retreat_from[MAX_AXES]      # sign of the residual that each axis gives way to, 0 none
     int phase

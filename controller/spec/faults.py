@@ -208,8 +208,8 @@ MASTER_ERRORS: tuple[Fault, ...] = (
           "number of axes. It was not used; the arm was stopped softly and is held.",
           "An error of that program.", "Correct the program, reset the error, then admit the program again."),
     Fault(650, "CONTACT", "master", 2, "Contact or spasm",
-          "In a motion this axis met a torque that its load does not explain. The arm was stopped softly, moved back a "
-          "little where that is configured, and is held.",
+          "In a motion, or while the arm stood ready, this axis met a torque that its load does not explain. The arm "
+          "was stopped softly, moved back a little where that is configured, and is held.",
           "The arm met an obstacle or a person, the wearer tensed or had a spasm, or the masses in the configuration "
           "or the weight shares (91, 93) do not fit.",
           "See that nothing is in the way and the wearer is well, then reset the error. While the torque lasts the "

@@ -243,8 +243,9 @@ ERRORS: dict[str, Texts] = {
         "Correggere il programma, azzerare l'errore, poi ammettere di nuovo il programma."),
     "CONTACT": (
         "Contatto o spasmo",
-        "Durante un movimento questo asse ha incontrato una coppia che il suo carico non spiega. Il braccio è stato "
-        "fermato dolcemente, è tornato un poco indietro dove è configurato così, e viene sostenuto.",
+        "Durante un movimento, o mentre il braccio era fermo e pronto, questo asse ha incontrato una coppia che il suo "
+        "carico non spiega. Il braccio è stato fermato dolcemente, è tornato un poco indietro dove è configurato così, "
+        "e viene sostenuto.",
         "Il braccio ha incontrato un ostacolo o una persona, chi lo indossa si è irrigidito o ha avuto uno spasmo, "
         "oppure le masse nella configurazione o le quote di peso (91, 93) non sono giuste.",
         "Verificare che nulla sia d'intralcio e che chi indossa il braccio stia bene, poi azzerare l'errore. Finché la "
