@@ -9,6 +9,7 @@ cdef enum:
     STANDSTILL_SETTLE_NS = 150000000     # after a motion, before standstill is supervised
     ARRIVAL_TOLERANCES = 4               # settling that ends further than so many in_position_counts away has failed
     ABSENT_TELEGRAMS = 5                 # in a row that a drive may be out of AUTO while it has to follow
+    TOO_FAST_NS = 50000000               # a drive's ripple, or a jerk at a soft one, lasts less long
     HMI_SILENCE_NS = 1000000000          # a motion nobody could stop any more ends softly
     SHUTDOWN_PATIENCE_NS = 800000000     # a soft stop at the end of the program becomes a quick one then
     SETTLE_NS = 1000000000               # settling without coming nearer is given up then
@@ -96,6 +97,8 @@ cdef struct Axis:
     # motion
     double jog_percent, target_deg, hold_deg
     double rest_deg                 # where the axis was when its standstill began
+    double allowed_deg_s            # speed that the motions of the last moments may have made; see too_fast
+    int64_t fast_since_ns           # since when it has been faster, -1 not
     double smooth_deg, against_deg  # way against its set-point's direction, net; see moves_against
     double lowest_deg, highest_deg  # limits of the present motion: range in force, widened to where the axis stood
     # range of set-points in force, and the range of motion it comes from besides the hard limits (ranges.pxi)
@@ -270,6 +273,7 @@ cdef struct Machine:
     # counters
     uint64_t cycle, overruns, skipped
     int64_t overruns_now
+    double left_out                 # share of the last second's cycles that did not happen
     int64_t lateness_ns, run_ns
     uint32_t commands_done, commands_refused, last_command, late_command, stops, limit_interventions, events_dropped, motions_done
     uint32_t blockers

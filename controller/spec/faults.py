@@ -166,8 +166,9 @@ MASTER_ERRORS: tuple[Fault, ...] = (
           "The axis moved towards a limit so fast that it could not have stopped before it. Motor power was switched "
           "off.", "The arm was pushed towards the limit, or a drive is faulty.",
           "Move the axis away from the limit by hand if needed, then reset the error."),
-    Fault(607, "ESS_STANDSTILL", "master", 0, "Movement while standing still",
-          "The axis moved although it was to hold still. Motor power was switched off.",
+    Fault(607, "ESS_STANDSTILL", "master", 0, "Movement while standing still, or too fast",
+          "The axis moved although it was to hold still, or faster than its present motion can make it. Motor power "
+          "was switched off.",
           "The arm was pushed, the load is too heavy, or a brake or drive is faulty.",
           "Check the load, then reset the error. If it returns without a push, call a technician."),
     Fault(608, "ESS_FOLLOWING", "master", 0, "Following error too large",

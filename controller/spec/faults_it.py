@@ -185,8 +185,9 @@ ERRORS: dict[str, Texts] = {
         "Il braccio è stato spinto verso il limite, oppure un motore è guasto.",
         "Se serve, allontanare a mano l'asse dal limite, poi azzerare l'errore."),
     "ESS_STANDSTILL": (
-        "Movimento da fermo",
-        f"L'asse si è mosso mentre doveva restare fermo. {_POWER_OFF}",
+        "Movimento da fermo, o troppo veloce",
+        f"L'asse si è mosso mentre doveva restare fermo, o più in fretta di quanto il movimento attuale permetta. "
+        f"{_POWER_OFF}",
         "Il braccio è stato spinto, il carico è troppo pesante, oppure un freno o un motore è guasto.",
         "Controllare il carico, poi azzerare l'errore. Se si ripete senza spinte, chiamare un tecnico."),
     "ESS_FOLLOWING": (
