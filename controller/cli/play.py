@@ -93,7 +93,7 @@ async def play(session: Session, args: argparse.Namespace) -> int:
 
     answer = await session.begin("play", **fields(args))
     name = args.name or args.scenario
-    await follow(session, f"playing {name}, about {duration(answer['estimate_s'])}")
+    await follow(session, f"playing {name}, about {duration(answer['estimate_s'])}{left_alone(answer)}")
     print(f"done: {name}", flush=True)
     return 0
 
@@ -142,7 +142,14 @@ def list_lines(answer: Json) -> list[str]:
 def estimate_lines(answer: Json) -> list[str]:
     from controller.cli.sequence_view import duration
 
-    return [f"about {duration(answer['estimate_s'])} for {answer['steps']} positions, from where the arm stands now"]
+    return [f"about {duration(answer['estimate_s'])} for {answer['steps']} positions, from where the arm stands "
+            f"now{left_alone(answer)}"]
+
+
+def left_alone(answer: Json) -> str:
+    """The axes that an exercise does not move, as a tail of a line."""
+    axes = answer.get("axes_left_alone")
+    return f"; axes that stay where they are: {', '.join(map(str, axes))}" if axes else ""
 
 
 def report_lines(reports: list[Json]) -> list[str]:

@@ -29,7 +29,7 @@ from controller.hmi.moves import Moves
 from controller.hmi.outcome import Outcome
 from controller.hmi.player import Library, Player, no_library
 from controller.hmi.ring import Ring
-from controller.hmi.sequence import Sequencer
+from controller.hmi.sequence import Progress, Sequencer
 from controller.hmi.settings import StoredSettings
 from controller.hmi.version import check_version
 from controller.spec import hmi, registers
@@ -175,6 +175,14 @@ class Handlers:
         return self.sequencer.moving or (state is not None and (
             any(state.moving) or state.external_phase == ExternalPhase.ADMITTED
             or state.compliant_phase != CompliantPhase.NONE))
+
+    @property
+    def progress(self) -> Progress | None:
+        """Of the sequence that runs, or ran last: in a pause also how long that may last."""
+        found = self.sequencer.progress
+        if found is None or not found.paused:
+            return found
+        return msgspec.structs.replace(found, pause_left_s=round(self._control.left_s(self._clock()), 1))
 
     def end_motion(self, client: Client) -> None:
         """The client in control is gone: its motion ends softly, by a stop if the ring is full."""

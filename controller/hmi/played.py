@@ -63,6 +63,12 @@ class Pieces(MadeSteps):
         piece, inside = self.find(number)
         return self.pieces[piece].steps[inside % len(self.pieces[piece].steps)]
 
+    def left_alone(self, axes: int) -> list[int]:
+        """The axes (1-based) of an arm of so many that no position moves: they stay where they are. A stored position
+        has rest.AXES columns, an arm may have more axes."""
+        moved = {axis for piece in self.pieces for step in piece.steps for axis in step.targets}
+        return [axis + 1 for axis in range(axes) if axis not in moved]
+
     def find(self, number: int) -> tuple[int, int]:
         """(piece, step inside it) of a step; IndexError beyond the last."""
         if not 0 <= number < len(self):
