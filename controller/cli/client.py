@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -27,6 +28,7 @@ STATE_HZ = 20.0
 STATE_LIMIT_S = 3.0  # no state for so long: the link or the controller hangs
 STANDS_LIMIT_S = 3.0  # for standing still after a stop
 HAND_WARNINGS = {code for code in range(100, 114) if code != 103}  # 103 is about the cycle
+TERMINAL_GONE = 128 + signal.SIGHUP
 MAYBE_EARLY_S = 0.2  # the controller counts the first second from when it took the connection
 State = dict[str, Any]
 Work = Callable[["Session"], Awaitable[int]]
@@ -76,10 +78,12 @@ def _new() -> Any:
 
 
 async def _close(client: Any) -> None:
-    with contextlib.suppress(Exception):
-        await client.disconnect()
-    if (http := client.eio.http) is not None and not http.closed:  # a connection that failed leaves it open
-        await http.close()
+    try:
+        with contextlib.suppress(Exception):
+            await client.disconnect()
+    finally:    # a connection that failed leaves it open, and so does a second Ctrl-C
+        if (http := client.eio.http) is not None and not http.closed:
+            await http.close()
 
 
 async def _connect(client: Any, found: Target) -> None:
@@ -303,6 +307,10 @@ def exit_code(work: Callable[[], int]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         say("the output was closed")
         return 1
+    except OSError as error:
+        if error.errno != errno.EIO:
+            raise
+        return TERMINAL_GONE    # nobody is there to be told
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
 
@@ -323,7 +331,7 @@ async def _run(found: Target, work: Work, control: bool) -> int:
         loop.add_signal_handler(number, ask, number)
     try:
         return await task
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, OSError):   # the latter: what it was about to show has no terminal any more
         if not asked:
             raise
         with contextlib.suppress(OSError):      # the terminal may be gone

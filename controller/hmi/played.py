@@ -180,6 +180,11 @@ class Times:
         return here[position] + (piece.repetitions - 1 - repetition) * self._others[index][0] + self._after[index]
 
 
+def estimated(steps: Pieces, times: Times, axes: int) -> dict[str, object]:
+    """What `play` and `estimate` are answered with."""
+    return {"estimate_s": round(times.total_s, 1), "steps": len(steps), "axes_left_alone": steps.left_alone(axes)}
+
+
 def _seconds(core: Core, piece: Piece, place: list[float], limits_deg_s: Sequence[float]) -> Iterator[float]:
     """Seconds of each step of one repetition from `place` on, which is then where it ends."""
     axes = range(len(place))

@@ -106,7 +106,7 @@ class Player:
                               note=self._note, who=client.name, now_s=self._clock())
             begun = self._sequencer.start(client, plan, state, self._clock())
             begun.add_done_callback(lambda done: self.answer(
-                asked, done.exception() or estimated(steps, times, state.axes)))
+                asked, done.exception() or played.estimated(steps, times, state.axes)))
 
         return self.ask(client, self._wanted(command), loaded)
 
@@ -114,7 +114,7 @@ class Player:
         """How long it takes from where the arm stands now, and whether it could be played."""
         self.refuse(client, ACTION["estimate"], now_s)
         return self.ask(client, self._wanted(command), lambda asked, found: self.answer(
-            asked, estimated(*self._timed(found[2]), self._facts().axes)))
+            asked, played.estimated(*self._timed(found[2]), self._facts().axes)))
 
     def time_of(self, exercises: Sequence[tuple[Exercise, int | None]]) -> tuple[float, int]:
         """(seconds, steps) of exercises from where the arm stands; Refused where they cannot be played."""
@@ -240,11 +240,6 @@ class Player:
         if self._meter is None:
             self._meter = self._core.meter()
         return self._meter
-
-
-def estimated(steps: Pieces, times: Times, axes: int) -> dict[str, object]:
-    """What `play` and `estimate` are answered with."""
-    return {"estimate_s": round(times.total_s, 1), "steps": len(steps), "axes_left_alone": steps.left_alone(axes)}
 
 
 class PlayedPlan(Plan):

@@ -93,12 +93,12 @@ class Terminal:
             [sys.executable, "-m", "controller", *arguments, "--url", rig.url], stdin=far, stdout=far, stderr=far,
             env={**os.environ, "TERM": "xterm", "COLUMNS": "120"}, start_new_session=True)
         os.close(far)
-        self.seen = ""
+        self.seen, self._closed = "", False
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
-        while self.process.poll() is None:
+        while self.process.poll() is None and not self._closed:
             with contextlib.suppress(OSError):
                 if select.select([self.near], [], [], 0.1)[0]:
                     self.seen += os.read(self.near, 65536).decode(errors="replace")
@@ -108,6 +108,12 @@ class Terminal:
         while not condition(self.seen):
             assert time.monotonic() < end_s, self.seen[-2000:]
             time.sleep(0.02)
+
+    def close(self) -> None:
+        """The window is closed: what the command shows has nowhere to go."""
+        self._closed = True
+        self._reader.join()
+        os.close(self.near)
 
     def press(self, keys: str) -> None:
         os.write(self.near, keys.encode())
@@ -242,9 +248,42 @@ def test_a_closed_terminal_ends_compliant_mode(rig: Rig) -> None:
     terminal = Terminal(rig, "compliant")
     rig.until(lambda s: s.compliant_phase == CompliantPhase.LED, 20.0)
     stops = rig.state.stops
-    os.kill(terminal.process.pid, signal.SIGHUP)
+    terminal.close()
     assert terminal.process.wait(10) == 129
     assert rig.until(lambda s: s.compliant_phase == CompliantPhase.NONE).stops == stops + 1
+
+
+def test_a_hang_up_and_two_ctrl_c_end_a_move_without_a_word_of_python(rig: Rig) -> None:
+    for numbers, code in (([signal.SIGHUP], 129), ([signal.SIGINT, signal.SIGINT], 130)):
+        nobody_in_control(rig)
+        process = begun(rig, "move", "1=60", "--speed", "3")
+        rig.until(lambda s: bool(s.moving[0]), 20.0)
+        for number in numbers:
+            process.send_signal(number)
+            time.sleep(0.03)
+        _, err = process.communicate(timeout=10)
+        assert process.returncode == code, err
+        assert "Traceback" not in err
+        assert "Unclosed" not in err
+        state = rig.until(lambda s: not any(s.moving))
+        assert state.position_deg[0] < 55.0
+
+
+def test_stop_and_reset_need_no_control(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
+    process = begun(rig, "move", "1=60", "--speed", "3")
+    rig.until(lambda s: bool(s.moving[0]), 20.0)
+    assert ran(capsys, rig, "stop") == (0, "stopped\n", "")
+    _, err = process.communicate(timeout=10)
+    assert (process.returncode, "the arm was stopped" in err) == (1, True), err
+    rig.board.set_fault("button")
+    rig.until(lambda s: s.state == MasterState.ERROR)
+    code, _, err = ran(capsys, rig, "reset")
+    assert code == 1
+    assert "296" in err
+    rig.board.clear_faults()
+    rig.until(lambda s: not s.blockers & 0b1000)
+    assert ran(capsys, rig, "reset")[0] == 0
+    assert rig.state.state == MasterState.WAITING
 
 
 def test_an_arm_that_is_not_as_its_masses_say_is_not_handed_over(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:

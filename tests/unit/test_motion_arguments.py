@@ -40,7 +40,7 @@ def test_wrong_arguments_are_usage_errors(arguments: list[str], words: list[str]
 
 @pytest.mark.parametrize("command", [
     ["move", "1=10"], ["home"], ["jog", "1=10", "--for", "1s"], ["move", "x=1", "--check"],
-    ["compliant", "--for", "1s"], ["compliant", "--watch"],
+    ["compliant", "--for", "1s"], ["compliant", "--watch"], ["stop"], ["reset"],
 ])
 def test_nobody_there(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command, *NOBODY]) == 1
@@ -49,7 +49,7 @@ def test_nobody_there(command: list[str], capsys: pytest.CaptureFixture[str]) ->
     assert "--url" in error
 
 
-@pytest.mark.parametrize("command", ["move", "jog", "home", "compliant"])
+@pytest.mark.parametrize("command", ["move", "jog", "home", "compliant", "stop", "reset"])
 def test_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main([command, "--help"])
