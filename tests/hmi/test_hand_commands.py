@@ -137,7 +137,7 @@ def test_the_hand_goes_to_a_place_and_what_is_left_out_stays(rig: Rig, capsys: p
 def test_check_says_whether_it_could_and_moves_nothing(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
     bent(capsys, rig)
     nobody_in_control(rig)
-    stops, done = rig.state.stops, rig.state.commands_done
+    stops, done = rig.state.stops, rig.state.motions_done
     x, y, z = hand(rig)
     code, out, err = ran(capsys, rig, "move", f"z={z + 60:.0f}", "--check")
     assert (code, err) == (0, "")
@@ -146,7 +146,8 @@ def test_check_says_whether_it_could_and_moves_nothing(rig: Rig, capsys: pytest.
     assert (code, out) == (1, "")
     assert "not reachable in a straight line" in err
     assert "warning 104" in err
-    assert (rig.state.stops, rig.state.commands_done) == (stops, done)      # and no control was taken
+    assert (rig.state.stops, rig.state.motions_done) == (stops, done)
+    assert rig.status()["control"]["client"] is None
     assert math.dist(hand(rig), (x, y, z)) < 1.0
 
 
