@@ -15,8 +15,8 @@ from controller.spec.modes import ContactAction
 
 
 def links_of(config: Config, axes: int) -> tuple[Link, ...] | None:
-    """The [[link]] tables of an arm with so many axes (1..8): the configured ones, or the simulated arm's own; None where
-    the masses are not known."""
+    """The [[link]] tables of an arm with so many axes (1..8): the configured ones, or the simulated arm's own; None
+    where the masses are not known."""
     if config.link:
         return config.link[:axes]
     if config.simulated and not config.joint:

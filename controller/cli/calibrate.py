@@ -11,10 +11,15 @@ from controller import calibration
 from controller.cli.client import Failed, Session, exit_code, run
 from controller.cli.move import check_speed
 from controller.cli.reach import Usage, add_arguments, get_json, shown, target
+from controller.spec.load import SPRING_AXIS
 from controller.spec.telegram import MAX_AXES
 
 if TYPE_CHECKING:
-    from controller.calibration_fit import Fit, Link
+    from collections.abc import Iterator, Sequence
+
+    from controller.calibration import Adjustment
+    from controller.calibration_fit import Fit
+    from controller.config import Config, Link
 
 EPILOG = """\
 examples:
@@ -32,6 +37,7 @@ Exit code 0: done. 1: refused, stopped or failed. 2: usage. 130: ended by Ctrl-C
 """
 AXIS = re.compile(r"(\d)=([+-]?\d{1,4}(?:\.\d{1,6})?):([+-]?\d{1,4}(?:\.\d{1,6})?):(\d{1,4}(?:\.\d{1,6})?)", re.ASCII)
 ASSUMED_COUNTS_PER_NM, ASSUMED_MASS_KG = 50.0, 1.0
+SPRING_TOLERANCE_COUNTS_PER_DEG = 0.05  # 5 counts over 100 degrees, half of the dead band
 Json = dict[str, Any]
 
 
@@ -147,45 +153,85 @@ def status_lines(args: argparse.Namespace) -> list[str]:
 
 # -- fit
 
-def fit_lines(args: argparse.Namespace) -> list[str]:
-    """The fit of a file, for people, and the tables to paste."""
+def fit_lines(args: argparse.Namespace) -> Iterator[str]:
+    """The fit of a file, for people, and the tables to paste; Failed where the configuration would refuse them."""
     from controller import config
     from controller._core import Kinematics
-    from controller.calibration_fit import fit
+    from controller.calibration_fit import Measured, fit
     from controller.chain import chain_of
 
+    path = Path(args.file)
     try:
         settings = config.load(Path(args.config) if args.config else None)
-        axes, rows = calibration.read_rows(Path(args.file))
+        axes, rows = calibration.read_rows(path)
         config.check_axes(settings, axes)
+        adjustment, notes = adjusted(path, axes)
     except (config.ConfigError, calibration.Unfit) as error:
         raise Usage(str(error)) from None
     except OSError as error:
-        raise Usage(f"{args.file}: {error.strerror}") from None
-    links, notes = links_of(settings, axes)
-    kinematics = Kinematics(chain_of(settings, axes))
+        raise Usage(f"{error.filename or path}: {error.strerror}") from None
+    links, assumed = links_to_fit(settings, axes)
+    set_ = adjustment or calibration.Adjustment()
+    kinematics = Kinematics(chain_of(settings, axes), upper_arm_mm=set_.upper_arm_mm, forearm_mm=set_.forearm_mm)
+    spring = (set_.spring_offset_counts, set_.spring_counts_per_deg) if adjustment else None
     try:
-        found = fit(rows, links, kinematics.frames)
+        found = fit(rows, links, Measured(kinematics.frames, kinematics.stretch, spring))
     except ValueError as error:
-        raise Failed(f"{args.file}: {error}") from None
-    return [*notes, *told(found)]
+        raise Failed(f"{path}: {error}") from None
+    yield from [*notes, *assumed, *told(found), *spring_lines(found, set_.spring_counts_per_deg)]
+    if problems := found.problems():
+        raise Failed("\n".join(["the configuration would refuse these numbers, so there are no tables:", *problems]))
+    yield from ["", *tables(found)]
 
 
-def links_of(settings: Any, axes: int) -> tuple[list[Link], list[str]]:
-    """What is configured of the links, and notes on what had to be assumed."""
-    from controller.calibration_fit import Link
+def adjusted(path: Path, axes: int) -> tuple[Adjustment | None, list[str]]:
+    """How the arm was set while it was measured, None where that is not known, and notes on it."""
+    beside = path.with_suffix(".json")
+    if not beside.exists():
+        return None, [f"{beside} is missing: length adjustments (registers 90, 92) are taken to have been 0, and "
+                      f"torque_zero_counts of axis {SPRING_AXIS}, which cannot be told from its spring, stays"]
+    description = calibration.read_description(path)
+    if len(description.grid) != axes:
+        raise calibration.Unfit(f"{beside} is of {len(description.grid)} axes, {path} of {axes}: they are not of the "
+                                "same run")
+    return description.adjustment, [f"measured with {description.adjustment}; what follows is for the arm without "
+                                    "length adjustments, and right for any"]
 
-    given = getattr(settings, "link", ())
-    if not given:
-        return [Link(ASSUMED_MASS_KG, (0.0, 0.0, 0.0), ASSUMED_COUNTS_PER_NM)] * axes, [
-            f"no [[link]] is configured: {ASSUMED_MASS_KG:g} kg and {ASSUMED_COUNTS_PER_NM:g} counts per Nm are "
-            "assumed for "
-            "every link. Poses at rest tell neither; weigh the links, and take the sensors' data sheet"]
-    return [Link(link.mass_kg, tuple(link.centre_mm), link.torque_counts_per_nm, link.limb) for link in given], []
+
+def links_to_fit(settings: Config, axes: int) -> tuple[Sequence[Link], list[str]]:
+    """What is known of the links, and notes on what had to be assumed."""
+    from controller.config import Link
+    from controller.load import links_of
+
+    if (given := links_of(settings, axes)) is not None:
+        return given, []
+    return [Link(mass_kg=ASSUMED_MASS_KG, torque_counts_per_nm=ASSUMED_COUNTS_PER_NM)] * axes, [
+        f"no [[link]] is configured: {ASSUMED_MASS_KG:g} kg and {ASSUMED_COUNTS_PER_NM:g} counts per Nm are assumed "
+        "for every link. Poses at rest tell neither: weigh the links, take the sensors' data sheet, write both into "
+        "[[link]] tables, and fit again"]
+
+
+def spring_lines(found: Fit, register_counts_per_deg: float) -> list[str]:
+    """What to do about a spring that is not as its register says: no table has a place for it."""
+    if found.spring is None:
+        return []
+    beside, error = found.spring
+    if abs(beside) < max(SPRING_TOLERANCE_COUNTS_PER_DEG, 3.0 * error):
+        return []
+    return ["", f"the spring of axis {SPRING_AXIS} has {register_counts_per_deg + beside:.3f} +- {error:.3f} counts "
+            f"per degree, register 231 of the arm says {register_counts_per_deg:g}, and the controller goes by that: "
+            "have it corrected, then measure again"]
+
+
+def tables(found: Fit) -> list[str]:
+    """The tables, and what in them was not measured."""
+    return ["# For the configuration file, in place of the [[link]] tables there. Measured: centre_mm and",
+            "# torque_zero_counts; an arm at rest tells nothing else. inertia_kg_m2 (compliant mode), masses and all",
+            "# the rest are as they were configured.", found.toml()]
 
 
 def told(found: Fit) -> list[str]:
-    """Parameters with errors, residuals per axis, the tables."""
+    """Parameters with errors, residuals per axis."""
     lines = [f"{found.rows} points, {found.rank} of {len(found.parameters)} parameters are determined", ""]
     for item in found.parameters:
         open_ = "" if item.determined else "   left open by these poses: partly or wholly as configured"
@@ -193,4 +239,4 @@ def told(found: Fit) -> list[str]:
     lines += ["", "axis   measured, rms   left, rms   left, largest (counts)"]
     lines += [f"{i:4}   {item.measured_rms_counts:13.1f}   {item.rms_counts:9.1f}   {item.largest_counts:13.1f}"
               for i, item in enumerate(found.residuals, 1)]
-    return [*lines, "", "# for the configuration file; offsets and spring belong to the arm", found.toml()]
+    return lines
