@@ -299,9 +299,10 @@ def _describe(path: Path, description: Description) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Leave nothing of a run, as far as the disk allows: first what says that there is one."""
+    """Leave nothing of a run, as far as the disk allows. What says that there is one goes last: cut off before it, the
+    run can still be gone on with, and its name is not lost."""
     with contextlib.suppress(OSError):
-        for suffix in (".json", DRAFT, ".csv"):
+        for suffix in (".csv", DRAFT, ".json"):
             path.with_suffix(suffix).unlink(missing_ok=True)
         sync_folder(path.parent)
 
@@ -317,7 +318,7 @@ def _whole_rows(path: Path, description: Description) -> tuple[list[tuple[float,
     data = path.read_bytes()
     line = f"{head(len(description.grid))}\n".encode()
     if not data.startswith(line):
-        if line.startswith(data) or not data.strip(b"\0"):
+        if line.startswith(data.rstrip(b"\0")):     # torn, and perhaps made longer than what was written
             return [], 0
         raise Unfit(f"{path}, line 1: not the head of this run: begin a run of another name")
     rows, good_bytes = _rows(path, data, len(description.grid))
