@@ -34,7 +34,8 @@ class Bench(VirtualHmi):
 
     def round(self) -> State:
         if self.waits:
-            self.handlers.calibrator._worker.submit(lambda: None).result(5)
+            for worker in (self.handlers.calibrator._worker, self.store._worker):
+                worker.submit(lambda: None).result(5)
         return super().round()
 
 
