@@ -185,6 +185,8 @@ def _table(link: Link) -> str:
     for key in keys(Link):
         value = getattr(link, key)
         if key in ALWAYS or value != getattr(usual, key):
+            if isinstance(value, float):
+                value = float(f"{value:.9g}")   # masses of the default arm are sums
             lines.append(f"{key} = {written(value)}")
     return "\n".join(lines) + "\n"
 
