@@ -27,6 +27,7 @@ from controller.spec.chain import LONGEST_OFFSET_MM
 from controller.spec.load import SPRING_AXIS, STANDARD_GRAVITY_M_S2, TORQUE_ZERO_HIGHEST_COUNTS
 
 MOMENT_KG_M, OFFSET_NM, STIFFNESS_NM_DEG = 0.1, 1.0, 0.01  # how large a change is ordinary
+FRICTION_NM = 0.05  # it depends on where a joint came from, so it does not average out
 LEAST_MASS_KG = 1e-3  # one without it is counted to another link, and so is its moment
 NO_MOMENT_KG_M = 1e-9
 Vector = tuple[float, float, float]
@@ -101,9 +102,10 @@ class Fit:
         return found
 
 
-def fit(rows: Sequence[Sequence[float]], links: Sequence[Link], measured: Measured) -> Fit:
-    """`rows` as the CSV has them: positions of all axes in degrees, then their torques in counts. ValueError says why
-    there is nothing to fit."""
+def fit(rows: Sequence[Sequence[float]], links: Sequence[Link], measured: Measured, *,
+        friction_nm: float = FRICTION_NM) -> Fit:
+    """`rows` as the CSV has them: positions of all axes in degrees, then their torques in counts, which friction keeps
+    from being known better than to `friction_nm`. ValueError says why there is nothing to fit."""
     axes = len(links)
     if axes == 0 or any(len(row) != 2 * axes for row in rows):
         raise ValueError(f"the rows are not of {axes} axes")
@@ -112,7 +114,7 @@ def fit(rows: Sequence[Sequence[float]], links: Sequence[Link], measured: Measur
     if all(link.mass_kg < LEAST_MASS_KG for link in links):
         raise ValueError(f"no link has a mass_kg of {LEAST_MASS_KG:g} or more: weigh them, the poses do not tell it")
     names, prior, scale = _parameters(links, measured.spring is not None)
-    equations = LeastSquares(prior, scale)
+    equations = LeastSquares(prior, scale, friction_nm)
     regressors = []
     for row in rows:
         lines = _lines(row[:axes], links, measured)

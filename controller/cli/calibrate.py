@@ -145,7 +145,7 @@ async def measure(session: Session, fields: Json) -> int:
         await follow(session, f"calibration run {name}", f"calibration run {name}: {points - measured} of {points} "
                      f"points to measure, about {duration(answer['estimate_s'])}")
     except Failed as error:
-        raise Failed(f"{error}; {again}") from None
+        raise Failed(f"{error}\n{again}") from None
     except asyncio.CancelledError:
         say(f"every point that was measured is kept; {again}")
         raise
