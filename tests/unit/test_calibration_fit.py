@@ -182,17 +182,24 @@ def test_what_only_the_noise_of_the_sensors_tells_is_left_as_configured() -> Non
     assert found.rank < 12
 
 
-def test_what_few_poses_tell_faintly_is_not_followed_farther_with_every_fit() -> None:
-    """Sensors may be as quiet as they like: friction keeps torques from being known as well as their noise says."""
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_what_few_poses_tell_faintly_is_not_followed_farther_with_every_fit(seed: int) -> None:
+    """Of axis 3, which stands, only the jitter of its readings tells something; quiet sensors make much of that."""
     chain, links = arm(4), list(links_of(config.Config(), 4) or ())
-    grid = [[float(a), float(b), -15.0, float(c)] for a in (-20, 10, 40) for b in (10, 40) for c in (20, 50)]
-    rows = measured(chain, links, grid, noise=0.3)
-    found = links
+    generator = random.Random(seed)
+
+    def near(pose: Sequence[float]) -> list[float]:
+        return [deg + generator.gauss(0, 0.05) for deg in pose]
+
+    grid = [[float(a), float(b), -15.0, float(c)] for a in (-20, 10) for b in (10, 40, 70) for c in (20, 50, 80)]
+    rows = [(*near(pose), *row[4:]) for pose, row in zip(grid, measured(
+        chain, links, [near(pose) for pose in grid], noise=0.2, seed=seed), strict=True)]
+    found: Sequence[Link] = links
     for _ in range(5):
         found = fit(rows, found, Kinematics(chain), (0.0, 0.0), friction_nm=FRICTION_NM).links
     for link, true in zip(found, links, strict=True):
-        assert abs(link.torque_zero_counts) < 3.0
-        assert link.centre_mm == pytest.approx(true.centre_mm, abs=5.0)
+        assert abs(link.torque_zero_counts) < 20.0
+        assert link.centre_mm == pytest.approx(true.centre_mm, abs=45.0)
 
 
 def test_the_tables_are_toml_and_carry_on_what_is_configured() -> None:
