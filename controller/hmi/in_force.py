@@ -133,7 +133,7 @@ class InForce:
     def push_lengths(self, client: int) -> Future[None]:
         """Give the loop the length adjustments; what it did not take goes out again."""
         self._lengths_late = False
-        values = self.lengths_mm
+        values = list(self.lengths_mm)
         return self._push(CommandKind.ARM_LENGTHS, client, mask=(1 << len(values)) - 1, values=values,
                           answered=self._lengths_answered)
 
