@@ -263,7 +263,8 @@ def read_rows(path: Path) -> tuple[int, list[tuple[float, ...]]]:
     first = data.partition(b"\n")[0].decode(errors="replace")
     axes = (first.count(",") + 1) // 2
     if axes == 0 or first != head(axes):
-        raise Unfit(f"{path}, line 1: found {first[:80]!r}; allowed is {head(max(1, axes))!r}")
+        raise Unfit(f"{path}, line 1: found {first[:80]!r}; allowed is the head of a calibration run, "
+                    f"{head(max(1, axes))!r}")
     return axes, _rows(path, data, axes)[0]
 
 

@@ -313,6 +313,7 @@ def test_the_command_prints_parameters_residuals_and_tables(tmp_path: Path, caps
     assert out.count("[[link]]\n") == 4
     assert "left open" in out
     assert "run.json is missing" in out
+    assert "turned by less" not in out
     assert len(tables_of(out, tmp_path / "allyarm.toml").link) == 4
 
 
@@ -378,6 +379,15 @@ def test_a_spring_that_is_not_as_its_register_says_is_told(tmp_path: Path, capsy
     code, out, _ = ran(capsys, str(path))
     assert code == 0
     assert re.search(r"has 2\.500 \+- 0\.0\d\d counts per degree, register 231 of the arm says 2\.2", out)
+
+
+def test_axes_that_stood_still_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    chain, links = arm(4), list(links_of(config.Config(), 4) or ())
+    grid = [[5.0, pose[1], pose[2] / 80, pose[3]] for pose in poses(4, 30)]
+    path = written_run(tmp_path, measured(chain, links, grid), Adjustment())
+    code, out, _ = ran(capsys, str(path))
+    assert code == 0
+    assert "axis 1, 3: turned by less than 10 degrees" in out
 
 
 def test_numbers_that_the_configuration_would_refuse_are_not_printed_as_tables(
