@@ -201,7 +201,7 @@ def fit_lines(args: argparse.Namespace) -> Iterator[str]:
     yield from [*notes, *assumed, *still(rows, axes), *told(found), *spring_lines(found, set_.spring_counts_per_deg)]
     if problems := found.problems():
         raise Failed("\n".join(["the configuration would refuse these numbers, so there are no tables:", *problems]))
-    yield from ["", *tables(found)]
+    yield from ["", *tables(found, bool(assumed))]
 
 
 def adjusted(path: Path, axes: int) -> tuple[Adjustment | None, list[str]]:
@@ -251,11 +251,12 @@ def spring_lines(found: Fit, register_counts_per_deg: float) -> list[str]:
             "have it corrected, then measure again"]
 
 
-def tables(found: Fit) -> list[str]:
+def tables(found: Fit, assumed: bool) -> list[str]:
     """The tables, and what in them was not measured."""
+    rest = ("# mass_kg and torque_counts_per_nm are assumed, all the rest is the default." if assumed else
+            "# inertia_kg_m2 (compliant mode), masses and all the rest are as they were configured.")
     return ["# For the configuration file, in place of the [[link]] tables there. Measured: centre_mm and",
-            "# torque_zero_counts; an arm at rest tells nothing else. inertia_kg_m2 (compliant mode), masses and all",
-            "# the rest are as they were configured.", found.toml()]
+            "# torque_zero_counts; an arm at rest tells nothing else.", rest, found.toml()]
 
 
 def told(found: Fit) -> list[str]:
