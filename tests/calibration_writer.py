@@ -17,7 +17,7 @@ from pathlib import Path
 from controller.calibration import Adjustment, Description, GridAxis, RunFile, Unfit, described
 
 NAME, OTHER = "run", "other"
-ROWS = 4000
+ROWS = 10_000     # more than a run gets before its last kill
 ONCE_ROWS = 40
 
 
@@ -55,7 +55,10 @@ def serve() -> None:
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
-            endless(Path(line.strip()))
+            try:
+                endless(Path(line.strip()))
+            finally:
+                os._exit(1)
         tell(f"pid {child}")
         os.waitpid(child, 0)
         tell("gone")
