@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from controller.signals import StopSignals
 
 COMMANDS = ("run", "sim", "check", "doctor", "status", "settings", "history", "password", "move", "jog", "home", "play",
-            "calibrate", "devices")
+            "compliant", "stop", "reset", "calibrate", "devices")
 
 
 def _early_core(argv: list[str]) -> tuple[Core, StopSignals] | None:
@@ -58,6 +58,8 @@ def main(argv: list[str] | None = None) -> int:
         code: int = arguments.run(arguments)
         sys.stdout.flush()
         return code
+    except KeyboardInterrupt:   # before a command was ready to end by it: nothing was begun
+        return 130
     except BrokenPipeError:     # the reader of a listing has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -166,7 +166,7 @@ class Compliant(Section, frozen=True):
 
 
 class Contact(Section, frozen=True):
-    """A torque in a motion that the load does not explain: contact or spasm (error 650)."""
+    """A torque that the load does not explain: contact or spasm (error 650)."""
 
     action: Annotated[Literal["off", "stop", "retreat"], Meta(
         description="soft stop, or after it a little way with the outside torque; off: only compliant mode ends")
@@ -174,6 +174,8 @@ class Contact(Section, frozen=True):
     torque_nm: Annotated[float, Meta(ge=0.1, le=1000, description="greater torque beside the load is a contact")] = 6.0
     time_ms: Annotated[float, Meta(ge=1, le=2000, description="when it lasts so long; three times the torque at once")
                        ] = 50.0
+    standing: Annotated[bool, Meta(description="also while the arm stands in AUTO: what comes suddenly there; a weight "
+                                   "that is laid in within a second or more is none")] = True
     retreat_deg: Annotated[float, Meta(ge=0.5, le=30, description="longest way of an axis in a retreat")] = 5.0
 
 

@@ -31,12 +31,14 @@ class CalibrationRun(msgspec.Struct):
 
 class CommandAnswer(messages.Answer):
     """Acknowledgement of `command`: a `settings` that reads adds their values, `acquire` this client's number; `play`
-    and `estimate` the seconds expected and the steps, `calibrate` also points, those measured before, and the file."""
+    and `estimate` the seconds expected, the steps and the axes that none of them moves, `calibrate` also points, those
+    measured before, and the file."""
 
     settings: dict[str, messages.SettingValue] | UnsetType = UNSET
     client: int | UnsetType = UNSET
     estimate_s: float | UnsetType = UNSET
     steps: int | UnsetType = UNSET
+    axes_left_alone: list[int] | UnsetType = UNSET
     reports: list[ReportSummary] | UnsetType = UNSET
     report: Report | UnsetType = UNSET
     points: int | UnsetType = UNSET

@@ -286,7 +286,7 @@ class Service:
             self._state, running=running, counts=counts, link=self.link,
             store_problem="; ".join(filter(None, (self._store.trouble, self._rest.problem, history.trouble))),
             blockers=[found.message for found in self._handlers.gate.general()],
-            sequence=self._handlers.sequencer.progress,
+            sequence=self._handlers.progress,
             holder=Holder(holder.number if holder else None, holder.name if holder else ""),
             devices=self._devices.message() if self._devices else None)
 
