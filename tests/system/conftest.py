@@ -66,7 +66,7 @@ def release_tree() -> Path:
 @pytest.fixture(scope="session")
 def package(release_tree: Path) -> Path:
     """The Debian package of it."""
-    (found,) = made_once("package", "packaging/deb.py", "--tree", str(release_tree)).glob("*.deb")
+    (found,) = made_once("package", "packaging/deb.py", "--quick", "--tree", str(release_tree)).glob("*.deb")
     return found
 
 
