@@ -9,8 +9,8 @@ from typing import Any
 from tests.system.machine import Machine
 
 # Patient: inside of a container the control thread gets no real-time scheduling, and the machine may be busy.
-PATIENT = "[loop]\nrate_hz = 200\nmax_overruns_in_a_row = 1000\n"
-CONFIGURATION = f'{PATIENT}[bus]\nport = "/run/arm/line"\nsilence_ms = 300\n'
+PATIENT = "[loop]\nrate_hz = 200\nmax_overruns_in_a_row = 1000\n[bus]\nsilence_ms = 300\n"
+CONFIGURATION = f'{PATIENT}port = "/run/arm/line"\n'
 
 
 class Arm:

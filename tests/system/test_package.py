@@ -76,7 +76,7 @@ def test_release_json_tells_of_every_file(release_tree: Path) -> None:
 
 
 def test_installed_it_is_the_tree_and_runs_isolated(board: Machine) -> None:
-    assert board.run("dpkg", "--verify", "allyarm").stdout == ""
+    assert board.run("dpkg", "--verify", "allyarm").stdout.strip() in ("", "??5?????? c /etc/allyarm/allyarm.toml")
     assert board.run("allyarm", "--version").stdout == "allyarm 0.1.0\n"
     board.write("/root/controller.py", "raise SystemExit('taken from the working folder')")
     assert board.run("sh", "-c", "cd /root && PYTHONPATH=/root allyarm --version").stdout == "allyarm 0.1.0\n"
@@ -120,7 +120,7 @@ def test_an_upgrade_keeps_settings_and_the_changed_configuration(board: Machine,
     board.until(board.healthy, 15)
     assert Arm(board).until_waiting()["motor_power"] is False
     assert board.run("allyarm", "--version").stdout == "allyarm 0.9.0\n"
-    assert board.run("allyarm", "settings", "get", "user_speed_percent.1").stdout.split()[-1] == "55"
+    assert board.run("allyarm", "settings", "get", "user_speed_percent.1").stdout == "user_speed_percent.1=55\n"
     assert board.run("cat", "/etc/allyarm/allyarm.toml").stdout == configuration
     assert board.run("dpkg", "--verify", "allyarm").stdout.strip() in ("", "??5?????? c /etc/allyarm/allyarm.toml")
     assert "allyarm 0.9.0: HMI" in board.journal(SERVICE)
