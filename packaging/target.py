@@ -101,10 +101,15 @@ class Target:
         return [found / f"python{self.python}", found]
 
     def _sysroot(self) -> Path:
-        """libpython3-dev of the target, unpacked: through an apt of its own, nothing of this machine's is touched."""
+        """libpython3-dev of the target, unpacked."""
         place = self.folder / "sysroot"
-        if (place / f"usr/include/python{self.python}/Python.h").exists():
-            return place
+        if not (place / f"usr/include/python{self.python}/Python.h").exists():
+            self.unpack([f"libpython{self.python}-dev"], place)
+        return place
+
+    def unpack(self, packages: list[str], place: Path) -> None:
+        """Debian packages of the target, unpacked into a folder: through an apt of its own, which touches nothing of
+        this machine's."""
         apt = self.folder / "apt"
         for name in ("lists/partial", "archives/partial", "download"):
             (apt / name).mkdir(parents=True, exist_ok=True)
@@ -112,16 +117,15 @@ class Target:
         (apt / "sources.list").write_text(f"deb [signed-by={KEYRING}] {MIRROR} {SUITES[self.python]} main\n")
         options = [f"-o{key}={value}" for key, value in {
             "Dir::Etc::SourceList": apt / "sources.list", "Dir::Etc::SourceParts": "-",
-            "Dir::State::Lists": apt / "lists",
-            "Dir::State::Status": apt / "status", "Dir::Cache": apt, "APT::Architecture": self.architecture,
-            "APT::Architectures": self.architecture, "APT::Sandbox::User": "root", "Acquire::Languages": "none",
+            "Dir::State::Lists": apt / "lists", "Dir::State::Status": apt / "status", "Dir::Cache": apt,
+            "APT::Architecture": self.architecture, "APT::Architectures": self.architecture,
+            "APT::Sandbox::User": "root", "Acquire::Languages": "none",
         }.items()]
         run("apt-get", *options, "-qq", "update")
-        run("apt-get", *options, "-qq", "download", f"libpython{self.python}-dev", cwd=apt / "download")
-        for package in (apt / "download").glob("*.deb"):
+        run("apt-get", *options, "-qq", "download", *packages, cwd=apt / "download")
+        for package in sorted((apt / "download").glob("*.deb")):
             run("dpkg-deb", "-x", package, place)
         shutil.rmtree(apt)
-        return place
 
     def environment(self, source: Path) -> dict[str, str]:
         """Variables under which setuptools builds for this target. `source`: the folder that is built, whose name must
