@@ -18,7 +18,8 @@ pytestmark = [pytest.mark.skipif(os.environ.get("ALLYARM_ARM64") != "1",
               pytest.mark.timeout(900)]
 # What /usr/bin/python3.11 of Debian 12 loads.
 RUNTIME = ["python3.11-minimal", "libpython3.11-minimal", "libpython3.11-stdlib", "libc6", "libstdc++6", "libgcc-s1",
-           "gcc-12-base", "zlib1g", "libexpat1", "libssl3", "libffi8", "libsqlite3-0", "libbz2-1.0", "liblzma5", "libuuid1"]
+           "gcc-12-base", "zlib1g", "libexpat1", "libssl3", "libffi8", "libsqlite3-0", "libbz2-1.0", "liblzma5",
+           "libuuid1"]
 
 
 @pytest.fixture(scope="module")
