@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from aiohttp import web
 
+from controller import __version__
 from controller.arm import ArmFacts
 from controller.bus.board_registers import BoardWrites
 from controller.history import History
@@ -48,6 +49,7 @@ from controller.spec import hmi
 from controller.spec.history import Kind
 from controller.spec.hmi import Notice
 from controller.store import Store
+from controller.update.announced import Watch
 
 if TYPE_CHECKING:
     from controller._core import Core, State
@@ -111,6 +113,7 @@ class Service:
                                   board_writes=board_writes, library=self._ask_store,
                                   devices=lambda: self._devices.count if self._devices else 0)
         self._devices = self._make_devices(options)
+        self._update = Watch(__version__)
         self._own_faults = OwnFaults(self._faults, store, history, self._handlers.in_force, host=options.host)
         self._payload = DataMessage(store, self._faults, self._counters)
         self._builder = StateBuilder(self._faults, self._counters)
@@ -216,6 +219,8 @@ class Service:
         self._store.tick(now_s)
         self._rest.tick(now_s)
         self._login.tick(now_s)
+        if self._update.tick() and (told := self._update.state).text:
+            self.tell_all(Refused(Notice.UPDATE, "", told.text))
         self._payload.address, address_fault = own_ipv4()
         self._builder.statistics = self._core.statistics()
         self._builder.realtime = self._core.realtime()
@@ -274,7 +279,7 @@ class Service:
             blockers=[found.message for found in self._handlers.gate.general()],
             sequence=self._handlers.sequencer.progress,
             holder=Holder(holder.number if holder else None, holder.name if holder else ""),
-            devices=self._devices.message() if self._devices else None)
+            devices=self._devices.message() if self._devices else None, update=self._update.state)
 
     def _saved_deg(self, name: str) -> list[float]:
         """A saved position, "rest" or "wearing", in degrees, one per axis of the arm."""
