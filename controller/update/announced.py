@@ -71,10 +71,9 @@ class Watch:
         self._path = os.fspath(path)
         self._key: tuple[int, ...] | None = None
         self.state = UpdateState(running, own_tree())
-        self.garbage = 0
 
     def tick(self) -> bool:
-        """Whether another phase or another update is told than before."""
+        """Whether another phase or another update is told than before, or that the file cannot be read."""
         try:
             found = os.stat(self._path, follow_symlinks=False)
         except OSError:     # none since the machine started
@@ -86,7 +85,7 @@ class Watch:
         self._key = key
         before = self.state
         self.state = self._read() if key is not None else UpdateState(before.running, before.tree)
-        return (before.phase, before.version) != (self.state.phase, self.state.version)
+        return (before.phase, before.version, before.problem) != (self.state.phase, self.state.version, self.state.problem)
 
     def _read(self) -> UpdateState:
         running, tree = self.state.running, self.state.tree
@@ -102,6 +101,5 @@ class Watch:
                 raise ValueError(f"it is longer than {FILE_BYTES} bytes")
             found = msgspec.json.decode(content, type=Announced)
         except (OSError, ValueError, RecursionError) as error:   # msgspec's errors are ValueErrors
-            self.garbage += 1
             return UpdateState(running, tree, problem=f"{self._path}: {error}"[:300])
         return UpdateState(running, tree, str(found.phase), found.version, found.percent, found.text)

@@ -58,6 +58,8 @@ def sync_tree(folder: Path) -> None:
     os.sync()
     for where, _, names in os.walk(folder):
         for name in names:
+            if os.path.islink(os.path.join(where, name)):
+                continue    # a link is in its folder
             descriptor = os.open(os.path.join(where, name), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
                 os.fsync(descriptor)
