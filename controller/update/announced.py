@@ -85,7 +85,8 @@ class Watch:
         self._key = key
         before = self.state
         self.state = self._read() if key is not None else UpdateState(before.running, before.tree)
-        return (before.phase, before.version, before.problem) != (self.state.phase, self.state.version, self.state.problem)
+        now = self.state
+        return (before.phase, before.version, before.problem) != (now.phase, now.version, now.problem)
 
     def _read(self) -> UpdateState:
         running, tree = self.state.running, self.state.tree

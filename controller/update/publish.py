@@ -150,9 +150,8 @@ class Publisher:
     def rotate(self, role: str, signers: Signers, new: list[Signer], drop: list[str]) -> int:
         """Give `role` the keys `new` and take `drop` (key ids) from it, by a new root; returns its version. Root itself
         is signed by the old keys and the new ones. Without `new` and `drop` it is only signed for another year."""
-        metadata = self.load("root")
-        before: Root = metadata.signed
-        root: Root = Root.from_dict(before.to_dict())
+        before: Root = self.load("root").signed
+        root: Root = self.load("root").signed   # read twice: a copy would share its lists of keys
         for signer in new:
             root.add_key(signer.public_key, role)
         for keyid in drop:

@@ -10,9 +10,10 @@ import datetime
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import msgspec
 from tuf.api.exceptions import (
     DownloadError,
     DownloadHTTPError,
@@ -41,6 +42,19 @@ LIMITS = UpdaterConfig(max_root_rotations=64, root_max_length=64_000, timestamp_
                        snapshot_max_length=64_000, targets_max_length=2_000_000)
 
 
+class _Client(Updater):
+    """python-tuf's client, which is told the time when it knows the newest root: who may tell the time is said
+    there."""
+
+    def __init__(self, *arguments: Any, time_by: Callable[[Root], datetime.datetime], **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._time_by = time_by
+
+    def _load_timestamp(self) -> None:
+        self._trusted_set.reference_time = self._time_by(self._trusted_set.root)
+        super()._load_timestamp()
+
+
 class Repository:
     """One look at the repository at `url`. `built`: build times of the releases on this board.
 
@@ -61,6 +75,7 @@ class Repository:
                              f"{where.trusted_root}; a development build has none, see docs/update.md") from None
         make_folder(where.metadata)
         self._updater = self._start(bootstrap)
+        self.time = clock.now()
         self.targets: list[Target] = []
         self.unknown: list[str] = []
         self._files: dict[str, TargetFile] = {}
@@ -68,9 +83,9 @@ class Repository:
     def _start(self, bootstrap: bytes) -> Updater:
         url = self._url
         try:
-            return Updater(str(self._where.metadata), f"{url}/metadata/", target_base_url=f"{url}/targets/",
+            return _Client(str(self._where.metadata), f"{url}/metadata/", target_base_url=f"{url}/targets/",
                            target_dir=str(self._where.downloads), fetcher=self._fetcher, config=LIMITS,
-                           bootstrap=bootstrap)
+                           bootstrap=bootstrap, time_by=self._time_by)
         except RepositoryError as error:
             raise Untrusted(f"{self._where.trusted_root} is no root of a repository: {error}") from None
         except (IsADirectoryError, NotADirectoryError, FileExistsError):
@@ -81,7 +96,6 @@ class Repository:
     def refresh(self) -> None:
         """Get and verify the newest metadata; keeps what was learned, also when a later role fails."""
         trusted = self._updater._trusted_set
-        trusted.reference_time = self.time = clock.reference(self.seen, *self._built)
         try:
             with _told(self._url):
                 self._updater.refresh()
@@ -92,6 +106,14 @@ class Repository:
         targets = trusted.targets
         self._files = dict(targets.targets)
         self.targets, self.unknown = read(self._files.items())
+
+    def _time_by(self, root: Root) -> datetime.datetime:
+        """The time to judge by. What a timestamp key has said that the root does not trust any more counts no
+        longer."""
+        same = _online_keys(root) == self.seen.online_keys
+        known = self.seen if same else msgspec.structs.replace(self.seen, online="")
+        self.time = clock.reference(known, *self._built)
+        return self.time
 
     def _remember(self) -> None:
         """Refuse what is older than what was seen, then keep what is seen now."""

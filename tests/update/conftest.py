@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +18,17 @@ from tests.update.rig import Rig, rigged
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The gate looks more often than on a board, so that its times can be short here."""
     monkeypatch.setattr(trial, "POLL_S", 0.02)
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    """In memory where there is such a place: nothing is cut off from its power here, and a disk is slow."""
+    if not os.access("/dev/shm", os.W_OK):
+        yield tmp_path
+        return
+    folder = Path(tempfile.mkdtemp(prefix="allyarm-update-", dir="/dev/shm"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -51,7 +51,8 @@ def test_a_good_release_is_confirmed(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(("behaviour", "why"), [
-    ("crash", "the service failed"), ("hang", "not well after"), ("restarts", "restarted"), ("no_bus", "does not reach"),
+    ("crash", "the service failed"), ("hang", "not well after"), ("restarts", "restarted"), ("no_bus", "does not "
+                                                                                                       "reach"),
     ("stuck", "does not advance"), ("sick", "503"), ("mute", "status page"), ("other", "another release runs"),
 ])
 def test_a_release_that_fails_is_left(rig: Rig, behaviour: str, why: str) -> None:
@@ -134,7 +135,8 @@ def test_power_loss_while_it_is_tried(rig: Rig, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_restart_while_nobody_watched_is_noticed(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The watcher is killed, the release fails and is started again by systemd: it does not pass for the first start."""
+    """The watcher is killed, the release fails and is started again by systemd: it does not pass for the first
+    start."""
     update = rig.update()
     update.install()
     original = trial.Trial._look
@@ -303,7 +305,8 @@ def test_old_releases_are_removed_after_a_confirmation(rig: Rig) -> None:
 
 def test_a_release_that_cannot_start_here_is_not_switched_to(rig: Rig) -> None:
     settings(rig, "mine", 1)
-    rig.manufacturer.release("0.3.0", built=BUILT.format(5), rehearse="echo 'settings.sqlite would be set aside' >&2; exit 1")
+    rig.manufacturer.release("0.3.0", built=BUILT.format(5), rehearse="echo 'settings.sqlite would be set aside' >&2; "
+                                                                      "exit 1")
     with pytest.raises(WillNotStart, match="would be set aside"):
         rig.update().install()
     assert rig.current == "0.1.0"
