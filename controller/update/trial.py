@@ -152,24 +152,20 @@ class Trial:
         self._progress.phase(Phase.TRY, f"{pending.version} runs and is watched for {self._confirm_s:g} s",
                              pending.version, total=max(1, round(self._confirm_s * 1000)))
         began = told = time.monotonic()
-        polls = 0
-        while (now_s := time.monotonic()) - began < self._confirm_s:
+        polls, over = 0, False
+        while not over:
+            time.sleep(min(POLL_S, self._confirm_s))    # also before the last look: a slow loop needs it to advance
+            now_s = time.monotonic()
+            over, polls = now_s - began >= self._confirm_s, polls + 1
             self._progress.came(round((now_s - told) * 1000))
             told = now_s
-            time.sleep(min(POLL_S, self._confirm_s))
             try:
                 self._controller.healthy()
-                polls += 1
-                if polls % LOOK_EVERY == 0:
+                if over or polls % LOOK_EVERY == 0:
                     self._same(invocation)
                     cycle = self._look(pending, cycle)
             except (Silent, NotRunning) as error:
                 raise Failing(str(error)) from None
-        self._same(invocation)
-        try:
-            self._look(pending, cycle)
-        except (Silent, NotRunning) as error:
-            raise Failing(str(error)) from None
 
     def _same(self, invocation: str) -> None:
         unit = self._services.unit()

@@ -164,7 +164,7 @@ class Machine:
     def answer(self, path: str) -> tuple[int, bytes]:
         now_s = time.monotonic()
         if path == "/healthz":
-            return (503 if self._behaviour == "sick" and now_s - self._since > 0.15 else 200), b"{}"
+            return (503 if self._behaviour == "sick" and now_s - self._since > 0.06 else 200), b"{}"
         if self._behaviour == "mute":
             return 200, b"[]"
         cycle = 5 if self._behaviour == "stuck" else int((now_s - self._since) * 1000)
@@ -174,7 +174,7 @@ class Machine:
             "update": {"running": "x", "tree": "/elsewhere" if self._behaviour == "other" else self._tree}}).encode()
 
     def unit(self) -> Unit:
-        if self._behaviour == "restarts" and self._unit.active == "active" and time.monotonic() - self._since > 0.1:
+        if self._behaviour == "restarts" and self._unit.active == "active" and time.monotonic() - self._since > 0.05:
             self._unit = Unit("active", f"i{self._number}-again", 1, True)
         return self._unit
 
@@ -235,7 +235,7 @@ class Rig:
         self.web.close()
 
     def update(self, **options: Any) -> Update:
-        settings = {"confirm_s": 0.3, "start_s": 0.6, "url": self.web.url, **options}
+        settings = {"confirm_s": 0.15, "start_s": 5.0, "url": self.web.url, **options}
         update = Update(Options(self.where, self.where.state, **settings), self.machine, Controller(self.machine.url),
                         Progress(self.where.status), self.said.append)
         update.trial._boot = lambda: f"boot {self.boots}"

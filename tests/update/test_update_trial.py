@@ -58,7 +58,7 @@ def test_a_good_release_is_confirmed(rig: Rig) -> None:
 def test_a_release_that_fails_is_left(rig: Rig, behaviour: str, why: str) -> None:
     settings(rig, "before", 1)
     rig.manufacturer.release("0.3.0", behaviour, built=BUILT.format(5))
-    update = rig.update()
+    update = rig.update(start_s=0.5)
     update.install()
     settings(rig, "changed by the new release", 2)
     assert update.trial.gate() == "rolled_back"
