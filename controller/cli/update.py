@@ -162,7 +162,7 @@ def _say(progress: Any) -> Callable[[str], None]:
 def _print(value: object) -> None:
     import msgspec
 
-    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode(), flush=True)
+    print(msgspec.json.format(msgspec.json.encode(value, enc_hook=str), indent=2).decode(), flush=True)
 
 
 def _tell(args: argparse.Namespace, value: object, text: str) -> int:

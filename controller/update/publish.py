@@ -56,7 +56,7 @@ class Publisher:
             version = version or max(self._versions(role), default=0)
             path = self.metadata / f"{version}.{role}.json"
         try:
-            return Metadata.from_file(str(path))
+            return Metadata.from_bytes(path.read_bytes())
         except (RepositoryError, OSError, ValueError) as error:
             raise UsageError(f"{self.folder} is no repository ({error}): `allyarm-release init` makes one") from None
 

@@ -202,13 +202,15 @@ def _rotate(args: argparse.Namespace, publisher: Publisher) -> int:
 
 def _list(args: argparse.Namespace, publisher: Publisher) -> int:
     from controller.update.clock import written
-    from controller.update.offers import ReleaseOffer
+    from controller.update.offers import DeltaOffer, ReleaseOffer
     from controller.update.publish import roles_of
     from controller.update.release_keys import ROLES
+    from controller.update.version import order
 
     root = publisher.load("root").signed
     until = {role: written(publisher.load(role).signed.expires) for role in ROLES}
-    offers = publisher.offers()
+    offers = sorted(publisher.offers(), key=lambda item: (order(item.offer.version), isinstance(item.offer, DeltaOffer),
+                                                          item.name))
     lines = [f"{item.offer.version:14} {item.offer.architecture} py{item.offer.python:5} {item.offer.channel:7} "
              f"{item.length:>10} bytes  {item.name}" if isinstance(item.offer, ReleaseOffer) else
              f"{'':14} delta from {item.offer.before:16} {item.length:>10} bytes  {item.name}" for item in offers]
