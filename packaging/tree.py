@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import calendar
 import hashlib
 import io
 import json
@@ -133,8 +134,6 @@ def archive(tree: Path, output: Path, level: int = 19) -> Path:
     """The tree as NAME.tar.zst: names sorted, times of the commit, owner root, modes 644 and 755."""
     packed = io.BytesIO()
     moment = time.strptime(json.loads((tree / "release.json").read_text())["built"], "%Y-%m-%dT%H:%M:%SZ")
-    import calendar
-
     with tarfile.open(fileobj=packed, mode="w", format=tarfile.GNU_FORMAT) as tar:
         for path in sorted(tree.rglob("*")):
             row = tar.gettarinfo(path, str(path.relative_to(tree)))
@@ -160,13 +159,15 @@ def main() -> int:
     parser.add_argument("--architecture", choices=MACHINES, default="amd64")
     parser.add_argument("--python", default="3.11", help="of the board: 3.11 for Debian 12, 3.13 for Debian 13")
     parser.add_argument("--version", default="", help="instead of the program's own")
+    parser.add_argument("--no-archive", action="store_true", help="only the folder")
     parser.add_argument("--output", type=Path, default=ROOT / "dist")
     args = parser.parse_args()
     try:
         args.output.mkdir(parents=True, exist_ok=True)
         tree = build(Target(args.architecture, args.python), args.output, args.version)
         print(tree)
-        print(archive(tree, args.output))
+        if not args.no_archive:
+            print(archive(tree, args.output))
     except BuildError as error:
         print(error, file=sys.stderr)
         return 1
