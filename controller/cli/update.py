@@ -56,6 +56,9 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
                        ("install", "get the newest release, try it, keep it if it runs well")):
         command = add(name, text, asks)
         command.add_argument("--again", action="store_true", help="also one that was left here before")
+        if name == "download":
+            command.add_argument("--scheduled", action="store_true", help="for the timer: without update.url there is "
+                                 "nothing new, which is no mistake")
         if name == "install":
             command.add_argument("--no-wait", action="store_true", help="do not wait for the trial's end")
     confirm = add("confirm", "keep the release that is tried, at once")
@@ -70,6 +73,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
                        "unit's job)")
     back.add_argument("--no-wait", action="store_true", help="do not wait for the trial's end")
     add("status", "what is installed, what is tried, how the last update ended")
+    add("packaged", "start the package's release from now on, unless a newer one came since (its installation's job)")
     rehearse = add("rehearse", "bring copies of the databases forward, as a new release does before it is switched to")
     rehearse.add_argument("folder", metavar="FOLDER", type=Path, help="folder with the copies: they are changed")
     parser.set_defaults(run=main)
@@ -195,6 +199,10 @@ def _check(args: argparse.Namespace, update: Update) -> int:
 
 
 def _download(args: argparse.Namespace, update: Update) -> int:
+    if args.scheduled and not update.options.url:
+        from controller.update.failure import NothingNew
+
+        raise NothingNew("update.url is empty: this board gets no releases over the network")
     got = update.download(args.version, args.again)
     return _tell(args, got, f"{got.tree.name} is ready ({_came(got)}): `allyarm update install` switches to it")
 
@@ -246,6 +254,11 @@ def _rollback(args: argparse.Namespace, update: Update) -> int:
     if tried is not None or args.no_wait:
         return _tell(args, {"version": version}, f"{version} is started")
     return _followed(args, update, version, "")
+
+
+def _packaged(args: argparse.Namespace, update: Update) -> int:
+    version = update.settle_package()
+    return _tell(args, {"current": version}, f"{version} is started from now on")
 
 
 def _status(args: argparse.Namespace, update: Update) -> int:

@@ -100,8 +100,7 @@ class Board:
         found = self.manifest(tree)
         if found is None:
             raise UpdateError(f"{tree} has no release.json that can be read: this board has no packaged release, "
-                              "install "
-                              "the package first (docs/deploy.md)")
+                              "install the package first (docs/deploy.md)")
         return found
 
     def built(self) -> tuple[str, ...]:

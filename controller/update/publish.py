@@ -79,15 +79,19 @@ class Publisher:
         signed.expires = (now + datetime.timedelta(days=self._days[role])).replace(microsecond=0)
         signed.unrecognized_fields[ISSUED] = clock.written(now)
         metadata.signatures.clear()
+        for signer in self._need_keys(role, signers, root):
+            metadata.sign(signer, append=True)
+        return metadata.to_bytes()
+
+    @staticmethod
+    def _need_keys(role: str, signers: list[Signer], root: Root) -> list[Signer]:
+        """Those of the signers that the root trusts for the role; UsageError when they are too few."""
         allowed = root.roles[role]
         mine = {signer.public_key.keyid: signer for signer in signers if signer.public_key.keyid in allowed.keyids}
         if len(mine) < allowed.threshold:
             raise UsageError(f"{role} needs {allowed.threshold} of its keys, {len(mine)} are there: bring the folder "
-                             "of the "
-                             "others by --keys")
-        for signer in mine.values():
-            metadata.sign(signer, append=True)
-        return metadata.to_bytes()
+                             "of the others by --keys")
+        return list(mine.values())
 
     def _write(self, role: str, version: int, content: bytes) -> None:
         name = "timestamp.json" if role == "timestamp" else f"{version}.{role}.json"
@@ -186,6 +190,9 @@ class Publisher:
             level: int = zstd.LEVEL, say: Callable[[str], None] = lambda _: None) -> Target:
         """Offer the release in `archive` (.tar.zst of a release tree), with deltas from the newest `deltas`
         releases."""
+        root = self.load("root").signed
+        for role in ("targets", "snapshot", "timestamp"):
+            self._need_keys(role, signers[role], root)     # before minutes of work
         with tempfile.TemporaryDirectory(dir=self.files, prefix=".new-") as name:
             work = Path(name)
             manifest, tar, sha256, length = _normalised(archive, work)
@@ -216,9 +223,16 @@ class Publisher:
                 new.append((f"allyarm-{older.offer.version}-{manifest.version}-{stem}.delta.zst",
                             *self._delta(older, tar, manifest, work, level)))
             targets = self.load("targets")
-            for target, path, custom in new:
-                targets.signed.targets[target] = self._file(target, path, custom)
-            self._publish(signers, targets)
+            placed: list[Path] = []
+            try:
+                for target, path, custom in new:
+                    targets.signed.targets[target] = self._file(target, path, custom)
+                    placed.append(self.path(target, targets.signed.targets[target]))
+                self._publish(signers, targets)
+            except BaseException:
+                for path in placed:     # nothing names them
+                    path.unlink(missing_ok=True)
+                raise
         return Target(new[0][0], targets.signed.targets[new[0][0]].length, offer)
 
     def _bases(self, offers: list[Target], manifest: Manifest, count: int) -> list[Target]:

@@ -106,8 +106,7 @@ class Trial:
             return board.set_pending(replace(pending, leaving=RESTARTED))
         if pending.tries >= TRIES:
             return board.set_pending(replace(pending, leaving=f"{pending.tries} times it was tried and the machine "
-                                                              "went "
-                                                              "down, or what watched it"))
+                                                              "went down, or what watched it"))
         started_by_boot = pending.boot != this_boot and not pending.restore and not unit.down
         self._progress.phase(Phase.TRY, f"starting {pending.version}", pending.version)
         pending = board.set_pending(replace(pending, tries=pending.tries + 1, boot=this_boot, invocation=""))

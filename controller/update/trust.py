@@ -127,8 +127,7 @@ class Repository:
             known = 0 if online and renewed else seen.versions.get(role, 0)
             if signed.version < known:
                 raise Untrusted(f"the repository's {role} has version {signed.version}, but this board has seen "
-                                "version "
-                                f"{known}: an old repository is shown to it")
+                                f"version {known}: an old repository is shown to it")
         offline = max(seen.offline, _issued(trusted.root), _issued(trusted.targets))
         # A stolen timestamp key can claim any time. What it says counts only up to the end of what the offline keys
         # signed, so that it can never make their metadata expired for ever.
@@ -167,16 +166,14 @@ class _told:
         where = urlsplit(self._url).netloc
         if isinstance(error, ExpiredMetadataError):
             raise Untrusted(f"{where}: what the manufacturer signed has expired ({error}): the server shows an old "
-                            "state, "
-                            "or the release engineers have to run `allyarm-release refresh`") from error
+                            "state, or the release engineers have to run `allyarm-release refresh`") from error
         if isinstance(error, DownloadLengthMismatchError):
             raise Untrusted(f"{where} sends more than was signed: {error}") from error
         if isinstance(error, RepositoryError):
             raise Untrusted(f"{where}: verification failed, nothing of it is used: {str(error)[:300]}") from error
         if isinstance(error, DownloadHTTPError):
             raise NetworkError(f"{where} answers {error.status_code}: is update.url right, and is the repository "
-                               "complete "
-                               "there?") from error
+                               "complete there?") from error
         if isinstance(error, DownloadError):
             raise NetworkError(f"{where} cannot be reached: {reason(error)}. Try again later; the arm works without it."
                                ) from error

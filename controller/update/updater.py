@@ -16,7 +16,7 @@ from controller.update.announced import Phase
 from controller.update.board import Board
 from controller.update.copies import LIST
 from controller.update.failure import NetworkError, NothingNew, RefusedNow, UpdateError, UsageError
-from controller.update.files import Lock, guarded, make_folder
+from controller.update.files import Lock, guarded, make_folder, point, remove
 from controller.update.places import Places
 from controller.update.progress import Progress
 from controller.update.service import Controller, Services, need_idle
@@ -77,8 +77,7 @@ class Update:
         options, board = self.options, self.board
         if not options.url:
             raise UsageError("update.url: empty; allowed: the address of the repository, in "
-                             f"{options.where.configuration}, "
-                             "or --repository URL")
+                             f"{options.where.configuration}, or --repository URL")
         running = board.running()
         self._progress.phase(Phase.CHECK, f"asking {options.url}", "")
         repository = guarded(lambda: self._refreshed(Repository(options.where, options.url, board.built(),
@@ -218,6 +217,23 @@ class Update:
         found = sorted(folder.glob(f"{version}-before-*/{LIST}"), key=lambda item: item.stat().st_mtime)
         return found[-1].parent if found else None
 
+    def settle_package(self) -> str:
+        """After a package was installed: its release is the current one, unless a newer one that fits the same Python
+        came over the network. Returns the version that is started next; nothing is restarted."""
+        board = self.board
+        with self._locked():
+            tree = board.current()
+            current, packaged = board.manifest(tree), board.manifest(board.where.packaged)
+            if packaged is None:
+                raise UpdateError(f"{board.where.packaged} is no complete release: install the package again")
+            if current is not None and current.python == packaged.python and (
+                    versions.order(current.version) > versions.order(packaged.version)):
+                return current.version
+            if board.where.current.is_symlink():
+                guarded(lambda: point(board.where.current, board.where.packaged), "the packaged release")
+                remove(board.where.pending)
+        return packaged.version
+
     # -- follow
 
     def follow(self, version: str, limit_s: float, poll_s: float = 0.3) -> tuple[str, str]:
@@ -226,8 +242,7 @@ class Update:
         while self.board.pending() is not None:
             if time.monotonic() > until:
                 raise UpdateError("the gate has not ended: `systemctl status allyarm-confirm` and `allyarm update "
-                                  "status` "
-                                  "tell more")
+                                  "status` tell more")
             time.sleep(poll_s)
         last = self.board.last()
         if last is None or last.version != version:

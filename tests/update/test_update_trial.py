@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from controller.update import copies, trial
 from controller.update.failure import NothingNew, RefusedNow, UpdateError
 from controller.update.rehearsal import WillNotStart
 from controller.update.tree import verify
-from tests.update.rig import BUILT, Rig
+from tests.update.rig import BUILT, Rig, make_tree
 
 
 def settings(rig: Rig, value: str | None = None, schema: int | None = None) -> tuple[str, int]:
@@ -312,6 +313,29 @@ def test_a_release_that_cannot_start_here_is_not_switched_to(rig: Rig) -> None:
     assert rig.current == "0.1.0"
     assert rig.board.pending() is None
     assert not list(rig.where.settings_copies.glob(".new-*"))
+
+
+@pytest.mark.parametrize(("version", "started"), [("0.1.5", "0.2.0"), ("0.2.0", "0.2.0"), ("0.3.0", "0.3.0")])
+def test_a_package_that_is_installed_later(rig: Rig, version: str, started: str) -> None:
+    """The newer of the two is started from then on; the package's own where they are the same."""
+    update = rig.update()
+    update.install()
+    assert update.trial.gate() == "confirmed"
+    shutil.rmtree(rig.where.packaged)
+    make_tree(rig.where.packaged, version)
+    assert rig.update().settle_package() == started
+    assert rig.current == started
+    assert (rig.board.current() == rig.where.packaged) == (version != "0.1.5")
+
+
+def test_a_package_for_another_python_takes_over(rig: Rig) -> None:
+    update = rig.update()
+    update.install()
+    assert update.trial.gate() == "confirmed"
+    path = rig.where.packaged / "release.json"
+    path.write_text(path.read_text().replace('"3.11"', '"3.13"'))
+    assert rig.update().settle_package() == "0.1.0"
+    assert rig.board.current() == rig.where.packaged
 
 
 def test_nothing_new_is_begun_while_a_release_is_tried(rig: Rig) -> None:
