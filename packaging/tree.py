@@ -60,11 +60,12 @@ def _tree(target: Target, wheels: Path, output: Path, version: str) -> Path:
         "--abi=abi3", "--abi=none", f"--python-version={target.python}", *(f"--platform={name}" for name in platforms),
         *names, env={"PATH": "/usr/bin:/bin", "PIP_NO_WARN_SCRIPT_LOCATION": "1", "PIP_ROOT_USER_ACTION": "ignore"})
     shutil.rmtree(library / "bin", ignore_errors=True)      # launchers with this machine's interpreter in them
-    for record in library.glob("*.dist-info/RECORD"):
-        lines = record.read_text().splitlines(keepends=True)
-        record.write_text("".join(line for line in lines if not line.startswith(("../", "bin/"))))
-    for junk in [*library.rglob("__pycache__"), *library.glob("*.dist-info/direct_url.json")]:
+    # RECORD tells of launchers that were just removed and of libraries before they are stripped; release.json counts.
+    for junk in [*library.rglob("__pycache__"), *library.glob("*.dist-info/direct_url.json"),
+                 *library.glob("*.dist-info/RECORD")]:
         shutil.rmtree(junk) if junk.is_dir() else junk.unlink()
+    for binary in sorted(path for path in library.rglob("*") if re.search(r"\.so(\.|$)", path.name)):
+        run(f"{target.triplet}-strip", "--strip-unneeded", "--remove-section=.comment", "--remove-section=.note", binary)
     return _finish(target, work, output, version)
 
 

@@ -98,9 +98,10 @@ def measure(seconds: float, loop: Loop) -> Finding:
     import time
 
     from controller._core import Core
+    from controller.processors import control_processor
 
     available = sorted(os.sched_getaffinity(0))
-    cpu = loop.cpu if loop.cpu >= 0 else (available[-1] if len(available) > 1 else -1)
+    cpu = control_processor(loop.cpu, available)
     core = Core()
     core.start()
     try:
