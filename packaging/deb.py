@@ -35,7 +35,7 @@ PLACES = {
     "allyarm.toml": "etc/allyarm/allyarm.toml", "allyarm.sh": "usr/bin/allyarm",
 }
 UNITS = "usr/lib/systemd/system"
-ENABLED = ("allyarm.service", "allyarm-update.timer", "allyarm-confirm.service")    # those of them that there are
+ENABLED = ("allyarm.service", "allyarm-update.timer", "allyarm-confirm.path", "allyarm-confirm.service")  # those of them that there are
 DOCUMENTS = ("deploy.md", "update.md", "configuration.md", "safety.md", "faults.md")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import secrets
 import subprocess
 from pathlib import Path
 from typing import Protocol
@@ -161,6 +162,15 @@ def need_idle(services: Services, controller: Controller) -> Seen | None:
     return seen
 
 
-def boot_id() -> str:
-    """Of this boot of the machine."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+def this_boot(folder: Path) -> str:
+    """A word that is another one after every boot: kept in a file of `folder`, which is in memory. The kernel's own
+    boot_id is the host's in a container, and not the same for every unit there."""
+    path = folder / "boot"
+    try:
+        if found := path.read_text().strip():
+            return found
+    except OSError:
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+    found = secrets.token_hex(16)
+    path.write_text(found)
+    return found

@@ -25,10 +25,11 @@ from controller.update.board import Board, Last, Pending
 from controller.update.failure import UpdateError
 from controller.update.files import Lock, point, remove, write_json
 from controller.update.progress import Progress
-from controller.update.service import Controller, NotRunning, Seen, Services, Silent, boot_id
+from controller.update.service import Controller, NotRunning, Seen, Services, Silent, Unit, this_boot
 
 POLL_S = 0.25
 LOOK_EVERY = 4      # polls of /healthz between two looks at the state
+UNWELL_S = 2.0      # altogether, while it is watched: an arm's plug that is touched, a moment of load
 TRIES = 2           # one, and one more after a power failure
 LOCK_S = 120.0      # an installation holds it while it switches
 CONNECTED = "CYCLIC"
@@ -39,14 +40,23 @@ class Failing(Exception):
     """Why a release is not to be kept."""
 
 
+class Unwell(Exception):
+    """What may pass by itself: not a reason to leave it before it has lasted for UNWELL_S."""
+
+
+def _runs(since_s: float, limit_s: float) -> bool:
+    return time.monotonic() - since_s < limit_s
+
+
 class Trial:
     """All that is done to a pending release. `confirm_s` is how long it has to run well, `start_s` how long it may take
     until it does."""
 
     def __init__(self, board: Board, services: Services, controller: Controller, progress: Progress, *,
-                 state: Path, confirm_s: float, start_s: float, boot: Callable[[], str] = boot_id) -> None:
+                 state: Path, confirm_s: float, start_s: float, boot: Callable[[], str] | None = None) -> None:
         self._board, self._services, self._controller, self._progress = board, services, controller, progress
-        self._state, self._confirm_s, self._start_s, self._boot = state, confirm_s, start_s, boot
+        self._state, self._confirm_s, self._start_s = state, confirm_s, start_s
+        self._boot = boot or (lambda: this_boot(board.where.status.parent))
 
     # -- switch
 
@@ -74,57 +84,60 @@ class Trial:
         """Try the pending release and confirm or leave it; returns "confirmed", "rolled_back", or "" when nothing was
         left to do."""
         with Lock(self._board.where.lock, LOCK_S):
-            pending = self._begin()
+            pending, before = self._begin()
         if pending is None:
             return ""
         if not pending.leaving:
             try:
-                self._watch(pending)
+                self._watch(pending, before)
                 return self.confirm(pending)
             except Failing as failing:
                 pending = replace(pending, leaving=str(failing))
         return self.leave(pending.leaving, tree=pending.tree)
 
-    def _begin(self) -> Pending | None:
-        """Start the release anew, unless its only start is the one that the machine's boot has made."""
+    def _begin(self) -> tuple[Pending | None, str]:
+        """Start the release anew, unless its only start is the one that the machine's boot has made. Returns what is
+        tried, and the invocation that is over: until systemd has done what it was told, it still speaks of that one."""
         board = self._board
         pending = board.pending()
         if pending is None:
             remove(board.where.pending)     # one that cannot be read stands for nothing
-            return None
+            return None, ""
         if pending.leaving:
-            return pending
+            return pending, ""
         if os.fspath(board.current()) != pending.tree:
             self._end(pending, "interrupted", f"the switch to {pending.version} was cut off: {pending.before_version} "
                       "runs, install it again")
-            return None
+            return None, ""
         unit = self._services.unit()
-        this_boot = self._boot()
-        if pending.invocation and unit.invocation == pending.invocation and pending.boot == this_boot:
-            return pending      # the watcher was ended, not the release
-        if pending.invocation and pending.boot == this_boot:
-            return board.set_pending(replace(pending, leaving=RESTARTED))
+        boot = self._boot()
+        if pending.invocation and unit.invocation == pending.invocation and pending.boot == boot:
+            return pending, ""      # the watcher was ended, not the release
+        if pending.invocation and pending.boot == boot:
+            return board.set_pending(replace(pending, leaving=RESTARTED)), ""
         if pending.tries >= TRIES:
-            return board.set_pending(replace(pending, leaving=f"{pending.tries} times it was tried and the machine "
-                                                              "went down, or what watched it"))
-        started_by_boot = pending.boot != this_boot and not pending.restore and not unit.down
+            why = f"{pending.tries} times it was tried and the machine went down, or what watched it"
+            return board.set_pending(replace(pending, leaving=why)), ""
+        started_by_boot = pending.boot != boot and not pending.restore and not unit.down
         self._progress.phase(Phase.TRY, f"starting {pending.version}", pending.version)
-        pending = board.set_pending(replace(pending, tries=pending.tries + 1, boot=this_boot, invocation=""))
+        pending = board.set_pending(replace(pending, tries=pending.tries + 1, boot=boot, invocation=""))
         if not started_by_boot:
             self._services.stop()
             if pending.restore:
                 copies.restore(Path(pending.restore), self._state, only_newer=True)
                 pending = board.set_pending(replace(pending, restore=""))
             self._services.start()
-        return pending
+        return pending, "" if started_by_boot else unit.invocation
 
-    def _watch(self, pending: Pending) -> None:
+    def _watch(self, pending: Pending, before: str) -> None:
         """Failing says what is wrong with it; nothing is when this returns."""
         started = time.monotonic()
         invocation = pending.invocation
         why = "it has not started"
         while True:
             unit = self._services.unit()
+            if unit.invocation == before and before:
+                unit = Unit()
             if unit.active == "failed":
                 raise Failing("the service failed; `journalctl -u allyarm` says why")
             if unit.restarts:
@@ -143,7 +156,7 @@ class Trial:
                     cycle = self._look(pending, -1)
                     break
                 why = f"the service is {unit.active}"
-            except (Silent, NotRunning, Failing) as error:
+            except (Silent, NotRunning, Failing, Unwell) as error:
                 why = str(error)
             if time.monotonic() - started > self._start_s:
                 raise Failing(f"not well after {self._start_s:g} s: {why}")
@@ -151,20 +164,24 @@ class Trial:
         self._progress.phase(Phase.TRY, f"{pending.version} runs and is watched for {self._confirm_s:g} s",
                              pending.version, total=max(1, round(self._confirm_s * 1000)))
         began = told = time.monotonic()
-        polls, over = 0, False
-        while not over:
+        polls, unwell_s, well = 0, 0.0, True
+        while _runs(began, self._confirm_s) or not well:
             time.sleep(min(POLL_S, self._confirm_s))    # also before the last look: a slow loop needs it to advance
             now_s = time.monotonic()
-            over, polls = now_s - began >= self._confirm_s, polls + 1
             self._progress.came(round((now_s - told) * 1000))
-            told = now_s
+            polls += 1
             try:
                 self._controller.healthy()
-                if over or polls % LOOK_EVERY == 0:
+                if not well or polls % LOOK_EVERY == 0 or not _runs(began, self._confirm_s):
                     self._same(invocation)
                     cycle = self._look(pending, cycle)
-            except (Silent, NotRunning) as error:
-                raise Failing(str(error)) from None
+                well = True
+            except (Silent, NotRunning, Unwell) as error:
+                well = False
+                unwell_s += now_s - told
+                if unwell_s > UNWELL_S:
+                    raise Failing(f"{error}, for {unwell_s:.1f} s of {now_s - began:.1f} s") from None
+            told = now_s
 
     def _same(self, invocation: str) -> None:
         unit = self._services.unit()
@@ -179,9 +196,9 @@ class Trial:
             raise Failing(f"another release runs: {seen.tree or 'one that does not say which'} instead of "
                           f"{pending.tree}")
         if seen.cycle <= cycle:
-            raise Failing("its control loop does not advance")
+            raise Unwell("its control loop does not advance")
         if pending.bus_state == CONNECTED and seen.bus_state != CONNECTED:
-            raise Failing(f"it does not reach the arm: the bus is {seen.bus_state}, it was {CONNECTED} before")
+            raise Unwell(f"it does not reach the arm: the bus is {seen.bus_state}, it was {CONNECTED} before")
         return seen.cycle
 
     # -- the two ends
@@ -209,7 +226,7 @@ class Trial:
             self._same(pending.invocation)
             self._controller.healthy()
             self._look(pending, -1)
-        except (Failing, Silent, NotRunning) as error:
+        except (Failing, Silent, NotRunning, Unwell) as error:
             raise UpdateError(f"{pending.version} is not well: {error}") from None
         return self.confirm(pending)
 

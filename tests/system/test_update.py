@@ -193,10 +193,12 @@ def test_a_release_that_cannot_be_imported_is_not_switched_to(board: Board) -> N
 
 def test_refused_while_the_arm_is_powered(board: Board) -> None:
     board.publish("0.7.0")
-    move = subprocess.Popen(board.machine.beside(str(board.machine.root / "usr/bin/true")))
-    move.wait()
-    home = board.machine.run("allyarm", "jog", "--help", check=False)
-    assert home.returncode == 0
+    board.machine.run("allyarm", "move", "1=2")      # afterwards motor power is on
+    answer = board.update("install", code=4)
+    assert "is powered" in answer["message"]
+    assert board.running() == "0.2.1"
+    board.machine.run("systemctl", "restart", "allyarm")
+    board.running()
 
 
 def test_power_is_cut_while_a_release_is_tried(board: Board) -> None:

@@ -18,6 +18,7 @@ from tests.update.rig import Rig, rigged
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The gate looks more often than on a board, so that its times can be short here."""
     monkeypatch.setattr(trial, "POLL_S", 0.02)
+    monkeypatch.setattr(trial, "UNWELL_S", 0.1)
 
 
 @pytest.fixture

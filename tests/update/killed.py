@@ -60,7 +60,7 @@ def on_board(folder: Path, url: str, boot: str) -> tuple[Machine, Update]:
     update = Update(Options(where, where.state, url, "stable", CONFIRM_S, START_S), machine, Controller(machine.url),
                     Progress(where.status))
     update.trial._boot = lambda: boot
-    trial.POLL_S = 0.01
+    trial.POLL_S, trial.UNWELL_S = 0.01, 0.02
     return machine, update
 
 

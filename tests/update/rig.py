@@ -127,7 +127,7 @@ class Web:
 class Machine:
     """systemd and the controller, played. `behaviour` in the release says what its start gives:
 
-    good; crash (fails at once); hang (never ready); restarts (fails once, systemd starts it again); no_bus; stuck (its
+    good; hiccup (answers /healthz with 503 for a moment); crash (fails at once); hang (never ready); restarts (fails once, systemd starts it again); no_bus; stuck (its
     loop does not advance); sick (answers /healthz with 503 after a moment); mute (no status); other (says it is another
     release).
     """
@@ -138,6 +138,7 @@ class Machine:
         self.powered, self.holder, self.bus = False, None, "CYCLIC"
         self.tried = 0
         self._unit = Unit("inactive", "", 0, True)
+        self._stale: Unit | None = None
         self._number, self._since, self._behaviour, self._tree = 0, 0.0, "good", ""
         machine = self
 
@@ -164,7 +165,9 @@ class Machine:
     def answer(self, path: str) -> tuple[int, bytes]:
         now_s = time.monotonic()
         if path == "/healthz":
-            return (503 if self._behaviour == "sick" and now_s - self._since > 0.06 else 200), b"{}"
+            age_s = now_s - self._since
+            bad = (self._behaviour == "sick" and age_s > 0.06) or (self._behaviour == "hiccup" and 0.06 < age_s < 0.1)
+            return 503 if bad else 200, b"{}"
         if self._behaviour == "mute":
             return 200, b"[]"
         cycle = 5 if self._behaviour == "stuck" else int((now_s - self._since) * 1000)
@@ -174,12 +177,21 @@ class Machine:
             "update": {"running": "x", "tree": "/elsewhere" if self._behaviour == "other" else self._tree}}).encode()
 
     def unit(self) -> Unit:
+        if self._stale is not None:     # systemd was told to start, and has not begun
+            stale, self._stale = self._stale, None
+            return stale
         if self._behaviour == "restarts" and self._unit.active == "active" and time.monotonic() - self._since > 0.05:
             self._unit = Unit("active", f"i{self._number}-again", 1, True)
         return self._unit
 
+    @property
+    def active(self) -> str:
+        """What systemd will say in a moment."""
+        return self._unit.active
+
     def stop(self) -> None:
-        self._unit = Unit("inactive", "", 0, True)
+        self._stale = None
+        self._unit = Unit("inactive", self._unit.invocation, 1, True)
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
@@ -188,6 +200,7 @@ class Machine:
     def start(self) -> None:
         if self._server is not None or self._unit.active == "activating":
             return
+        self._stale = self._unit if self._number else None
         tree = self.board.current()
         self._behaviour, self._tree = (tree / "lib/behaviour").read_text(), str(tree)
         self._number += 1
@@ -210,7 +223,9 @@ class Machine:
     def boot(self) -> None:
         """The machine was switched off and on."""
         self.stop()
+        self._unit = Unit("inactive", "", 0, True)
         self.start()
+        self._stale = None
 
 
 class Rig:

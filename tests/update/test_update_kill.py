@@ -93,7 +93,7 @@ def test_killed_at_random_instants(tmp_path: Path, behaviour: str) -> None:
                     release = state.running().version
                     assert read(state.where.state) == (OLD if release == "0.1.0" else NEW), (number, release)
                     assert release == "0.1.0" or behaviour == "good"
-                    assert machine.unit().active == "active"
+                    assert machine.active == "active"
                     assert machine.starts[-1] == release
                     seen[release] += 1
                 finally:

@@ -65,7 +65,7 @@ def test_a_release_that_fails_is_left(rig: Rig, behaviour: str, why: str) -> Non
     assert update.trial.gate() == "rolled_back"
     assert rig.current == "0.1.0"
     assert rig.machine.starts == ["0.1.0", "0.3.0", "0.1.0"]
-    assert rig.machine.unit().active == "active"
+    assert rig.machine.active == "active"
     assert settings(rig) == ("before", 1)
     last = rig.board.last()
     assert last is not None
@@ -75,6 +75,14 @@ def test_a_release_that_fails_is_left(rig: Rig, behaviour: str, why: str) -> Non
         update.install()
     update.install(again=True)
     assert rig.current == "0.3.0"
+
+
+def test_a_moment_s_trouble_is_no_reason_to_leave_a_release(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "UNWELL_S", 1.0)
+    rig.manufacturer.release("0.3.0", "hiccup", built=BUILT.format(5))
+    update = rig.update()
+    update.install()
+    assert update.trial.gate() == "confirmed"
 
 
 def test_a_bus_that_was_lost_before_need_not_be_reached(rig: Rig) -> None:
@@ -220,7 +228,7 @@ def test_a_cut_before_every_step_of_leaving(rig: Rig, monkeypatch: pytest.Monkey
     assert rig.current == "0.1.0"
     assert rig.board.pending() is None
     assert settings(rig) == ("before", 1)
-    assert rig.machine.unit().active == "active"
+    assert rig.machine.active == "active"
     assert "0.2.0" in rig.board.failed()
     last = rig.board.last()
     assert last is not None
@@ -289,7 +297,7 @@ def test_rollback_while_a_release_is_tried_leaves_it(rig: Rig) -> None:
     update.install()
     assert update.rollback() == "0.1.0"
     assert rig.current == "0.1.0"
-    assert rig.machine.unit().active == "active"
+    assert rig.machine.active == "active"
 
 
 def test_old_releases_are_removed_after_a_confirmation(rig: Rig) -> None:
