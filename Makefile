@@ -2,6 +2,9 @@
 # make test           every test (TESTS="tests/unit" for some, PYTEST_ARGS="-x" for pytest's own flags)
 # make bench          benchmarks; tables to the terminal and to docs/benchmarks.md
 # make lint           ruff, mypy, generated documents
+# make wheels         wheels of the program for amd64 and arm64, in dist/ (PYTHONS="3.11 3.13" for several)
+# make release        release trees and their archives for amd64 and arm64, in dist/ (VERSION=0.2.0)
+# make package        Debian packages for amd64 and arm64, in dist/ (ARCHITECTURES=amd64 for one)
 # make lock           renew the lock files from pyproject.toml
 # make clean          remove environments and everything built
 
@@ -10,13 +13,17 @@ VENV   ?= .venv
 ARGS   ?=
 TESTS  ?= tests
 PYTEST_ARGS ?=
-# A run of every test also fails when a safety requirement is left without a test that passed.
-TRACED := --traceability build/traceability.md
+# A run of every test uses two processors (tests/conftest.py says how), and also fails when a safety requirement is left
+# without a test that passed.
+WHOLE := -n 2 --dist loadgroup --traceability build/traceability.md
 BIN := $(VENV)/bin
+ARCHITECTURES ?= amd64 arm64
+PYTHONS ?= 3.11
+VERSION ?=
 SOURCES := setup.py pyproject.toml $(wildcard ext/*.pyx ext/*.pxi ext/*.pxd ext/*.hpp) \
            $(wildcard controller/spec/*.py)
 
-.PHONY: run test bench lint docs lock clean build dev
+.PHONY: run test bench lint docs lock clean build dev wheels release package
 
 run: build
 	@$(BIN)/allyarm run $(ARGS)
@@ -24,7 +31,7 @@ run: build
 build: $(VENV)/.built
 
 test: dev
-	@$(BIN)/python -m pytest $(TESTS) $(if $(filter-out tests,$(TESTS)),,$(TRACED)) $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest $(TESTS) $(if $(filter-out tests,$(TESTS)),,$(WHOLE)) $(PYTEST_ARGS)
 
 bench: dev
 	@$(BIN)/python -m benchmarks.run $(ARGS)
@@ -37,6 +44,20 @@ lint: dev
 
 docs: dev
 	@$(BIN)/python -m controller.spec.docs
+	@$(BIN)/allyarm check --defaults > systemd/allyarm.toml
+
+# Same commit, same bytes: packaging/ says how. docs/deploy.md tells what is in them.
+wheels: dev
+	@for a in $(ARCHITECTURES); do for p in $(PYTHONS); do \
+		$(BIN)/python packaging/wheels.py --architecture $$a --python $$p || exit 1; done; done
+
+release: dev
+	@for a in $(ARCHITECTURES); do for p in $(PYTHONS); do \
+		$(BIN)/python packaging/tree.py --architecture $$a --python $$p --version "$(VERSION)" || exit 1; done; done
+
+package: dev
+	@for a in $(ARCHITECTURES); do for p in $(PYTHONS); do \
+		$(BIN)/python packaging/deb.py --architecture $$a --python $$p --version "$(VERSION)" || exit 1; done; done
 
 $(VENV)/.packages: requirements.lock ext/preflight.py
 	@$(PYTHON) ext/preflight.py

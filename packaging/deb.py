@@ -35,7 +35,6 @@ PLACES = {
     "allyarm.toml": "etc/allyarm/allyarm.toml", "allyarm.sh": "usr/bin/allyarm",
 }
 UNITS = "usr/lib/systemd/system"
-ENABLED = ("allyarm.service", "allyarm-update.timer", "allyarm-confirm.path", "allyarm-confirm.service")  # those of them that there are
 DOCUMENTS = ("deploy.md", "update.md", "configuration.md", "safety.md", "faults.md")
 
 
@@ -106,17 +105,19 @@ def stage(target: Target, tree: Path, version: str, place: Path) -> None:
     documents = place / "usr/share/doc/allyarm"
     documents.mkdir(parents=True)
     (documents / "copyright").write_text(copyright_text(tree))
-    for name, text in {"changelog.gz": changelog(version), "NEWS.md.gz": (ROOT / "CHANGELOG.md").read_text(),
-                       **{f"{path.name}.gz": path.read_text() for name in DOCUMENTS
-                          if (path := ROOT / "docs" / name).exists()}}.items():
+    for name, text in {"changelog.gz": changelog(version), "NEWS.md.gz": (ROOT / "CHANGELOG.md").read_text()}.items():
         (documents / name).write_bytes(gzip.compress(text.encode(), 9, mtime=0))
+    for name in DOCUMENTS:
+        if (ROOT / "docs" / name).exists():
+            shutil.copyfile(ROOT / "docs" / name, documents / name)
     (place / "usr/share/lintian/overrides").mkdir(parents=True)
     shutil.copyfile(ROOT / "packaging/debian/lintian-overrides", place / "usr/share/lintian/overrides/allyarm")
     scripts = place / "DEBIAN"
     scripts.mkdir()
-    enabled = " ".join(name for name in ENABLED if (ROOT / "systemd" / name).exists())
+    enabled = " ".join(path.name for path in units if "\n[Install]\n" in path.read_text())
     for name in ("postinst", "prerm", "postrm"):
-        (scripts / name).write_text((ROOT / "packaging/debian" / name).read_text().replace("@ENABLED@", enabled))
+        (scripts / name).write_text((ROOT / "packaging/debian" / name).read_text()
+                                    .replace("@ENABLED@", enabled).replace("@VERSION@", version))
     (scripts / "conffiles").write_text("/etc/allyarm/allyarm.toml\n")
     for path in [place, *place.rglob("*")]:
         if not path.is_symlink():

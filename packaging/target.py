@@ -164,7 +164,10 @@ def _interpreter(python: str) -> str:
 
 
 def commit() -> str:
-    """The commit that is built, "" outside of a checkout; "+" behind it when there are changes on top."""
+    """The commit that is built, "" outside of a checkout; "+" behind it when there are changes on top. $ALLYARM_COMMIT says
+    it where the source is no checkout."""
+    if given := os.environ.get("ALLYARM_COMMIT"):
+        return given
     found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
     changed = subprocess.run(["git", "status", "--porcelain", "-uno"], cwd=ROOT, capture_output=True, text=True,
                              check=False)

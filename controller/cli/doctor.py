@@ -57,7 +57,7 @@ def main(args: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return 2
     findings = examine(Machine(priority=settings.loop.priority, port=settings.bus.port, hmi_host=settings.hmi.host,
-                               hmi_port=settings.hmi.port, input=settings.input.enabled))
+                               hmi_port=settings.hmi.port, input=settings.input.enabled, cpu=settings.loop.cpu))
     if args.measure is not None:
         findings.append(measure(args.measure, settings.loop))
     bad = any(finding.level == "red" for finding in findings)

@@ -96,6 +96,7 @@ class Service:
         self._timer: asyncio.TimerHandle | None = None
         self._next_look_s = 0.0
         self._next_slow_s = 0.0
+        self._next_statistics_s = 0.0
         self._device_stop_s = -SLOW_ROUND_S
         self._left = 0  # clients since garbage was last collected
         access = Access(options)
@@ -230,8 +231,6 @@ class Service:
         if self._update.tick():
             self._tell_update(self._update.state)
         self._payload.address, address_fault = own_ipv4()
-        self._builder.statistics = self._core.statistics()
-        self._builder.realtime = self._core.realtime()
         limits = self._state.speed_limit_deg_s[:self.facts.axes] if self._state is not None else ()
         self._own_faults.watch(address_fault, limits)
         if self._left >= COLLECT_CLIENTS:
@@ -287,6 +286,11 @@ class Service:
     def state_message(self) -> Any:
         """The `state` message of this moment."""
         running = self._running()  # reads the newest record
+        now_s = time.monotonic()
+        if now_s >= self._next_statistics_s:  # made for those who ask, and not anew for each of them
+            self._next_statistics_s = now_s + SLOW_ROUND_S
+            self._builder.statistics = self._core.statistics()
+            self._builder.realtime = self._core.realtime()
         holder = self._control.holder
         history = self._history
         counts = {"clients": len(self._clients), "records_lost": self._reader.lost,

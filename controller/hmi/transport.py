@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import os
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -29,6 +28,7 @@ from aiohttp import web
 from aiohttp.http import WSCloseCode, WSMsgType
 from aiohttp.http_exceptions import HttpProcessingError
 
+from controller._core import send_now
 from controller.hmi.access import Access
 from controller.hmi.counters import Counters, logger
 from controller.spec import hmi
@@ -211,9 +211,8 @@ class Link:
             return False
         if transport.is_closing() or transport.get_write_buffer_size():
             return False
-        try:
-            sent = os.write(self._fd, frame)
-        except OSError:  # full, or broken: the transport finds out which
+        sent = send_now(self._fd, frame)
+        if sent < 0:  # full, or broken: the transport finds out which
             return False
         if sent < len(frame):
             transport.write(frame[sent:])

@@ -6,17 +6,15 @@ $ALLYARM_ALL_TESTS is set (as .ci/run does) a missing tool is a failure.
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.system.machine import CACHE, ROOT, Machine, missing, template
+from tests.system import builds
+from tests.system.machine import ROOT, Machine, missing, template
 
 sys.path.append(str(ROOT / "packaging"))    # target, tree, deb: scripts, not a package
 
@@ -29,45 +27,16 @@ def _able() -> None:
         pytest.skip(why)
 
 
-def sources_key() -> str:
-    """Changes when anything changes that goes into a package."""
-    names = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "--", "controller", "ext", "packaging",
-                            "systemd", "setup.py", "pyproject.toml", "requirements.lock", "docs/faults.md"], cwd=ROOT,
-                           capture_output=True, text=True, check=True).stdout.split("\n")
-    found = hashlib.sha256()
-    for name in sorted(filter(None, names)):
-        path = ROOT / name
-        found.update(name.encode() + (path.read_bytes() if path.is_file() else b""))
-    return found.hexdigest()[:16]
-
-
-def made_once(name: str, *command: str) -> Path:
-    """The folder that `command --output FOLDER` fills; kept under build/ until the sources change."""
-    place = CACHE / f"{name}-{sources_key()}"
-    if not place.exists():
-        for old in CACHE.glob(f"{name}-*"):
-            shutil.rmtree(old)
-        work = CACHE / f"making-{name}-{os.getpid()}"
-        work.mkdir(parents=True)
-        done = subprocess.run([sys.executable, *command, "--output", str(work)], cwd=ROOT, capture_output=True, text=True,
-                              check=False)
-        assert done.returncode == 0, done.stderr
-        work.rename(place)
-    return place
-
-
 @pytest.fixture(scope="session")
 def release_tree() -> Path:
     """The release tree of this checkout, for this architecture and the machines' Python (3.11)."""
-    (found,) = (path for path in made_once("tree", "packaging/tree.py", "--no-archive").iterdir() if path.is_dir())
-    return found
+    return builds.release_tree()
 
 
 @pytest.fixture(scope="session")
-def package(release_tree: Path) -> Path:
+def package() -> Path:
     """The Debian package of it."""
-    (found,) = made_once("package", "packaging/deb.py", "--tree", str(release_tree)).glob("*.deb")
-    return found
+    return builds.package()
 
 
 @pytest.fixture(scope="session")

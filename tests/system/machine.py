@@ -71,6 +71,8 @@ class Machine:
         self._leader = 0
         self._mounted = False
         self._copy(root_template or template())
+        # In place of the real-time scheduling that a container cannot have.
+        self.write("/etc/systemd/system/allyarm.service.d/busy-machine.conf", "[Service]\nNice=-15\n")
 
     def _copy(self, source: Path) -> None:
         """An overlay costs nothing; where there is none, a copy."""
@@ -148,6 +150,17 @@ class Machine:
         assert self._leader, "it is off"
         return ["nsenter", "--target", str(self._leader), "--net", "--",
                 *(["env", *(f"{name}={value}" for name, value in environment.items())] if environment else []), *command]
+
+    def host_pid(self, pid: int) -> int:
+        """What a process of the machine is called on this host."""
+        namespace = os.readlink(f"/proc/{self._leader}/ns/pid")
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if os.readlink(entry / "ns/pid") == namespace:
+                    (line,) = (line for line in (entry / "status").read_text().splitlines() if line.startswith("NSpid:"))
+                    if int(line.split()[-1]) == pid:
+                        return int(entry.name)
+        raise AssertionError(f"no process {pid} in the machine")
 
     def write(self, path: str, text: str, mode: int = 0o644) -> None:
         """A file in it, whether it is on or off (not under /run, /tmp or /dev)."""
