@@ -28,7 +28,8 @@ CHANGES = {
     "0.2.0": ("lib/controller/cli/fail.py", 'print(f"allyarm: {text}"', 'print(f"AllyArm: {text}"'),
     "0.2.1": ("lib/controller/cli/fail.py", 'print(f"allyarm: {text}"', 'print(f"Allyarm: {text}"'),
     # It starts for `--version`, but `run` fails at once; systemd starts it again and again.
-    "0.3.0": ("lib/controller/app.py", "log = logging.getLogger", 'raise ImportError("broken")\nlog = logging.getLogger'),
+    "0.3.0": ("lib/controller/app.py", "log = logging.getLogger",
+              'raise ImportError("broken")\nlog = logging.getLogger'),
     # It hangs before it is ready.
     "0.4.0": ("lib/controller/app.py", "log = logging.getLogger", "time.sleep(1000)\nlog = logging.getLogger"),
     # It runs, but finds no arm any more.
@@ -104,7 +105,8 @@ def releases(release_tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Ca
 
 
 @pytest.fixture(scope="module")
-def board(machine: Machine, releases: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
+def board(machine: Machine, releases: Callable[[str], Path],
+          tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
     found = Board(machine, Manufacturer(tmp_path_factory.mktemp("manufacturer")), releases)
     machine.write("/usr/share/allyarm/root.json", found.manufacturer.root.decode())
     machine.write("/etc/allyarm/allyarm.toml", CONFIGURATION)

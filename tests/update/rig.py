@@ -127,9 +127,9 @@ class Web:
 class Machine:
     """systemd and the controller, played. `behaviour` in the release says what its start gives:
 
-    good; hiccup (answers /healthz with 503 for a moment); crash (fails at once); hang (never ready); restarts (fails once, systemd starts it again); no_bus; stuck (its
-    loop does not advance); sick (answers /healthz with 503 after a moment); mute (no status); other (says it is another
-    release).
+    good; hiccup (answers /healthz with 503 for a moment); crash (fails at once); hang (never ready); restarts (fails
+    once, systemd starts it again); no_bus; stuck (its loop does not advance); sick (answers /healthz with 503 after a
+    moment); mute (no status); other (says it is another release).
     """
 
     def __init__(self, board: Board) -> None:
