@@ -22,7 +22,7 @@ from tests.update.rig import Manufacturer
 PORT = 8765
 URL = f"http://127.0.0.1:{PORT}"
 BACK_S = 30.0       # the aim: broken release back on the old one
-CONFIGURATION = f'[update]\nurl = "{URL}"\nconfirm_s = 4\n'
+CONFIGURATION = f'[update]\nurl = "{URL}"\nstart_s = 8\nconfirm_s = 3\n'
 # Version -> (file, text in it, what stands there instead). Each is the release before with this one change.
 CHANGES = {
     "0.2.0": ("lib/controller/cli/fail.py", 'print(f"allyarm: {text}"', 'print(f"AllyArm: {text}"'),
@@ -49,7 +49,8 @@ class Board:
         self._web: subprocess.Popen[bytes] | None = None
 
     def publish(self, version: str) -> None:
-        self.manufacturer.publisher.add(self._releases(version), self.manufacturer.signers, deltas=1, level=1)
+        deltas = 1 if version == "0.2.1" else 0     # of the others it is not asked
+        self.manufacturer.publisher.add(self._releases(version), self.manufacturer.signers, deltas=deltas, level=1)
 
     def serve(self) -> None:
         """The web server lives in the machine's network, so it ends with a power cut."""
