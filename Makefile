@@ -89,9 +89,9 @@ $(VENV)/.dev: $(VENV)/.built requirements-dev.lock
 lock: build
 	@$(BIN)/python -m pip install --quiet pip-tools
 	@$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe --no-emit-index-url \
-		--no-emit-find-links --extra build --output-file requirements.lock pyproject.toml
+		--no-emit-find-links --extra build --extra update --output-file requirements.lock pyproject.toml
 	@$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe --no-emit-index-url \
-		--no-emit-find-links --extra build --extra dev --output-file requirements-dev.lock pyproject.toml
+		--no-emit-find-links --extra build --extra update --extra dev --output-file requirements-dev.lock pyproject.toml
 
 clean:
 	rm -rf .venv* build dist *.egg-info ext/generated ext/*.cpp controller/*.so controller/*/*.so

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from controller.signals import StopSignals
 
 COMMANDS = ("run", "sim", "check", "doctor", "status", "settings", "history", "password", "move", "jog", "home", "play",
-            "compliant", "stop", "reset", "calibrate", "devices")
+            "compliant", "stop", "reset", "calibrate", "devices", "update")
 
 
 def _early_core(argv: list[str]) -> tuple[Core, StopSignals] | None:

@@ -284,6 +284,19 @@ class Sim(Section, frozen=True):
     seed: Annotated[int, Meta(ge=0, le=2**31 - 1, description="seed of noise and faults: same seed, same run")] = 1
 
 
+class Update(Section, frozen=True):
+    """Updates of the program over the network (docs/update.md)."""
+
+    url: Annotated[str, Meta(max_length=1000, pattern=r"^(https?://[^\s/?#]+[^\s?#]*)?\Z", description="address of the "
+                             "manufacturer's repository, http(s)://host/path; what is there is signed, so plain http "
+                             "serves too. Empty: no updates")] = ""
+    channel: Annotated[Literal["stable", "beta"], Meta(description="releases to take; beta takes both")] = "stable"
+    start_s: Annotated[float, Meta(ge=2, le=120, description="a new release must run and reach its arm within so long, "
+                                   "or the one before comes back")] = 12.0
+    confirm_s: Annotated[float, Meta(ge=1, le=600, description="then it must run well for so long before it stays")
+                         ] = 20.0
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """The whole configuration. `axis` holds complete limits: what a table leaves out was taken from [motion]."""
 
@@ -304,6 +317,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     external: External = External()
     input: Input = Input()
     input_axis: tuple[InputAxis, ...] = ()
+    update: Update = Update()
     sim: Sim = Sim()
 
     @property

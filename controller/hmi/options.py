@@ -10,6 +10,7 @@ import msgspec
 
 from controller.spec import hmi
 from controller.spec.faults import Language
+from controller.update.places import STATUS
 
 if TYPE_CHECKING:
     from controller.config import Config
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 class HmiOptions(msgspec.Struct, frozen=True):
     """`host` and `port` (0: any free one), `rate_hz` of `data` (1..100), `allowed_origins` beyond the same host and
     loopback ("https://name:port"), `token` that clients of other machines pass, `insecure` to do without one,
-    `language` of errors and warnings; `input` lets input devices move the arm.
+    `language` of errors and warnings; `input` lets input devices move the arm;
+    `update_status` is the file in which an update of the program says what it does.
     """
 
     host: str = "127.0.0.1"
@@ -32,6 +34,7 @@ class HmiOptions(msgspec.Struct, frozen=True):
     stalled_s: float = hmi.STALLED_S
     language: Language = "en"
     input: InputOptions | None = None
+    update_status: str = STATUS
 
     @classmethod
     def from_config(cls, config: Config) -> HmiOptions:

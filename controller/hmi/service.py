@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from aiohttp import web
 
+from controller import __version__
 from controller.arm import ArmFacts
 from controller.bus.board_registers import BoardWrites
 from controller.history import History
@@ -48,6 +49,7 @@ from controller.spec import hmi
 from controller.spec.history import Kind
 from controller.spec.hmi import Notice
 from controller.store import Store
+from controller.update.announced import UpdateState, Watch
 
 if TYPE_CHECKING:
     from controller._core import Core, State
@@ -114,6 +116,7 @@ class Service:
                                   board_writes=board_writes, library=self._ask_store,
                                   devices=lambda: self._devices.count if self._devices else 0)
         self._devices = self._make_devices(options)
+        self._update = Watch(__version__, options.update_status)
         self._own_faults = OwnFaults(self._faults, store, history, self._handlers.in_force, host=options.host)
         self._payload = DataMessage(store, self._faults, self._counters)
         self._builder = StateBuilder(self._faults, self._counters)
@@ -225,6 +228,8 @@ class Service:
         self._store.tick(now_s)
         self._rest.tick(now_s)
         self._login.tick(now_s)
+        if self._update.tick():
+            self._tell_update(self._update.state)
         self._payload.address, address_fault = own_ipv4()
         limits = self._state.speed_limit_deg_s[:self.facts.axes] if self._state is not None else ()
         self._own_faults.watch(address_fault, limits)
@@ -233,6 +238,14 @@ class Service:
             # to hundreds of connections; without what was frozen after the start this takes some milliseconds.
             self._left = 0
             gc.collect()
+
+    def _tell_update(self, told: UpdateState) -> None:
+        """Another phase of an update: a notice to everyone; a file that says nothing sensible is only counted."""
+        if told.problem:
+            self._counters.add("update_status_unreadable")
+            log.warning("what the update says cannot be read: %s", told.problem)
+        elif told.text:
+            self.tell_all(Refused(Notice.UPDATE, "", told.text))
 
     def _cut_strangers(self, now_s: float) -> None:
         """Sessions that never became a client."""
@@ -288,7 +301,7 @@ class Service:
             blockers=[found.message for found in self._handlers.gate.general()],
             sequence=self._handlers.progress,
             holder=Holder(holder.number if holder else None, holder.name if holder else ""),
-            devices=self._devices.message() if self._devices else None)
+            devices=self._devices.message() if self._devices else None, update=self._update.state)
 
     def _saved_deg(self, name: str) -> list[float]:
         """A saved position, "rest" or "wearing", in degrees, one per axis of the arm."""
