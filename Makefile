@@ -2,6 +2,8 @@
 # make test           every test (TESTS="tests/unit" for some, PYTEST_ARGS="-x" for pytest's own flags)
 # make bench          benchmarks; tables to the terminal and to docs/benchmarks.md
 # make lint           ruff, mypy, generated documents
+# make image          SD card for Raspberry Pi class boards, and its update bundle (root, 20 minutes; docs/image.md)
+# make test-image     boots that card in an emulator (30 minutes)
 # make lock           renew the lock files from pyproject.toml
 # make clean          remove environments and everything built
 
@@ -16,7 +18,7 @@ BIN := $(VENV)/bin
 SOURCES := setup.py pyproject.toml $(wildcard ext/*.pyx ext/*.pxi ext/*.pxd ext/*.hpp) \
            $(wildcard controller/spec/*.py)
 
-.PHONY: run test bench lint docs lock clean build dev
+.PHONY: run test bench lint docs lock clean build dev image test-image
 
 run: build
 	@$(BIN)/allyarm run $(ARGS)
@@ -58,6 +60,21 @@ dev: $(VENV)/.dev
 $(VENV)/.dev: $(VENV)/.built requirements-dev.lock
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements-dev.lock
 	@touch $@
+
+# KEYS=FOLDER signs with keys of your own (image/keys.py).
+IMAGE_PYTHON := 3.13
+IMAGE_OPTIONS = $(if $(KEYS),--keys $(KEYS))
+image: dev
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(PYTHON) image/build.py $(IMAGE_OPTIONS) \
+		--deb "$$($(BIN)/python packaging/deb.py --architecture arm64 --python $(IMAGE_PYTHON) --output dist | tail -1)"
+
+# Two more bundles of the same system, to be installed and refused.
+TESTED := build/image/tested
+test-image: dev
+	@rm -rf $(TESTED) && mkdir -p $(TESTED) && ln dist/allyarm-image-*-arm64.* $(TESTED)/
+	@$(PYTHON) image/build.py $(IMAGE_OPTIONS) --reuse --bundle-only --version 0.0.9 --output $(TESTED)/older
+	@$(PYTHON) image/build.py $(IMAGE_OPTIONS) --reuse --bundle-only --version 99.0.0 --output $(TESTED)/newer
+	@ALLYARM_IMAGES=$(TESTED) $(BIN)/python -m pytest tests/image -x $(PYTEST_ARGS)
 
 lock: build
 	@$(BIN)/python -m pip install --quiet pip-tools

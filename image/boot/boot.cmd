@@ -41,7 +41,7 @@ fi
 
 # The motor bus is on the serial port, so the console is the screen; on the emulated board it is the port.
 setenv console console=tty1
-setenv tuning "isolcpus=managed_irq,domain,3 nohz_full=3 rcu_nocbs=3 irqaffinity=0-2"
+setenv tuning "@TUNING@"
 if test "${board}" = "qemu-arm"; then
   setenv console console=ttyAMA0
   setenv tuning
