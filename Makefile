@@ -12,8 +12,9 @@ VENV   ?= .venv
 ARGS   ?=
 TESTS  ?= tests
 PYTEST_ARGS ?=
-# A run of every test also fails when a safety requirement is left without a test that passed.
-TRACED := --traceability build/traceability.md
+# A run of every test uses two processors (tests/conftest.py says how), and also fails when a safety requirement is left
+# without a test that passed.
+WHOLE := -n 2 --dist loadgroup --traceability build/traceability.md
 BIN := $(VENV)/bin
 SOURCES := setup.py pyproject.toml $(wildcard ext/*.pyx ext/*.pxi ext/*.pxd ext/*.hpp) \
            $(wildcard controller/spec/*.py)
@@ -26,7 +27,7 @@ run: build
 build: $(VENV)/.built
 
 test: dev
-	@$(BIN)/python -m pytest $(TESTS) $(if $(filter-out tests,$(TESTS)),,$(TRACED)) $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest $(TESTS) $(if $(filter-out tests,$(TESTS)),,$(WHOLE)) $(PYTEST_ARGS)
 
 bench: dev
 	@$(BIN)/python -m benchmarks.run $(ARGS)

@@ -1,4 +1,8 @@
-# Fields of a state record as JSON text, in one pass: the part of `data` that is another one in every message.
+# What the HMI does for every message: fields of a state record as JSON text, in one pass, and the way out to a socket.
+
+cdef extern from "<sys/socket.h>" nogil:
+    ssize_t send(int, const void*, size_t, int)
+    const int MSG_DONTWAIT, MSG_NOSIGNAL
 
 cdef enum:
     LIVE_FIELDS = 16
@@ -126,3 +130,9 @@ cdef class LiveText:
         cdef char out[LIVE_TEXT]
         cdef int size = write_live(out, &state.record, self.fields, self.count, self.prefixes, &self.null_count)
         return PyBytes_FromStringAndSize(out, size)
+
+
+def send_now(int fd, bytes data):
+    """Give a socket what it takes at once; returns how many bytes that is, -1 when it takes nothing or is broken. For
+    frames: `os.write` would cost a change of the interpreter's lock, and an exception for a socket that is full."""
+    return send(fd, <const char*>data, len(data), MSG_DONTWAIT | MSG_NOSIGNAL)

@@ -44,7 +44,7 @@ class Answers:
     """`read_core` takes the records that have come, so that `results` knows of every verdict in them."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, results: Results, counters: Counters, broadcast: Broadcast,
-                 read_core: Callable[[float], None]) -> None:
+                 read_core: Callable[[float], object]) -> None:
         self._loop, self._results, self._counters, self._broadcast = loop, results, counters, broadcast
         self._read_core = read_core
         self._polling = False

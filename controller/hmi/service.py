@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 ROUND_S = 0.1  # longest time between two rounds
 SHORTEST_ROUND_S = 0.002
 SEQUENCE_ROUND_S = 0.02  # while a sequence waits for its next step
+LOOK_AFTER = 0.9  # of the longest time between two rounds: most clients are sent to more often than is worth a look
 STALE_S = 0.5
 COLLECT_CLIENTS = 10
 SLOW_ROUND_S = 1.0
@@ -93,7 +94,9 @@ class Service:
         self._ended = asyncio.Event()
         self.last_round_s = time.monotonic()
         self._timer: asyncio.TimerHandle | None = None
+        self._next_look_s = 0.0
         self._next_slow_s = 0.0
+        self._next_statistics_s = 0.0
         self._device_stop_s = -SLOW_ROUND_S
         self._left = 0  # clients since garbage was last collected
         access = Access(options)
@@ -203,22 +206,28 @@ class Service:
     def _do_round(self, now_s: float) -> None:
         self.last_round_s = now_s
         self._core.beat()
-        self._read_core(now_s)
+        if self._read_core(now_s) or now_s >= self._next_look_s or self._devices is not None:
+            self._look_after(now_s)
+        self._broadcast.send_due(now_s)
+        if now_s >= self._next_slow_s:
+            self._next_slow_s = now_s + SLOW_ROUND_S
+            self._slow_round(now_s)
+
+    def _look_after(self, now_s: float) -> None:
+        """What waits for the loop, for time to pass or for a client; when the loop has something new, else ten times a
+        second, not with every message that is sent."""
         self._results.tick(now_s)
         self._handlers.tick(now_s)
         self._board_update.tick(now_s)
         if self._devices is not None:
             self._devices.round(now_s)
         self._control.tick(now_s, self._handlers.busy)
-        clients = list(self._clients.values())
-        for client in clients:
+        for client in list(self._clients.values()):
             if client.flooding_since_s is not None and now_s - client.flooding_since_s > FLOOD_GRACE_S:
                 self._counters.add("dropped")
                 self._server.cut(client.key)
-        self._broadcast.send_due(now_s)
-        if now_s >= self._next_slow_s:
-            self._next_slow_s = now_s + SLOW_ROUND_S
-            self._slow_round(now_s)
+        self._server.tend(now_s)
+        self._next_look_s = now_s + LOOK_AFTER * (SEQUENCE_ROUND_S if self._handlers.sequencer.moving else ROUND_S)
 
     def _slow_round(self, now_s: float) -> None:
         self._cut_strangers(now_s)  # first: where descriptors are used up, what follows fails, and this frees some
@@ -226,8 +235,6 @@ class Service:
         self._rest.tick(now_s)
         self._login.tick(now_s)
         self._payload.address, address_fault = own_ipv4()
-        self._builder.statistics = self._core.statistics()
-        self._builder.realtime = self._core.realtime()
         limits = self._state.speed_limit_deg_s[:self.facts.axes] if self._state is not None else ()
         self._own_faults.watch(address_fault, limits)
         if self._left >= COLLECT_CLIENTS:
@@ -249,14 +256,16 @@ class Service:
                 self._counters.refuse("no_connect")
                 self._server.cut(key)
 
-    def _read_core(self, now_s: float) -> None:
-        """Every record since the last time that tells something new: results and drive codes may show in one only."""
+    def _read_core(self, now_s: float) -> bool:
+        """Every record since the last time that tells something new: results and drive codes may show in one only.
+        Whether there was one."""
         news, newest = self._reader.changes()
         for state in news:
             self._faults.follow(state)
             self._results.follow(state)
         if newest is not None:
             self._state, self._advanced_s = newest, now_s
+        return bool(news)
 
     # -- what others ask
 
@@ -273,6 +282,11 @@ class Service:
     def state_message(self) -> Any:
         """The `state` message of this moment."""
         running = self._running()  # reads the newest record
+        now_s = time.monotonic()
+        if now_s >= self._next_statistics_s:  # made for those who ask, and not anew for each of them
+            self._next_statistics_s = now_s + SLOW_ROUND_S
+            self._builder.statistics = self._core.statistics()
+            self._builder.realtime = self._core.realtime()
         holder = self._control.holder
         history = self._history
         counts = {"clients": len(self._clients), "records_lost": self._reader.lost,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
+import math
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -28,6 +28,7 @@ from aiohttp import web
 from aiohttp.http import WSCloseCode, WSMsgType
 from aiohttp.http_exceptions import HttpProcessingError
 
+from controller._core import send_now
 from controller.hmi.access import Access
 from controller.hmi.counters import Counters, logger
 from controller.spec import hmi
@@ -39,8 +40,10 @@ engineio.async_socket.time = engineio.base_socket.time = SimpleNamespace(time=ti
 # all of it, a stop too, and answer "OK"; the body's size and the message rate are limit enough.
 engineio.payload.Payload.max_decode_packets = hmi.MESSAGE_BYTES
 
-# SAF-4: the motion of a client whose link broke without a word ends within three seconds
-PING_INTERVAL_S, PING_TIMEOUT_S = 1, 2
+# SAF-4: the motion of a client whose link broke without a word ends within three seconds, counted from its last answer:
+# PING_AFTER_S, twice the time between two calls of `tend`, and the timeout.
+PING_INTERVAL_S, PING_TIMEOUT_S = 1, 2  # as the handshake tells them
+PING_AFTER_S = 0.8
 BODY_LIMIT_S = 5.0
 WEBSOCKET_BYTES = 8 * hmi.MESSAGE_BYTES  # between the two limits a refusal can still be answered
 TOO_LARGE = f"a message has at most {hmi.MESSAGE_BYTES} bytes"
@@ -96,6 +99,9 @@ def text_frame(text: bytes) -> bytes:
     else:
         head = bytes((TEXT_FRAME, 127)) + size.to_bytes(8, "big")
     return head + text
+
+
+PING_FRAME = text_frame(engineio.packet.Packet(engineio.packet.PING).encode().encode())
 
 
 def packet_problem(packet: str | bytes) -> str:
@@ -205,9 +211,8 @@ class Link:
             return False
         if transport.is_closing() or transport.get_write_buffer_size():
             return False
-        try:
-            sent = os.write(self._fd, frame)
-        except OSError:  # full, or broken: the transport finds out which
+        sent = send_now(self._fd, frame)
+        if sent < 0:  # full, or broken: the transport finds out which
             return False
         if sent < len(frame):
             transport.write(frame[sent:])
@@ -217,6 +222,39 @@ class Link:
         """Cut the connection without waiting for the client."""
         if self._transport is not None:
             self._transport.abort()
+
+
+class Session(engineio.async_socket.AsyncSocket):  # type: ignore[misc]
+    """A session that is pinged by `Engine.tend`: the library has a task, a timer and a way through its queue for each
+    ping, which together cost as much as several messages."""
+
+    last_ping: float | None  # when it was pinged, None once it has answered
+    ping_due_s = math.inf
+
+    def schedule_ping(self) -> None:
+        if self.last_ping:  # else one is due already
+            self.last_ping = None
+            self.ping_due_s = time.monotonic() + PING_AFTER_S
+
+    async def poll(self) -> list[Any]:
+        """Packets to send; [] at the end. A WebSocket whose pings do not come this way may have none for long."""
+        if not self.upgraded:
+            return list(await super().poll())
+        packets = []
+        packet = await self.queue.get()
+        self.queue.task_done()
+        while packet is not None:
+            packets.append(packet)
+            if self.queue.empty():
+                return packets
+            packet = self.queue.get_nowait()
+            self.queue.task_done()
+        if packets:
+            self.queue.put_nowait(None)  # the end comes with the next call
+        return packets
+
+
+engineio.async_socket.AsyncSocket = Session
 
 
 class Body:
@@ -237,9 +275,23 @@ class Engine(engineio.AsyncServer):  # type: ignore[misc]
     counters: Counters
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+        super().__init__(monitor_clients=False, **options)  # `tend` does
         self.links: dict[str, Link] = {}
         self._async: dict[str, Any] = {**driver._async, "websocket": Link, "translate_request": self._translate}
+
+    def tend(self, now_s: float) -> None:
+        """Ping the sessions whose turn it is, end those that did not answer, forget those that have ended."""
+        for key, session in list(self.sockets.items()):
+            if session.closed:
+                self.sockets.pop(key, None)
+            elif session.last_ping is None:
+                if now_s >= session.ping_due_s and not session.closing:
+                    session.last_ping = now_s
+                    link = self.links.get(key)
+                    if link is None or not link.take(PING_FRAME):
+                        session.queue.put_nowait(engineio.packet.Packet(engineio.packet.PING))
+            elif now_s - session.last_ping > PING_TIMEOUT_S and not session.closing:
+                self.start_background_task(session.check_ping_timeout)
 
     async def _translate(self, request: web.Request) -> dict[str, Any]:
         """aiohttp request -> the library's environ; refuses by HTTP error what it would choke on."""
@@ -342,6 +394,10 @@ class SocketServer(socketio.AsyncServer):  # type: ignore[misc]
             task.add_done_callback(self._closing.discard)
         elif (session := self.eio.sockets.get(key)) is not None:
             await session.close(wait=False, abort=True, reason=self.reason.SERVER_DISCONNECT)
+
+    def tend(self, now_s: float) -> None:
+        """Keep-alive of all sessions; to be called about ten times a second."""
+        self.eio.tend(now_s)
 
     def cut(self, key: str) -> None:
         """End a session without waiting for its client."""

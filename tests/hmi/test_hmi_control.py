@@ -49,10 +49,21 @@ def test_saf_4_a_client_that_is_gone_ends_its_jog(rig: Rig, number: signal.Signa
         assert time.monotonic() - began < 2.0
         assert rig.state.state == MasterState.AUTO
         assert rig.state.fault_count == 0
-        until = time.monotonic() + 3 * GONE_S
+        until = began + GONE_S + 1.0
         while rig.status()["control"]["client"] is not None:
             assert time.monotonic() < until
             time.sleep(0.05)
+
+
+@pytest.mark.parametrize("transport", ["websocket", "polling"])
+def test_a_client_that_is_sent_nothing_stays(rig: Rig, transport: str) -> None:
+    """Pings alone keep it."""
+    with node(PACKAGES[1], rig.url, transports=[transport]) as client:
+        client.command("subscribe", event="data", rate_hz=0)
+        connections = rig.status()["hmi"]["connections"]
+        time.sleep(GONE_S + 1.0)
+        assert client.command("subscribe", event="data", rate_hz=0) == {"ok": True}
+        assert rig.status()["hmi"]["connections"] == connections == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "hangs"])
