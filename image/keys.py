@@ -28,7 +28,8 @@ def make(folder: Path) -> None:
         raise FileExistsError(f"{folder} has keys already; they are not replaced")
     curve = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
     openssl("req", "-x509", *curve, "-days", AUTHORITY_DAYS, "-subj",
-            "/O=AllyArm/CN=AllyArm image authority", "-addext",  "basicConstraints=critical,CA:TRUE,pathlen:0", "-addext", "keyUsage=critical,keyCertSign,cRLSign",
+            "/O=AllyArm/CN=AllyArm image authority", "-addext", "basicConstraints=critical,CA:TRUE,pathlen:0",
+            "-addext", "keyUsage=critical,keyCertSign,cRLSign",
             "-keyout", folder / "authority.key", "-out", folder / "keyring.pem")
     signer(folder)
 

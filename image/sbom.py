@@ -1,7 +1,7 @@
 """What is in an image, as CycloneDX 1.5.
 
-Every Debian package that dpkg knows of, every Python package of the controller, and the packages that the boot partition
-was made of. Licences are in the packages' own /usr/share/doc/*/copyright.
+Every Debian package that dpkg knows of, every Python package of the controller, and the packages that the boot
+partition was made of. Licences are in the packages' own /usr/share/doc/*/copyright.
 """
 
 from __future__ import annotations
