@@ -137,7 +137,7 @@ def system(archive: Path, work: Path, deb: Path) -> Path:
             inside(root, "systemctl", "enable", unit)
         # apt's timers have nothing to do in a system that is read-only; hostapd waits for its configuration
         inside(root, "systemctl", "mask", "apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer",
-               "systemd-firstboot.service", "rauc-mark-good.service")
+               "systemd-firstboot.service")
         inside(root, "systemctl", "unmask", "hostapd.service")
         inside(root, "systemctl", "enable", "hostapd.service")
         inside(root, "passwd", "--lock", "root")
@@ -169,6 +169,10 @@ def finish(root: Path, version: str, keyring: Path) -> None:
     template = (HERE / "root/etc/rauc/system.conf").read_text()
     text = template.replace("@VERSION@", version).replace("@COMPATIBLE@", COMPATIBLE)
     (root / "etc/rauc/system.conf").write_text(text)
+    said = subprocess.run(["chroot", str(root), "rauc", "--conf=/etc/rauc/system.conf", "status"], capture_output=True,
+                          text=True, check=False).stderr     # without D-Bus it still reads its configuration
+    if "system config file" not in said or "Failed to load system config" in said:
+        raise BuildError(f"RAUC does not take its configuration: {said}")
     release = root / "usr/lib/os-release"
     text = re.sub(r"(?m)^IMAGE_(ID|VERSION)=.*\n", "", release.read_text())
     release.write_text(f"{text}IMAGE_ID=allyarm\nIMAGE_VERSION={version}\n")

@@ -24,10 +24,17 @@ FILLING = bytes(range(256)) * 1200
 
 
 @pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     with running(folder=tmp_path_factory.mktemp("state")) as found:
-        found.until(ready)
         yield found
+
+
+@pytest.fixture
+def program(shared: Program) -> Program:
+    """At rest, whatever the test before left."""
+    shared.simulator("update normal")
+    shared.until(ready)
+    return shared
 
 
 def ready(status: dict[str, Any]) -> bool:
