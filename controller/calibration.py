@@ -2,7 +2,8 @@
 
 `calibration/NAME.csv` in the state folder has a head, then per point the mean positions of all axes in degrees and
 their mean
-torques in counts. `NAME.json` beside it says what was asked for; it is complete before the first row. Every row is on
+torques in counts. `NAME.json` beside it says what was asked for, and how the arm was adjusted; it is complete before
+the first row, and gone again where the run never begins. Every row is on
 disk before the next point begins, so a run that is cut off goes on at the first point that is missing. A last row
 that a power failure tore is cut off; anything else that does not fit is refused with its line.
 Thread contract: no state; a RunFile belongs to one thread at a time.
@@ -18,10 +19,13 @@ import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from controller.folders import sync_folder
+from controller.spec.chain import LONGEST_ADJUSTMENT_MM
 
 FOLDER = "calibration"
 NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9_-]{0,31}$"
@@ -30,8 +34,13 @@ POINTS_HIGHEST = 10_000
 SPEED_PERCENT = 30.0
 SETTLE_S, SETTLE_HIGHEST_S = 1.0, 60.0
 MEASURE_S, MEASURE_LEAST_S, MEASURE_HIGHEST_S = 0.5, 0.02, 60.0
-FORMAT = 1
+FORMAT = 2
+DRAFT = ".json.new"
 FAR_DEG = 2.0  # a row is not of its point when it is further away
+
+
+Longer = Annotated[float, Meta(ge=0, le=LONGEST_ADJUSTMENT_MM)]
+Counts = Annotated[float, Meta(ge=-1e6, le=1e6)]    # as the core takes them
 
 
 class Unfit(ValueError):
@@ -57,6 +66,21 @@ class GridAxis(msgspec.Struct, frozen=True):
         return math.floor(abs(self.stop_deg - self.start_deg) / self.step_deg + 1e-9) + 1
 
 
+class Adjustment(msgspec.Struct, frozen=True, kw_only=True):
+    """How the arm is set while it is measured: registers 90 and 92, by which upper arm and forearm are longer than
+    configured, and registers 230 and 231, the spring of axis 2 at 0 degrees and per degree."""
+
+    upper_arm_mm: Longer = 0.0
+    forearm_mm: Longer = 0.0
+    spring_offset_counts: Counts = 0.0
+    spring_counts_per_deg: Counts = 0.0
+
+    def __str__(self) -> str:
+        return (f"upper arm {self.upper_arm_mm:g} mm and forearm {self.forearm_mm:g} mm longer (registers 90, 92), "
+                f"spring {self.spring_offset_counts:g} counts and {self.spring_counts_per_deg:g} counts per degree "
+                "(registers 230, 231)")
+
+
 class Description(msgspec.Struct, frozen=True, kw_only=True):
     """What a run is: everything that has to be the same when it goes on. `grid` has one entry per axis of the arm; one
     that was not given stands where it stood when the run began."""
@@ -69,11 +93,18 @@ class Description(msgspec.Struct, frozen=True, kw_only=True):
     settle_s: float
     measure_s: float
     there_and_back: bool
+    adjustment: Adjustment
 
     @property
     def points(self) -> int:
         """How many rows a whole run has."""
         return math.prod(axis.count for axis in self.grid) * (2 if self.there_and_back else 1)
+
+
+class _Version(msgspec.Struct):
+    """What every format of a description has."""
+
+    allyarm_calibration: int
 
 
 class Points(Sequence[tuple[float, ...]]):
@@ -116,12 +147,12 @@ class Points(Sequence[tuple[float, ...]]):
 
 
 def described(grid: Sequence[GridAxis], *, serial: str, speed_percent: float, settle_s: float, measure_s: float,
-              there_and_back: bool) -> Description:
+              there_and_back: bool, adjustment: Adjustment) -> Description:
     """The description of a new run; Unfit when it has too many points, with their number."""
     began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     made = Description(allyarm_calibration=FORMAT, serial=serial, began=began, grid=tuple(grid),
                        speed_percent=speed_percent, settle_s=settle_s, measure_s=measure_s,
-                       there_and_back=there_and_back)
+                       there_and_back=there_and_back, adjustment=adjustment)
     if made.points > POINTS_HIGHEST:
         raise Unfit(f"{made.points} points: up to {POINTS_HIGHEST} are allowed; choose larger steps or smaller ranges")
     return made
@@ -133,29 +164,27 @@ def head(axes: int) -> str:
 
 
 class RunFile:
-    """The file of a run, open for more rows and locked against a second writer."""
+    """The file of a run, open for more rows and locked against a second writer. `new` is one that was made just now."""
 
     def __init__(self, path: Path, description: Description, descriptor: int, measured: int) -> None:
-        self.path, self.description, self.measured = path, description, measured
+        self.path, self.description, self.measured, self.new = path, description, measured, False
         self._descriptor = descriptor
 
     @classmethod
     def begin(cls, folder: Path, name: str, description: Description) -> RunFile:
-        """A new file; Unfit when there is one of that name, OSError when the disk refuses."""
+        """A new file; Unfit when there is one of that name, OSError when the disk refuses, and then nothing stays."""
         path = _path(folder, name)
         if path.exists() or path.with_suffix(".json").exists():
             raise Unfit(f"there is a calibration run {name!r} already: go on with it (resume), or choose another name")
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_suffix(".json.new")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         try:
-            _write(descriptor, msgspec.json.format(msgspec.json.encode(description), indent=1) + b"\n")
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.replace(draft, path.with_suffix(".json"))
-        sync_folder(path.parent)
-        return cls.resume(folder, name)
+            _describe(path, description)
+            file = cls.resume(folder, name)
+        except BaseException:
+            _remove(path)
+            raise
+        file.new = True
+        return file
 
     @classmethod
     def resume(cls, folder: Path, name: str) -> RunFile:
@@ -195,6 +224,12 @@ class RunFile:
             raise
         self.measured += 1
 
+    def abandon(self) -> None:
+        """Close it; what was made for a run that never began is removed, rows that were measured are kept."""
+        if self.new and not self.measured:
+            _remove(self.path)
+        self.close()
+
     def close(self) -> None:
         """May be called twice."""
         if self._descriptor >= 0:
@@ -206,13 +241,15 @@ def read_description(path: Path) -> Description:
     """What the run of a CSV file is; Unfit when that is not known."""
     beside = path.with_suffix(".json")
     try:
-        found = msgspec.json.decode(beside.read_bytes(), type=Description)
+        data = beside.read_bytes()
+        if (version := msgspec.json.decode(data, type=_Version).allyarm_calibration) != FORMAT:
+            raise Unfit(f"{beside} has format {version}, this version of the program knows {FORMAT}: begin a run of "
+                        "another name")
+        found = msgspec.json.decode(data, type=Description)
     except FileNotFoundError:
         raise Unfit(f"there is no calibration run {path.stem!r} in {path.parent}: begin it") from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Unfit(f"{beside} is damaged ({error}): begin a run of another name") from None
-    if found.allyarm_calibration != FORMAT:
-        raise Unfit(f"{beside} has format {found.allyarm_calibration}, this version knows {FORMAT}")
     if not found.grid or any(not (axis.step_deg > 0.0 and math.isfinite(axis.step_deg + axis.start_deg + axis.stop_deg))
                              for axis in found.grid) or found.points > POINTS_HIGHEST:
         raise Unfit(f"{beside} is damaged (its grid makes no sense): begin a run of another name")
@@ -226,7 +263,8 @@ def read_rows(path: Path) -> tuple[int, list[tuple[float, ...]]]:
     first = data.partition(b"\n")[0].decode(errors="replace")
     axes = (first.count(",") + 1) // 2
     if axes == 0 or first != head(axes):
-        raise Unfit(f"{path}, line 1: found {first[:80]!r}; allowed is {head(max(1, axes))!r}")
+        raise Unfit(f"{path}, line 1: found {first[:80]!r}; allowed is the head of a calibration run, "
+                    f"{head(max(1, axes))!r}")
     return axes, _rows(path, data, axes)[0]
 
 
@@ -248,6 +286,28 @@ def runs(folder: Path) -> list[dict[str, object]]:
     return found
 
 
+def _describe(path: Path, description: Description) -> None:
+    """Write the description beside a run's file, whole or not at all."""
+    draft = path.with_suffix(DRAFT)
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        _write(descriptor, msgspec.json.format(msgspec.json.encode(description), indent=1) + b"\n")
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.replace(draft, path.with_suffix(".json"))
+    sync_folder(path.parent)
+
+
+def _remove(path: Path) -> None:
+    """Leave nothing of a run, as far as the disk allows. What says that there is one goes last: cut off before it, the
+    run can still be gone on with, and its name is not lost."""
+    with contextlib.suppress(OSError):
+        for suffix in (".csv", DRAFT, ".json"):
+            path.with_suffix(suffix).unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+
 def _path(folder: Path, name: str) -> Path:
     if not re.fullmatch(NAME_PATTERN, name):
         raise Unfit(f"name {name!r}: allowed are {NAME_ALLOWED}")
@@ -259,7 +319,7 @@ def _whole_rows(path: Path, description: Description) -> tuple[list[tuple[float,
     data = path.read_bytes()
     line = f"{head(len(description.grid))}\n".encode()
     if not data.startswith(line):
-        if line.startswith(data) or not data.strip(b"\0"):
+        if line.startswith(data.rstrip(b"\0")):     # torn, and perhaps made longer than what was written
             return [], 0
         raise Unfit(f"{path}, line 1: not the head of this run: begin a run of another name")
     rows, good_bytes = _rows(path, data, len(description.grid))

@@ -20,6 +20,7 @@ from controller.spec import chain, history, telegram
 from controller.spec import external as spec_external
 from controller.spec import hmi as spec_hmi
 from controller.spec import input as spec_input
+from controller.spec import load as spec_load
 
 __all__ = ["Config", "ConfigError", "Limits", "Problem", "check_axes", "check_line_budget", "load", "notes"]
 
@@ -144,6 +145,9 @@ class Link(Section, frozen=True):
         description="the weight share (registers 91, 93) that scales it")] = "none"
     torque_counts_per_nm: Annotated[float, Meta(ge=-100_000, le=100_000, description="torque sensor: counts per Nm, "
                                                 "negative where it counts the other way; not 0")] = 50.0
+    torque_zero_counts: Annotated[float, Meta(
+        ge=-spec_load.TORQUE_ZERO_HIGHEST_COUNTS, le=spec_load.TORQUE_ZERO_HIGHEST_COUNTS, description="torque "
+        "sensor: what it reads without a torque; `allyarm calibrate fit` finds it")] = 0.0
     inertia_kg_m2: Annotated[float, Meta(ge=0, le=100, description="about its joint, of all that its torque sensor "
                                          "moves, limb included; 0: found from masses and lengths. Compliant mode gets "
                                          "no lighter than it allows")] = 0.0

@@ -32,10 +32,11 @@ class Solution:
 
 class LeastSquares:
     """Collects rows `coefficients . x = value`. `prior` is where undetermined directions stay; `scale` how large a
-    change of each parameter is, in its unit (all above 0)."""
+    change of each parameter is, in its unit (all above 0); `least_noise` how well a value is known at best (0 or
+    more): errors that do not average out, which a fit with many parameters would follow and not show."""
 
-    def __init__(self, prior: Sequence[float], scale: Sequence[float]) -> None:
-        self._prior, self._scale = list(prior), list(scale)
+    def __init__(self, prior: Sequence[float], scale: Sequence[float], least_noise: float = 0.0) -> None:
+        self._prior, self._scale, self._least_variance = list(prior), list(scale), least_noise**2
         size = len(self._prior)
         self._normal = [[0.0] * size for _ in range(size)]
         self._right = [0.0] * size
@@ -65,7 +66,7 @@ class LeastSquares:
             raise ValueError(f"{self.rows} measurements for {len(told)} parameters: measure more points")
         parts = {k: sum(vectors[i][k] * self._right[i] for i in range(size)) for k in told}
         squares = max(0.0, self._squares - sum(part * part / values[k] for k, part in parts.items()))
-        variance = squares / (self.rows - len(told))
+        variance = max(self._least_variance, squares / (self.rows - len(told)))
         trust = variance / PRIOR**2
         change = [sum(vectors[i][k] * parts[k] / (values[k] + trust) for k in told) for i in range(size)]
         told_share = [sum(vectors[i][k] ** 2 * values[k] / (values[k] + trust) for k in told) for i in range(size)]

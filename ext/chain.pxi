@@ -141,6 +141,11 @@ cdef class Kinematics:
         """(nearest, farthest) that the links' lengths let the hand be from the first joint."""
         return self.chain.shortest_mm, self.chain.longest_mm
 
+    @property
+    def stretch(self):
+        """Per joint how much longer the link behind it is than configured, 1 not at all."""
+        return tuple([self.chain.stretch[i] for i in range(self.chain.joints)])
+
     def timed(self, position_deg, speed_mm_s, int times):
         """For benchmarks: nanoseconds of one forward kinematics, and of one inverse step (forward kinematics, Jacobian and
         damped least squares for a speed of the hand), each the mean of so many from poses that drift a little."""

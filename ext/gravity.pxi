@@ -5,21 +5,6 @@
 cdef double TORQUE_SMOOTHING_S = 20e-3
 
 
-cdef inline double length_mm(const double* v) noexcept nogil:
-    return sqrt(v[0] * v[0] + v[1] * v[1] + v[2] * v[2])
-
-
-cdef inline double link_mm(const Chain* chain, int i) noexcept nogil:
-    """Length of the link behind joint i: to the next joint, or to the hand."""
-    return length_mm(chain.offset_mm[i + 1]) if i + 1 < chain.joints else length_mm(chain.hand_mm)
-
-
-cdef inline double stretch(const Chain* configured, const Chain* chain, int i) noexcept nogil:
-    """How much longer the link behind joint i is than configured: limb and mass are spread over it."""
-    cdef double length = link_mm(configured, i)
-    return link_mm(chain, i) / length if length > 0.0 else 1.0
-
-
 cdef void hold_against_gravity(const LoadSettings* s, const double* weight, const Hand* hand, int axes, double* nm) noexcept nogil:
     """Torque in Nm about each joint that holds all links behind it: tau_i = -z_i . sum_j (c_j - o_i) x m_j g (statics of a
     serial chain; Siciliano et al., "Robotics", section 7.1). From the hand inwards, with the sums of m and m c carried on:
@@ -31,13 +16,11 @@ cdef void hold_against_gravity(const LoadSettings* s, const double* weight, cons
     cdef const Frames* f = &hand.frames
     cdef int i = axes - 1
     cdef int k
-    cdef double longer
     memset(moment, 0, sizeof(moment))
     while i >= 0:
         link = s.mass_kg[i] * weight[s.limb[i]]
-        longer = stretch(&hand.configured, &hand.chain, i)
         for k in range(3):
-            centre[k] = s.centre_mm[i][k] * longer
+            centre[k] = s.centre_mm[i][k] * hand.chain.stretch[i]
         rotated(f.rotation[i], centre, r)
         mass += link
         for k in range(3):
@@ -70,7 +53,8 @@ cdef void find_load(Machine* m) noexcept nogil:
         if not m.energised:
             load.residual_counts[i] = load.slope_counts_s[i] = 0.0     # drives without current carry nothing
             continue
-        found = m.axis[i].torque_counts - load.holding_counts[i] - load.residual_counts[i]
+        found = (m.axis[i].torque_counts - load.settings.zero_counts[i] - load.holding_counts[i]
+                 - load.residual_counts[i])
         load.slope_counts_s[i] = found / TORQUE_SMOOTHING_S
         load.residual_counts[i] += found * share
 
@@ -84,7 +68,8 @@ cdef int take_load_settings(Machine* m, const Command* command) noexcept nogil:
     if first != command.value or command.mask == 0:
         return COMMAND_RESULT_OUT_OF_RANGE
     if first in (REGISTER_UPPER_ARM_WEIGHT, REGISTER_FOREARM_WEIGHT):
-        if command.mask != 1 or not numbers_fit(command, MAX_AXES, 0.0, REGISTER_UPPER_ARM_WEIGHT_HIGHEST):
+        high = REGISTER_UPPER_ARM_WEIGHT_HIGHEST if first == REGISTER_UPPER_ARM_WEIGHT else REGISTER_FOREARM_WEIGHT_HIGHEST
+        if command.mask != 1 or not numbers_fit(command, MAX_AXES, 0.0, high):
             return COMMAND_RESULT_OUT_OF_RANGE
         if m.motion == MOTION_COMPLIANT:
             return COMMAND_RESULT_WRONG_STATE   # the arm that a hand leads would rise or sink by it, and go on; given again

@@ -14,6 +14,7 @@ cdef struct Chain:       # what the configuration says, or an adjusted copy of i
     double max_speed_mm_s               # of the hand in Cartesian motions, at 100 %
     double max_acceleration_mm_s2       # of the hand in jogs
     double longest_mm, shortest_mm      # distances of the hand from joint 0 that its links' lengths allow
+    double stretch[MAX_AXES]            # how much longer each link is than configured: limb and mass are spread over it
 
 cdef struct Frames:      # of one set of joint angles, in the base frame
     double origin_mm[MAX_AXES][3]
@@ -130,10 +131,18 @@ cdef void measure(Chain* chain) noexcept nogil:
     chain.shortest_mm = fmax(0.0, 2.0 * longest - chain.longest_mm)
 
 
+cdef inline double link_mm(const Chain* chain, int i) noexcept nogil:
+    """Length of the link behind joint i: to the next joint, or to the hand."""
+    if i + 1 < chain.joints:
+        return sqrt(dot(chain.offset_mm[i + 1], chain.offset_mm[i + 1]))
+    return sqrt(dot(chain.hand_mm, chain.hand_mm))
+
+
 cdef void adjust(const Chain* configured, double upper_arm_mm, double forearm_mm, Chain* out) noexcept nogil:
     """The chain with its upper arm (the offset to the elbow) and its forearm (the first offset beyond the elbow that has
     a length, else the hand's) made longer: registers 90 and 92. Without an elbow nothing is."""
     cdef int i
+    cdef double length
     cdef double* forearm = out.hand_mm
     out[0] = configured[0]
     if 0 <= out.elbow < out.joints:
@@ -142,4 +151,7 @@ cdef void adjust(const Chain* configured, double upper_arm_mm, double forearm_mm
             if dot(out.offset_mm[i], out.offset_mm[i]) > 0.0:
                 forearm = out.offset_mm[i]
         lengthen(forearm, forearm_mm)
+    for i in range(out.joints):
+        length = link_mm(configured, i)
+        out.stretch[i] = link_mm(out, i) / length if length > 0.0 else 1.0
     measure(out)

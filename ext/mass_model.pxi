@@ -28,6 +28,7 @@ cdef class MassModel:
             s.mass_kg[i] = MassModel.number(link, "mass_kg", 0.0, 1e3)
             Kinematics.vector(link["centre_mm"], f"link {i + 1}: centre_mm", s.centre_mm[i])
             s.counts_per_nm[i] = MassModel.number(link, "torque_counts_per_nm", -1e6, 1e6)
+            s.zero_counts[i] = MassModel.number(link, "torque_zero_counts", -TORQUE_ZERO_HIGHEST_COUNTS, TORQUE_ZERO_HIGHEST_COUNTS)
             s.inertia_counts[i] = MassModel.number(link, "inertia_counts", 0.0, 1e6)
             s.spring_offset_counts[i] = MassModel.number(link, "spring_offset_counts", -1e6, 1e6)
             s.spring_counts_per_deg[i] = MassModel.number(link, "spring_counts_per_deg", -1e6, 1e6)

@@ -178,6 +178,7 @@ cdef struct LoadSettings:    # masses of the links and what may push the arm; co
     double mass_kg[MAX_AXES]
     double centre_mm[MAX_AXES][3]   # of mass, in the link's frame
     double counts_per_nm[MAX_AXES]  # of the torque sensor; signed
+    double zero_counts[MAX_AXES]    # what it reads without a torque
     double inertia_counts[MAX_AXES] # counts per deg/s^2 that the sensor shows of all behind the joint
     double spring_offset_counts[MAX_AXES]
     double spring_counts_per_deg[MAX_AXES]

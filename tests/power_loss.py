@@ -14,10 +14,11 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 SECTOR = 512
+APPENDED = -1   # offset of a plain write: all programs here write so at the end of the file only
 STRACE = ("strace", "-f", "-y", "-xx", "-s", "1000000", "-e",
           "trace=pwrite64,write,fdatasync,fsync,ftruncate,unlink,unlinkat,rename,openat")
 _HEX = re.compile(r"((?:\\x[0-9a-f]{2})+)")
@@ -68,9 +69,10 @@ def calls(log: Path, folder: Path) -> Iterator[Call]:
         numbers = [int(number) for number in re.findall(r", (\d+)(?=[,)]|$)", arguments)]
         if not paths or paths[0].endswith(("-shm", ".lock")):
             continue
-        if name in {"pwrite64", "write"}:
-            assert name == "pwrite64", "the position of a plain write is not followed"
+        if name == "pwrite64":
             yield Call("write", paths[0], data=texts[1], offset=numbers[-1])
+        elif name == "write":
+            yield Call("write", paths[0], data=texts[1], offset=APPENDED)
         elif name == "ftruncate":
             yield Call("truncate", paths[0], offset=numbers[-1])
         elif name in {"fsync", "fdatasync"}:
@@ -89,6 +91,13 @@ class File:
 
     safe: bytearray = field(default_factory=bytearray)
     unsafe: list[Call] = field(default_factory=list)
+
+    def size(self) -> int:
+        """As the program sees it."""
+        size = len(self.safe)
+        for call in self.unsafe:
+            size = call.offset if call.name == "truncate" else max(size, call.offset + len(call.data))
+        return size
 
     def sync(self) -> None:
         for call in self.unsafe:
@@ -132,7 +141,9 @@ class Disk:
 
     def take(self, call: Call) -> None:
         if call.name in {"write", "truncate"}:
-            self._names[call.path].unsafe.append(call)
+            file = self._names[call.path]
+            at = file.size() if call.offset == APPENDED else call.offset
+            file.unsafe.append(replace(call, offset=at))
         elif call.name == "sync" and call.path == self._folder:
             self._settle(len(self._unsafe_names), self._safe_names)
             self._unsafe_names.clear()

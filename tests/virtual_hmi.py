@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from controller._core import State
+from controller.config import Config
 from controller.exercises import Exercises
 from controller.hmi.clients import Client, ControlToken, Refused
 from controller.hmi.counters import Counters
@@ -50,8 +51,8 @@ class Asked:
 class VirtualHmi:
     """`say` sends a `response`, `ask` a `command`; both run cycles until there is an answer."""
 
-    def __init__(self, axes: int = 4, store: Store | None = None, **board: float) -> None:
-        self.arm = VirtualArm(axes, **board)
+    def __init__(self, axes: int = 4, store: Store | None = None, config: Config | None = None, **board: float) -> None:
+        self.arm = VirtualArm(axes, config=config, **board)
         self.exercises = Exercises()
         self.loading: list[Callable[[], None]] = []  # what a slow disk holds back, while `slow` is set
         self.slow = False

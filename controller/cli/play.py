@@ -93,7 +93,7 @@ async def play(session: Session, args: argparse.Namespace) -> int:
 
     answer = await session.begin("play", **fields(args))
     name = args.name or args.scenario
-    await follow(session, f"playing {name}, about {duration(answer['estimate_s'])}")
+    await follow(session, f"playing {name}", f"playing {name}, about {duration(answer['estimate_s'])}")
     print(f"done: {name}", flush=True)
     return 0
 

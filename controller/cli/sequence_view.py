@@ -17,24 +17,24 @@ if TYPE_CHECKING:
     from controller.cli.client import Session
 
 PAUSE = "p"
+BAR_COLUMNS = 20
 DONE = "done"
 Sequence = dict[str, Any]
 
 
 class SequenceBar:
-    """`with SequenceBar(text) as bar`: tell it the `motion_sequence` of each state."""
+    """`with SequenceBar() as bar`: tell it the `motion_sequence` of each state. It says only where it is and what is
+    left: eighty columns hold no more."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self) -> None:
         self._console = Console()
-        self._text, self._told = text, ""
-        self._bar = Progress(TextColumn("{task.description}", markup=False), BarColumn(),
-                             TextColumn("{task.percentage:3.0f} %"), TextColumn("{task.fields[where]}", markup=False),
-                             console=self._console, disable=not self._console.is_terminal)
-        self._task = self._bar.add_task(text, total=None, where="")
+        self._told = ""
+        self._bar = Progress(BarColumn(BAR_COLUMNS), TextColumn("{task.percentage:3.0f} %"),
+                             TextColumn("{task.fields[where]}", markup=False), console=self._console,
+                             disable=not self._console.is_terminal)
+        self._task = self._bar.add_task("", total=None, where="")
 
     def __enter__(self) -> SequenceBar:
-        if not self._console.is_terminal:
-            print(self._text, flush=True)
         self._bar.start()
         return self
 
@@ -42,20 +42,21 @@ class SequenceBar:
         self._bar.stop()
 
     def at(self, sequence: Sequence, state: str) -> None:
-        """Where it is; one line per repetition (per point of ten in a calibration run) without a terminal."""
-        steps = max(1, int(sequence["steps"]))
-        done = steps if sequence["ended"] == DONE else int(sequence["step"]) - 1
+        """Where it is; one line per repetition (per ten points of a calibration run) without a terminal."""
+        of_run = sequence["kind"] == "calibration"      # all points of it, not those of this time
+        steps = max(1, int(sequence["positions" if of_run else "steps"]))
+        done = steps if sequence["ended"] == DONE else int(sequence["position" if of_run else "step"]) - 1
         self._bar.update(self._task, total=steps, completed=done, where=in_short(sequence, state))
-        line = self._line(sequence)
-        if not self._console.is_terminal and line != self._told:
-            self._told = line
+        part = self._part(sequence)
+        if not self._console.is_terminal and part != self._told and not sequence["ended"]:
+            self._told = part
+            line = in_short(sequence, state) if sequence["kind"] == "calibration" else part
             print(line, flush=True)
 
     @staticmethod
-    def _line(sequence: Sequence) -> str:
+    def _part(sequence: Sequence) -> str:
         if sequence["kind"] == "calibration":
-            tens = (int(sequence["position"]) - 1) // 10 * 10 + 1
-            return f"point {tens} of {sequence['positions']}"
+            return str((int(sequence["position"]) - 1) // 10)
         return f"{shown(sequence['text']).partition(',')[0]}, repetition {sequence['repetition']} of " \
                f"{sequence['repetitions']}"
 
@@ -83,24 +84,26 @@ def duration(seconds: float) -> str:
     return f"{whole // 60}:{whole % 60:02}" if whole >= 60 else f"{whole} s"
 
 
-async def follow(session: Session, text: str) -> None:
-    """Show what this session has begun until it is done; Failed says why it ended before. `p` pauses and resumes."""
+async def follow(session: Session, name: str, text: str) -> None:
+    """Say `text`, and show what this session has begun until it is done; Failed says why `name` ended before. `p`
+    pauses and resumes."""
     from controller.cli.keys import pressed
 
+    print(text, flush=True)
     terminal = sys.stdin.isatty() and Console().is_terminal
     if terminal:
         print("p pauses and goes on; Ctrl-C stops the arm softly", flush=True)
-    with pressed() if terminal else contextlib.nullcontext(lambda: "") as keys, SequenceBar(text) as bar:
+    with pressed() if terminal else contextlib.nullcontext(lambda: "") as keys, SequenceBar() as bar:
         while True:
             state = session.state
             sequence = state["motion_sequence"]
             if sequence is None:
-                raise Failed(f"{text}: the controller does not play it (any more)")
+                raise Failed(f"{name}: the controller does not play it (any more)")
             bar.at(sequence, state["state"])
             if sequence["ended"] == DONE:
                 return
             if sequence["ended"] or not state["running"]:
-                raise Failed(f"{text}: {why_ended(session)}")
+                raise Failed(f"{name}: {why_ended(session)}")
             if PAUSE in keys():
                 with contextlib.suppress(Refused):     # it has just ended, and the next state says so
                     await session.ask("resume" if sequence["paused"] else "pause")

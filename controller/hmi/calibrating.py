@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from controller import calibration
 from controller.arm import ArmFacts
-from controller.calibration import Description, GridAxis, Points, RunFile, Unfit
+from controller.calibration import Adjustment, Description, GridAxis, Points, RunFile, Unfit
 from controller.history_words import Note
 from controller.hmi import messages
 from controller.hmi.clients import Client, Refused
@@ -36,13 +36,15 @@ WAITING = 16
 
 
 class Calibrator:
-    """`folder` is where runs are kept, None nowhere; `player` loads, checks that it is still wanted, and begins."""
+    """`folder` is where runs are kept, None nowhere; `player` loads, checks that it is still wanted, and begins;
+    `lengths_mm` are the stored adjustments of upper arm and forearm."""
 
     def __init__(self, core: Core, sequencer: Sequencer, player: Player, folder: Path | None, *,
                  latest: Callable[[], State | None], facts: Callable[[], ArmFacts], check: Callable[[int, float], None],
-                 note: Note) -> None:
+                 lengths_mm: Callable[[], tuple[float, float]], note: Note) -> None:
         self._core, self._sequencer, self._player, self._folder = core, sequencer, player, folder
         self._latest, self._facts, self._check, self._note = latest, facts, check, note
+        self._lengths_mm = lengths_mm
         self._worker = Worker("calibration", WAITING)
 
     def close(self) -> None:
@@ -78,10 +80,10 @@ class Calibrator:
             try:
                 self._begin(asked, command.name, file)
             except BaseException:
-                self._close(file)
+                self._abandon(file)
                 raise
 
-        return self._player.ask(client, opening, opened, unwanted=self._close)
+        return self._player.ask(client, opening, opened, unwanted=self._abandon)
 
     def _begin(self, asked: Asked, name: str, file: RunFile) -> None:
         state = self._player.still_wanted(asked, LATE_S)
@@ -89,17 +91,33 @@ class Calibrator:
         if len(description.grid) != state.axes or description.serial != self._facts().serial:
             raise Refused(Notice.VALUE, "name", f"run {name!r} was begun on arm {description.serial!r} with "
                           f"{len(description.grid)} axes, this is arm {self._facts().serial!r} with {state.axes}")
+        if description.adjustment != (now := self._adjustment()):
+            raise Refused(Notice.VALUE, "name", f"run {name!r} was begun with {description.adjustment}; now it is "
+                          f"{now}: set it back, or begin a run of another name")
         if file.measured == description.points:
             raise Refused(Notice.VALUE, "name", f"run {name!r} is complete: {file.measured} of {description.points} "
                                                 "points")
         times = self._check_all(description, file.measured, state)
         self._player.begin(asked.client, "calibrate")
-        plan = CalibrationPlan(name, file, times, meter=self._core.meter(), worker=self._worker, note=self._note,
-                               who=asked.client.name)
+        plan = CalibrationPlan(name, file, times, meter=self._core.meter(), worker=self._worker,
+                               lengths_mm=self._lengths_mm, note=self._note, who=asked.client.name)
         begun = self._sequencer.start(asked.client, plan, state, self._player.now_s)
         answer = {"estimate_s": round(times.remaining_s(0, state) or 0.0, 1), "points": description.points,
                   "measured": file.measured, "file": str(file.path)}
-        begun.add_done_callback(lambda done: self._player.answer(asked, done.exception() or answer))
+
+        def told(done: Future[None]) -> None:
+            ended = Refused(Notice.ENDED, "", "a stop or another command came meanwhile: nothing was begun")
+            self._player.answer(asked, done.exception() or (answer if plan.begun else ended))
+
+        begun.add_done_callback(told)
+
+    def _adjustment(self) -> Adjustment:
+        """As the arm is set now."""
+        upper_arm_mm, forearm_mm = self._lengths_mm()
+        facts = self._facts()
+        return Adjustment(upper_arm_mm=upper_arm_mm, forearm_mm=forearm_mm,
+                          spring_offset_counts=facts.spring_offset_counts,
+                          spring_counts_per_deg=facts.spring_counts_per_deg)
 
     def _described(self, command: messages.Calibrate, state: State) -> Description:
         axes = self._facts().axes
@@ -117,7 +135,7 @@ class Calibrator:
         try:
             return calibration.described(grid, serial=self._facts().serial, speed_percent=command.speed_percent,
                                          settle_s=command.settle_s, measure_s=command.measure_s,
-                                         there_and_back=command.there_and_back)
+                                         there_and_back=command.there_and_back, adjustment=self._adjustment())
         except Unfit as error:
             raise Refused(Notice.VALUE, "grid", str(error)) from None
 
@@ -136,9 +154,9 @@ class Calibrator:
             raise Refused(Notice.BLOCKED, "", "there is no folder for calibration runs: set store.path")
         return self._folder
 
-    def _close(self, file: RunFile) -> None:
+    def _abandon(self, file: RunFile) -> None:
         with contextlib.suppress(Busy):     # the program is ending, and that closes it
-            self._worker.submit(file.close)
+            self._worker.submit(file.abandon)
 
     def _in_worker(self, work: Callable[[], T]) -> Future[T]:
         return self._player.in_hmi_thread(lambda: self._worker.submit(lambda: _explained(work)))
@@ -218,23 +236,29 @@ class CalibrationPlan(Plan):
 
     kind = "calibration"
 
-    def __init__(self, name: str, file: RunFile, times: GridTimes, *, meter: Meter, worker: Worker, note: Note,
-                 who: str) -> None:
+    def __init__(self, name: str, file: RunFile, times: GridTimes, *, meter: Meter, worker: Worker,
+                 lengths_mm: Callable[[], tuple[float, float]], note: Note, who: str) -> None:
         super().__init__(name, GridSteps(file.description, file.measured))
         self._file, self._times, self._meter, self._worker = file, times, meter, worker
-        self._note, self._who = note, who
+        self._lengths_mm, self._note, self._who = lengths_mm, note, who
+        self.begun = False      # whether the loop has taken a step: before that it may still be refused
         self._measured = file.measured
         self._points = file.description.points
         self._until_s: float | None = None
         self._row: Future[None] | None = None
         self._row_s = 0.0
-        note(Kind.START, f"calibration run {name!r} begins at point {self._measured + 1} of {self._points}", who=who)
 
     def place(self, number: int) -> Place:
         return Place(1, 1, number + self._measured + 1, self._points)
 
     def remaining_s(self, number: int, state: State) -> float | None:
         return self._times.remaining_s(number, state)
+
+    def moving(self, number: int, now_s: float) -> None:
+        if not self.begun:
+            self.begun = True
+            self._note(Kind.START, f"calibration run {self.name!r} begins at point {self._measured + 1} of "
+                                   f"{self._points}", who=self._who)
 
     def tick(self, now_s: float) -> None:
         if self._until_s is not None:
@@ -243,6 +267,11 @@ class CalibrationPlan(Plan):
     def ready(self, number: int, now_s: float) -> bool:
         if self._row is not None:
             return self._written(now_s)
+        before, (upper_arm_mm, forearm_mm) = self._file.description.adjustment, self._lengths_mm()
+        if (before.upper_arm_mm, before.forearm_mm) != (upper_arm_mm, forearm_mm):     # a spring's come at a bring-up
+            raise Ended(f"the lengths (registers 90, 92) were changed from {before.upper_arm_mm:g} and "
+                        f"{before.forearm_mm:g} mm to {upper_arm_mm:g} and {forearm_mm:g} mm: set them back and resume "
+                        "the run, or begin one of another name")
         if self._until_s is None:
             self._meter.clear()
             self._until_s = now_s + self._file.description.measure_s
@@ -273,6 +302,7 @@ class CalibrationPlan(Plan):
         self._until_s = None    # what is measured in a pause is not measured as it was asked for
 
     def ended(self, why: str, now_s: float) -> None:
-        self._note(Kind.COMMAND, f"calibration run {self.name!r} ended: {why}", who=self._who)
+        if self.begun:
+            self._note(Kind.COMMAND, f"calibration run {self.name!r} ended: {why}", who=self._who)
         with contextlib.suppress(Busy):
-            self._worker.submit(self._file.close)
+            self._worker.submit(self._file.close if self.begun else self._file.abandon)

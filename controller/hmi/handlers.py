@@ -67,7 +67,8 @@ class Handlers:
         self.player = Player(core, self.sequencer, self.gate, library, latest=latest, facts=lambda: self.facts,
                              check=self.moves.allowed, begin=self._begin, note=note, clock=clock)
         self.calibrator = Calibrator(core, self.sequencer, self.player, store.path.parent if store.path else None,
-                                     latest=latest, facts=lambda: self.facts, check=self.moves.allowed, note=note)
+                                     latest=latest, facts=lambda: self.facts, check=self.moves.allowed,
+                                     lengths_mm=lambda: self.in_force.lengths_mm, note=note)
         self._settings = StoredSettings(store, self.gate, self.in_force, changed=changed, clock=clock, note=note)
         self._note = note
         self._board_writes = board_writes or BoardWrites()

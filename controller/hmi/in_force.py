@@ -124,10 +124,16 @@ class InForce:
 
     # -- lengths
 
+    @property
+    def lengths_mm(self) -> tuple[float, float]:
+        """The stored adjustments: by how much upper arm and forearm are longer than configured."""
+        upper_arm_mm, forearm_mm = (_length(self._store.get(name), hmi.SETTING[name]) for name in hmi.LENGTHS)
+        return upper_arm_mm, forearm_mm
+
     def push_lengths(self, client: int) -> Future[None]:
         """Give the loop the length adjustments; what it did not take goes out again."""
         self._lengths_late = False
-        values = [_length(self._store.get(name), hmi.SETTING[name]) for name in hmi.LENGTHS]
+        values = list(self.lengths_mm)
         return self._push(CommandKind.ARM_LENGTHS, client, mask=(1 << len(values)) - 1, values=values,
                           answered=self._lengths_answered)
 

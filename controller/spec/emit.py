@@ -44,6 +44,7 @@ def constants() -> str:
     lines.append(f"    LONGEST_ADJUSTMENT_MM = {chain.LONGEST_ADJUSTMENT_MM}")
     lines.append(f"    TRIGGERS = {modes.TRIGGERS}")
     lines.append(f"    DRIVER_MODE_HIGHEST = {max(modes.DriverMode)}")
+    lines.append(f"    TORQUE_ZERO_HIGHEST_COUNTS = {load.TORQUE_ZERO_HIGHEST_COUNTS}")
     lines += [f"    COMPLIANT_{name} = {value}" for name, value in vars(load).items() if name.endswith("_DEFAULT")]
     for name in CORE_REGISTERS:
         lines.append(f"    REGISTER_{name} = {getattr(registers, name)}")

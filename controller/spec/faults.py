@@ -324,8 +324,10 @@ WARNINGS: tuple[Fault, ...] = (
              "The movement led towards the limit.", "Move in the other direction."),
     _warning(410, "COMPLIANT_LOAD", "master", "Compliant mode refused: load not as expected",
              "The arm was not handed over: this axis carries more or less than its masses explain, and it would sag.",
-             "A hand holds the arm, the wearer is tense, or the weight shares (91, 93) or masses do not fit.",
-             "Let go of the arm, relax, then ask again; or correct the weight shares or the dead band (180..184)."),
+             "A hand holds the arm, the wearer is tense, or the weight shares (91, 93), the masses or the zero of a "
+             "torque sensor do not fit.",
+             "Let go of the arm, relax, then ask again; or correct the weight shares or the dead band (180..184), or "
+             "calibrate the torques."),
     _warning(1, "DRIVE_SLOWED_MAXIMUM", "drive", "Target speed reduced near the maximum position",
              "The drive moves more slowly because the axis is close to its maximum position.",
              "The movement leads towards the end of the range.", "None needed; move away from the end of the range."),

@@ -394,10 +394,10 @@ WARNINGS: dict[str, Texts] = {
         "Guida a mano rifiutata: carico diverso dal previsto",
         "Il braccio non è stato consegnato alla mano: questo asse porta più o meno di quanto spiegano le sue masse, e "
         "cederebbe.",
-        "Una mano tiene il braccio, chi lo indossa è teso, oppure le quote di peso (91, 93) o le masse non sono "
-        "giuste.",
+        "Una mano tiene il braccio, chi lo indossa è teso, oppure le quote di peso (91, 93), le masse o lo zero di "
+        "un sensore di coppia non sono giusti.",
         "Lasciare il braccio, rilassarsi, poi chiedere di nuovo; oppure correggere le quote di peso o la zona morta "
-        "(180..184)."),
+        "(180..184), o calibrare le coppie."),
     "DRIVE_SLOWED_MAXIMUM": (
         "Velocità ridotta vicino alla posizione massima",
         "Il motore si muove più lentamente perché l'asse è vicino alla sua posizione massima.",

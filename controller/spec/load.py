@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -19,6 +19,7 @@ Limb = Literal["none", "upper_arm", "forearm"]
 LIMBS: tuple[Limb, ...] = ("none", "upper_arm", "forearm")  # codes of the core: the index
 STANDARD_GRAVITY_M_S2 = 9.80665
 SPRING_AXIS = 2  # 1-based: the axis of registers 230 and 231
+TORQUE_ZERO_HIGHEST_COUNTS = 16_000  # half of what a telegram carries: the other half is left for torques
 
 # Compliant mode before anything was set; units of registers 180, 185, 190, 195.
 DEAD_BAND_DEFAULT, PROPORTIONAL_DEFAULT, EXPONENTIAL_DEFAULT, DERIVATIVE_DEFAULT = 10, 100, 5, 5
@@ -64,7 +65,18 @@ def default_links(axes: int, side: Side) -> list[LinkRow]:
     return links
 
 
-def longest_inertia_kg_m2(links: Sequence[LinkRow], offsets_mm: Sequence[Vector]) -> list[float]:
+class Massive(Protocol):
+    """What carries a mass: a row here, or a [[link]] table."""
+
+    @property
+    def mass_kg(self) -> float: ...
+    @property
+    def centre_mm(self) -> Vector: ...
+    @property
+    def inertia_kg_m2(self) -> float: ...
+
+
+def longest_inertia_kg_m2(links: Sequence[Massive], offsets_mm: Sequence[Vector]) -> list[float]:
     """About each joint, kg m^2: its own, or where that is 0 that of all masses behind it with the arm stretched out,
     sum of m (way along the chain)^2, of which no pose has more. `offsets_mm`: from each joint's predecessor to it."""
     found = []

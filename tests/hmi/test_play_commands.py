@@ -121,6 +121,7 @@ def test_scenarios_lists_and_estimates(rig: Rig, capsys: pytest.CaptureFixture[s
     (["calibrate", "run", "x", "1=0:1"], 2, "START:STOP:STEP"),
     (["calibrate", "run", "x", "1=0:1:1", "1=0:2:1"], 2, "twice"), (["calibrate", "run", "x", "--resume"], 1, "no "
                                                                                                               "calib"),
+    (["calibrate", "run", "x", "--resume", "--settle", "2", "--there-and-back"], 2, "without --settle, --there-and"),
     (["calibrate", "run", "x", "1=0:300:1"], 1, "allowed"), (["calibrate", "run", "x", "7=0:3:1"], 1, "4 axes"),
     (["calibrate", "run", "x", "1=0:1:1", "--measure", "0"], 2, "--measure"),
 ])
@@ -272,14 +273,19 @@ def test_a_calibration_run_is_shown_stopped_and_resumed(rig: Rig, capsys: pytest
         time.sleep(0.02)
     assert "goes on: first, point" in ran(capsys, rig, "calibrate", "status")[1]
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=20)
     assert process.returncode == 130
     assert "6 of 6 points to measure" in out
+    assert "point 1 of 6" in out
+    assert "every point that was measured is kept; go on with: allyarm calibrate run first --resume" in err
     rig.until(lambda s: s.state == MasterState.WAITING)
+    points_kept = int(ran(capsys, rig, "calibrate", "status")[1].split()[1])
     code, out, err = ran(capsys, rig, "calibrate", "run", "first", "--resume")
     assert (code, err) == (0, "")
     assert " of 6 points to measure" in out
-    path = out.splitlines()[-1].removeprefix("done: ")
+    assert f"point {points_kept + 1} of 6" in out
+    path = out.splitlines()[-2].removeprefix("done: ")
+    assert out.splitlines()[-1] == f"fit it with: allyarm calibrate fit {path}"
     assert len(calibration.read_rows(Path(path))[1]) == 6
     assert "first                             6 of 6 points" in ran(capsys, rig, "calibrate", "status")[1]
     assert "complete" in ran(capsys, rig, "calibrate", "run", "first", "--resume")[2]

@@ -295,7 +295,8 @@ def test_dead_band_proportional_exponential_and_derivative_gain_do_what_they_say
 
 BAD = [([NAN], 1, DEAD_BAND), ([-1.0], 1, DEAD_BAND), ([1001.0], 1, PROPORTIONAL), ([101.0], 1, EXPONENTIAL),
        ([INF], 1, DERIVATIVE), ([5.0], 0, DEAD_BAND), ([5.0], 1, 181.0), ([5.0], 1, NAN), ([5.0], 1 << 8, DEAD_BAND),
-       ([201.0], 1, 91.0), ([NAN], 1, 93.0), ([100.0, 100.0], 3, 91.0), ([100.0], 1, 90.0), ([-1.0], 1, 93.0)]
+       ([201.0], 1, 91.0), ([201.0], 1, 93.0), ([NAN], 1, 93.0), ([100.0, 100.0], 3, 91.0), ([100.0], 1, 90.0),
+       ([-1.0], 1, 93.0)]
 
 
 @pytest.mark.parametrize(("values", "mask", "register"), BAD)

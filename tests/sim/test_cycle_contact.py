@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 
 import pytest
+from msgspec.structs import replace
 
 from controller._core import State
 from controller.config import Config, Contact
+from controller.load import links_of
 from controller.spec.modes import CommandKind, CompliantPhase, MasterMode, MasterState, StopCategory
 from tests.sim.led_arm import led, pull
 from tests.virtual_arm import VirtualArm, codes, summary
@@ -69,6 +71,26 @@ def test_saf_12_a_contact_that_is_short_or_light_is_none() -> None:
     assert not codes(arm.run(0.3))
     arm.board.set_fault("outside_torque", axis=1, counts=-100.0)
     assert not codes(arm.run(1.0))
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_saf_12_what_a_sensor_reads_without_a_torque_is_no_contact_where_it_is_known(told: bool) -> None:
+    """A sensor with an offset of 8 Nm: configured it is none of the arm's, else it would be an obstacle."""
+    links = links_of(Config(), 4)
+    assert links is not None
+    known = replace(links[0], torque_zero_counts=400.0 if told else 0.0)
+    arm = VirtualArm(4, config=replace(config(), link=(known, *links[1:])))
+    arm.board.set_fault("torque_offset", axis=1, counts=400.0)
+    arm.auto()
+    keep(arm, "move")
+    state = arm.run(1.5)
+    assert codes(state) == (set() if told else {(CONTACT, 1)})
+    if not told:
+        return
+    assert state.residual_counts[0] == pytest.approx(0.0, abs=150.0)
+    assert state.torque_counts[0] - state.holding_counts[0] > 250.0     # shown and recorded is what it reads
+    arm.board.set_fault("outside_torque", axis=1, counts=-350.0)        # and a contact is one from there
+    assert codes(arm.until(lambda s: s.state == MasterState.ERROR, 0.3)) == {(CONTACT, 1)}
 
 
 def test_saf_12_a_violent_one_counts_at_once() -> None:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from controller import calibration
+from controller import calibration, config
+from controller.__main__ import main
 from controller._core import State
 from controller.calibration import RunFile
+from controller.hmi import player
 from controller.hmi.sequence import Progress
 from controller.spec.hmi import Role
-from controller.spec.modes import MasterState
+from controller.spec.modes import CompliantPhase, MasterState
 from controller.store import Store
+from tests.virtual_arm import warnings
 from tests.virtual_hmi import Asked, VirtualHmi
 
 GRID = {"1": {"start_deg": 0, "stop_deg": 20, "step_deg": 10}, "4": {"start_deg": 50, "stop_deg": 30, "step_deg": 10}}
@@ -30,7 +34,8 @@ class Bench(VirtualHmi):
 
     def round(self) -> State:
         if self.waits:
-            self.handlers.calibrator._worker.submit(lambda: None).result(5)
+            for worker in (self.handlers.calibrator._worker, self.store._worker):
+                worker.submit(lambda: None).result(5)
         return super().round()
 
 
@@ -314,8 +319,6 @@ def test_a_disk_that_is_full_ends_the_run_and_it_goes_on_later(tmp_path: Path, m
 
 
 def test_a_disk_that_hangs_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import threading
-
     page = bench(tmp_path)
     begin(page)
     page.waits = False
@@ -355,3 +358,141 @@ def test_another_arm_does_not_go_on_with_it(tmp_path: Path) -> None:
     assert "was begun on arm 'OTHER'" in begin(page, resume=True).text
     path.write_text("{")
     assert "damaged" in begin(page, resume=True).text
+
+
+def lengths(page: VirtualHmi, upper_arm_mm: int, forearm_mm: int) -> None:
+    assert page.say({"90": upper_arm_mm, "91": forearm_mm}).code == "ok"
+
+
+def test_the_lengths_and_the_spring_in_force_are_part_of_a_run(tmp_path: Path) -> None:
+    page = bench(tmp_path)
+    lengths(page, 30, 80)
+    assert begin(page).code == "ok"
+    page.run(2.0)
+    page.ask("stop")
+    page.run(1.0)
+    kept = len(rows(tmp_path))
+    found = calibration.read_description(tmp_path / "calibration" / "run.csv").adjustment
+    assert found == calibration.Adjustment(upper_arm_mm=30.0, forearm_mm=80.0, spring_offset_counts=120.0,
+                                           spring_counts_per_deg=2.5)
+    lengths(page, 30, 90)
+    refused = begin(page, resume=True)
+    assert refused.code == "value"
+    assert "begun with upper arm 30 mm and forearm 80 mm longer" in refused.text
+    assert "now it is upper arm 30 mm and forearm 90 mm longer" in refused.text
+    lengths(page, 30, 80)
+    assert begin(page, resume=True).code == "ok"
+    assert whole(page) == "done"
+    assert 0 < kept < len(rows(tmp_path)) == 9
+
+
+def test_lengths_that_change_while_it_measures_end_it_and_no_row_is_of_both(tmp_path: Path) -> None:
+    page = bench(tmp_path)
+    assert begin(page, measure_s=2.0).code == "ok"
+    page.until(lambda s: len(rows(tmp_path)) == 1)
+    page.until(lambda s: page.handlers.sequencer.resting)
+    page.run(1.0)
+    lengths(page, 0, 50)
+    assert "lengths (registers 90, 92) were changed from 0 and 0 mm to 0 and 50 mm" in whole(page)
+    assert any("set them back and resume" in text for text in page.ended)
+    assert len(rows(tmp_path)) == 1
+    page.run(1.0)
+    lengths(page, 0, 0)
+    assert begin(page, resume=True).code == "ok"
+    assert whole(page) == "done"
+    assert len(rows(tmp_path)) == 9
+
+
+class Slow(Bench):
+    """Its disk takes some seconds for a new run; `meanwhile` happens then."""
+
+    free_s = float("inf")
+
+    def hold(self, seconds: float, meanwhile: Callable[[VirtualHmi], None]) -> None:
+        self.slow, self.free_s, self.meanwhile = True, self.now_s + seconds, meanwhile
+
+    def round(self) -> State:
+        if self.now_s >= self.free_s:
+            self.slow, self.free_s = False, float("inf")
+            self.meanwhile(self)
+            for ask in self.loading:
+                ask()
+        return super().round()
+
+
+def loop_knows_better(page: VirtualHmi) -> None:
+    """An error that the HMI has not heard of when it begins: the loop refuses the first step."""
+    page.arm.board.set_fault("button")
+    for _ in range(100):
+        page.arm.cycle()
+
+
+def gone(page: VirtualHmi) -> None:
+    page.one.gone = True
+
+
+@pytest.mark.parametrize(("seconds", "meanwhile", "word"), [
+    (3.5, lambda page: None, "took longer than 3 s"), (4.5, lambda page: None, "the disk does not answer"),
+    (0.1, lambda page: page.handlers.sequencer.end("a stop"), "a stop or another command"), (0.1, gone, "has gone"),
+    (0.1, loop_knows_better, "blockers are active"),
+])
+def test_nothing_is_left_of_a_run_that_never_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float,
+                                                   meanwhile: Callable[[VirtualHmi], None], word: str) -> None:
+    page = Slow(store=Store(tmp_path))
+    page.stand_at(10, 20, 0, 40)
+    page.hold(seconds, meanwhile)
+    if "does not answer" in word:
+        monkeypatch.setattr(player, "DISK_S", 4.0)
+    refused = begin(page)
+    assert refused.code != "ok"
+    assert word in refused.text
+    page.run(1.0)
+    assert list((tmp_path / "calibration").iterdir()) == []
+    page.one.gone = False
+    page.arm.board.clear_faults()
+    assert page.ask("calibrations").fields == {"calibrations": []}
+
+
+def test_saf_11_saf_12_a_sensor_that_reads_a_torque_without_one_is_calibrated_and_then_a_hand_leads(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Offsets above the dead band refuse the hand-over, until the run, its fit and the configuration know them."""
+    def arm(store: Store, given: config.Config | None = None) -> Bench:
+        page = Bench(store=store, config=given)
+        page.arm.board.set_fault("torque_offset", axis=2, counts=60.0)
+        page.arm.board.set_fault("torque_offset", axis=4, counts=-45.0)
+        page.stand_at(10, 20, 0, 40)
+        return page
+
+    page = arm(Store(tmp_path))
+    page.ask("compliant", on=True)
+    page.run(2.0)
+    assert {(410, 2), (410, 4)} <= warnings(page.state)
+    assert page.state.compliant_phase == CompliantPhase.NONE
+    page.ask("compliant", on=False)
+    page.ask("stop")
+    page.run(0.5)
+    turned = {"1": (-30, 60, 30), "2": (10, 70, 30), "3": (-30, 30, 30), "4": (30, 90, 30)}
+    assert begin(page, grid={axis: {"start_deg": start, "stop_deg": stop, "step_deg": step}
+                             for axis, (start, stop, step) in turned.items()}).code == "ok"
+    assert whole(page, 200.0) == "done"
+
+    assert main(["calibrate", "fit", str(tmp_path / "calibration" / "run.csv")]) == 0
+    out = capsys.readouterr().out
+    pasted = tmp_path / "allyarm.toml"
+    pasted.write_text(out[out.index("# For the configuration"):])
+    found = config.load(pasted)
+    assert [link.torque_zero_counts for link in found.link] == pytest.approx([0.0, 60.0, 0.0, -45.0], abs=8.0)
+
+    page = arm(Store(), found)
+    assert page.ask("compliant", on=True).code == "ok"
+    page.until(lambda s: s.compliant_phase == CompliantPhase.LED, 3.0)
+    page.run(2.0)
+    assert page.state.position_deg == pytest.approx((10, 20, 0, 40), abs=1.0)   # it does not sink or rise by them
+    before = page.state.position_deg
+    for axis, counts in ((2, 40.0), (4, -40.0)):    # a hand, either way
+        page.arm.board.set_fault("outside_torque", axis=axis, counts=counts)
+        page.run(2.0)
+        page.arm.board.clear_faults("outside_torque")
+        page.run(1.0)
+        assert (page.state.position_deg[axis - 1] - before[axis - 1]) * counts > 100.0
+    assert page.state.compliant_phase == CompliantPhase.LED

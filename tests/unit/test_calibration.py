@@ -5,18 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 import os
-import random
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.calibration import GridAxis, Points, RunFile, Unfit, described, head, read_rows, runs
+from controller.calibration import Adjustment, GridAxis, Points, RunFile, Unfit, described, head, read_rows, runs
 
 axes = st.builds(lambda start, steps, step, down: GridAxis(start, start + (-1 if down else 1) * steps * step, step),
                  st.integers(-90, 90), st.integers(0, 5), st.sampled_from((0.5, 1.0, 7.5)), st.booleans())
@@ -24,7 +19,7 @@ axes = st.builds(lambda start, steps, step, down: GridAxis(start, start + (-1 if
 
 def run_of(*grid: GridAxis, there_and_back: bool = False) -> Points:
     return Points(described(grid, serial="S", speed_percent=30, settle_s=1, measure_s=1,
-                            there_and_back=there_and_back))
+                            there_and_back=there_and_back, adjustment=Adjustment()))
 
 
 @given(st.lists(axes, min_size=1, max_size=4), st.booleans())
@@ -67,44 +62,6 @@ def test_points_beyond_the_grid_do_not_exist() -> None:
             points[number]
 
 
-WRITER = """
-import sys
-from pathlib import Path
-from controller.calibration import RunFile
-file = RunFile.resume(Path(sys.argv[1]), "run")
-for number in range(file.measured, len(file.description.grid[0].values_deg())):
-    file.append((number * 0.5,), (number * 1.25,))
-    print(number, flush=True)
-"""
-
-
-def test_a_writer_that_is_killed_anywhere_loses_nothing_that_was_said_to_be_on_disk(tmp_path: Path) -> None:
-    description = described([GridAxis(0, 4999.5, 0.5)], serial="S", speed_percent=30, settle_s=1, measure_s=1,
-                            there_and_back=False)
-    RunFile.begin(tmp_path, "run", description).close()
-    generator = random.Random(1)
-    path = tmp_path / "calibration" / "run.csv"
-    told = -1
-    for _ in range(12):
-        process = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        first = process.stdout.readline()
-        time.sleep(generator.uniform(0.0, 0.05))
-        os.kill(process.pid, signal.SIGKILL)
-        numbers = [int(line) for line in (first + process.stdout.read()).splitlines()]
-        process.wait(10)
-        process.stdout.close()
-        assert numbers[0] >= told  # it goes on at the first missing one: no row twice, none left out
-        told = numbers[-1]
-        if generator.random() < 0.5:  # and a power failure tears what was not synchronised yet
-            with path.open("ab") as file:
-                file.write(b"9,9"[:generator.randint(1, 3)])
-        found = read_rows(path)[1]
-        assert len(found) > told
-        assert found == [(number * 0.5, number * 1.25) for number in range(len(found))]
-    assert runs(tmp_path)[0]["measured"] == len(found)
-
-
 def test_any_such_file_can_be_read_and_says_what_is_wrong(tmp_path: Path) -> None:
     path = tmp_path / "any.csv"
     path.write_text(f"{head(2)}\n1,2,3,4\n5,6,7,8\n9,")
@@ -114,3 +71,64 @@ def test_any_such_file_can_be_read_and_says_what_is_wrong(tmp_path: Path) -> Non
         path.write_text(text)
         with pytest.raises(Unfit, match=word):
             read_rows(path)
+
+
+@pytest.fixture
+def begun(tmp_path: Path) -> RunFile:
+    return RunFile.begin(tmp_path, "run", described([GridAxis(0, 9, 1)], serial="S", speed_percent=30, settle_s=1,
+                                                    measure_s=1, there_and_back=False, adjustment=Adjustment()))
+
+
+def test_a_file_that_ends_anywhere_goes_on_behind_its_last_whole_row(tmp_path: Path, begun: RunFile) -> None:
+    for number in range(3):
+        begun.append((number,), (number * 1.5,))
+    begun.close()
+    whole = begun.path.read_bytes()
+    ends = [i + 1 for i, byte in enumerate(whole) if byte == 10]    # of the head and the three rows
+    for size in range(len(whole) + 1):
+        for rest in (b"", bytes(7)):    # and a file system may have made it longer than what it wrote
+            begun.path.write_bytes(whole[:size] + rest)
+            file = RunFile.resume(tmp_path, "run")
+            rows = max(0, sum(end <= size for end in ends) - 1)
+            assert (file.measured, begun.path.read_bytes()) == (rows, whole[:ends[rows]])
+            file.append((rows,), (rows * 1.5,))
+            file.close()
+            assert read_rows(begun.path)[1] == [(n, n * 1.5) for n in range(rows + 1)]
+
+
+def test_what_never_began_leaves_nothing_and_what_was_measured_stays(tmp_path: Path, begun: RunFile) -> None:
+    begun.abandon()
+    assert list((tmp_path / "calibration").iterdir()) == []
+    again = RunFile.begin(tmp_path, "run", begun.description)
+    again.append((0.0,), (1.0,))
+    again.abandon()
+    assert runs(tmp_path)[0]["measured"] == 1
+    RunFile.resume(tmp_path, "run").abandon()   # another who was refused
+    assert runs(tmp_path)[0]["measured"] == 1
+    empty = RunFile.begin(tmp_path, "empty", begun.description)
+    empty.close()
+    RunFile.resume(tmp_path, "empty").abandon()     # it had begun: it is not its to remove
+    assert [entry["name"] for entry in runs(tmp_path)] == ["empty", "run"]
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3, 4])
+def test_a_disk_that_refuses_a_new_run_keeps_nothing_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                           failing: int) -> None:
+    """At each of its synchronisations: the description, its name, the head, and the name of that."""
+    left = failing
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise OSError(28, "No space left on device")
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(OSError, match="No space"):
+        RunFile.begin(tmp_path, "run", described([GridAxis(0, 9, 1)], serial="S", speed_percent=30, settle_s=1,
+                                                 measure_s=1, there_and_back=False, adjustment=Adjustment()))
+    assert list((tmp_path / "calibration").iterdir()) == []
+    monkeypatch.undo()
+    assert runs(tmp_path) == []

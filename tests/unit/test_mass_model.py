@@ -132,6 +132,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "mass": ({"mass_kg": -1.0}, "mass_kg: -1.0"), "nan": ({"mass_kg": NAN}, "mass_kg: nan"),
     "limb": ({"limb": 3}, "limb: 3"), "centre": ({"centre_mm": (0.0, NAN, 0.0)}, "link 1: centre_mm"),
     "two": ({"centre_mm": (0.0, 0.0)}, "centre_mm: 2 numbers"), "spring": ({"spring_counts_per_deg": 1e9}, "spring"),
+    "zero": ({"torque_zero_counts": 16_001.0}, "torque_zero_counts: 16001.0 given, -16000..16000 allowed"),
     "contact": ({"contact_counts": -1.0}, "contact_counts"), "inertia": ({"inertia_counts": -1.0}, "inertia_counts"),
 }
 
