@@ -2,6 +2,9 @@
 # make test           every test (TESTS="tests/unit" for some, PYTEST_ARGS="-x" for pytest's own flags)
 # make bench          benchmarks; tables to the terminal and to docs/benchmarks.md
 # make lint           ruff, mypy, generated documents
+# make wheels         wheels of the program for amd64 and arm64, in dist/ (PYTHONS="3.11 3.13" for several)
+# make release        release trees and their archives for amd64 and arm64, in dist/ (VERSION=0.2.0)
+# make package        Debian packages for amd64 and arm64, in dist/ (ARCHITECTURES=amd64 for one)
 # make image          SD card for Raspberry Pi class boards, and its update bundle (root, 20 minutes; docs/image.md)
 # make test-image     boots that card in an emulator (30 minutes)
 # make lock           renew the lock files from pyproject.toml
@@ -16,10 +19,13 @@ PYTEST_ARGS ?=
 # without a test that passed.
 WHOLE := -n 2 --dist loadgroup --traceability build/traceability.md
 BIN := $(VENV)/bin
+ARCHITECTURES ?= amd64 arm64
+PYTHONS ?= 3.11
+VERSION ?=
 SOURCES := setup.py pyproject.toml $(wildcard ext/*.pyx ext/*.pxi ext/*.pxd ext/*.hpp) \
            $(wildcard controller/spec/*.py)
 
-.PHONY: run test bench lint docs lock clean build dev image test-image
+.PHONY: run test bench lint docs lock clean build dev wheels release package image test-image
 
 run: build
 	@$(BIN)/allyarm run $(ARGS)
@@ -40,6 +46,20 @@ lint: dev
 
 docs: dev
 	@$(BIN)/python -m controller.spec.docs
+	@$(BIN)/allyarm check --defaults > systemd/allyarm.toml
+
+# Same commit, same bytes: packaging/ says how. docs/deploy.md tells what is in them.
+wheels: dev
+	@for a in $(ARCHITECTURES); do for p in $(PYTHONS); do \
+		$(BIN)/python packaging/wheels.py --architecture $$a --python $$p || exit 1; done; done
+
+release: dev
+	@for a in $(ARCHITECTURES); do for p in $(PYTHONS); do \
+		$(BIN)/python packaging/tree.py --architecture $$a --python $$p --version "$(VERSION)" || exit 1; done; done
+
+package: dev
+	@for a in $(ARCHITECTURES); do for p in $(PYTHONS); do \
+		$(BIN)/python packaging/deb.py --architecture $$a --python $$p --version "$(VERSION)" || exit 1; done; done
 
 $(VENV)/.packages: requirements.lock ext/preflight.py
 	@$(PYTHON) ext/preflight.py

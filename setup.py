@@ -27,7 +27,12 @@ DIRECTIVES = {  # tests/unit/test_generated_c.py looks at the C that Cython make
 
 
 def ruckig_paths() -> tuple[str, str]:
-    """(include folder, static library) of the installed ruckig; exits with what to do when there is none."""
+    """(include folder, static library) of the installed ruckig; exits with what to do when there is none.
+
+    $ALLYARM_RUCKIG is a folder with include/ and lib/libruckig.a for another architecture (packaging/wheels.py).
+    """
+    if given := os.environ.get("ALLYARM_RUCKIG"):
+        return f"{given}/include", f"{given}/lib/libruckig.a"
     spec = importlib.util.find_spec("ruckig")
     if spec is None or spec.origin is None:
         raise SystemExit("ruckig is needed to build the core: python -m pip install 'ruckig>=0.15'")
@@ -48,7 +53,9 @@ def extensions() -> list[Extension]:
 
     write_generated(HERE / "ext" / "generated")
     include, archive = ruckig_paths()
-    flags = ["-std=c++20", "-O3", "-fno-math-errno", "-fvisibility=hidden", "-Wall", "-Wno-unused-function"]
+    # No fused multiply-add: arm64 computes bit by bit what was tested on amd64.
+    flags = ["-std=c++20", "-O3", "-fno-math-errno", "-ffp-contract=off", "-fvisibility=hidden", "-Wall",
+             "-Wno-unused-function"]
     if sanitize := os.environ.get("ALLYARM_SANITIZE"):
         flags += [f"-fsanitize={sanitize}", "-g"]
     headers = [str(p.relative_to(HERE)) for p in sorted((HERE / "ext").rglob("*")) if p.suffix in

@@ -25,8 +25,10 @@ from controller.config import Config, notes
 from controller.folders import external_socket, state_folder
 from controller.link import LinkReport
 from controller.notify import Notifier
+from controller.processors import control_processor
 from controller.signals import STOP_LIMIT_S, StopSignals
 from controller.simulated import SimulatedArm
+from controller.spec.modes import MasterState
 from controller.supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -54,6 +56,7 @@ class App:
         self._last_cycle = (-1, self._started)
         self._announced = self._hmi_alive = False
         self._ending_since = math.inf       # unless it ends because it could not start
+        self._told = ""                     # the status systemd knows
         self._code: int | None = None       # of the end, once there is a reason to end
         self._hmi: HmiServer
         self._history: History | None = None
@@ -147,6 +150,8 @@ class App:
             supervisor.on_link()
         if not self._announced and (supervisor.attempts or now - self._started > ANNOUNCE_AFTER_S):
             self._announce()
+        elif self._announced:
+            self._tell_status()
         if self._alive(now) and notifier.interval_s and now - self._pinged > notifier.interval_s / 2:
             notifier.send("WATCHDOG=1")
             self._pinged = now
@@ -191,8 +196,21 @@ class App:
         print(f"allyarm {__version__}: HMI {hmi.address}, bus {bus}, {loop}", flush=True)
         gc.enable()
         gc.freeze()     # what is loaded by now stays: later collections need not look at it
-        self._notifier.send(f"READY=1\nSTATUS=HMI {hmi.address}, {bus}")
+        self._notifier.send("READY=1")
         self._announced = True
+        self._tell_status()
+
+    def _tell_status(self) -> None:
+        """What `systemctl status` shows, told anew when it changes. The package's scripts look for "motor power on"."""
+        supervisor, state = self._supervisor, self._reader.latest()
+        port = "the simulated arm" if self._config.simulated else self._config.bus.port
+        bus = f"arm on {port}" if supervisor.connected else f"no arm on {port} yet ({supervisor.last_error or 'trying'})"
+        power, name = ("off", "STARTUP") if state is None else (
+            "on" if state.motor_power else "off", MasterState(state.state).name)
+        status = f"HMI {self._hmi.address}, {bus}, {name}, motor power {power}"
+        if status != self._told:
+            self._told = status
+            self._notifier.send("STATUS=" + " ".join(status.split()))
 
     def _alive(self, now: float) -> bool:
         """Do the control loop and the HMI thread both make progress? The watchdog is fed only then."""
@@ -226,7 +244,7 @@ class App:
         """Ask for the configured real-time settings; returns what was refused."""
         loop = self._config.loop
         available = sorted(os.sched_getaffinity(0))
-        cpu = loop.cpu if loop.cpu >= 0 else (available[-1] if len(available) > 1 else -1)
+        cpu = control_processor(loop.cpu, available)
         report = self._core.set_realtime(priority=loop.priority, cpu=cpu, lock_memory=loop.lock_memory,
                                          spin_us=loop.spin_us)
         others = [number for number in available if number != cpu]

@@ -55,7 +55,7 @@ class Loop(Section, frozen=True):
     rate_hz: Annotated[int, Meta(ge=10, le=2000, description="control cycles per second")] = 1000
     priority: Annotated[int, Meta(ge=0, le=98, description="SCHED_FIFO priority; 0 runs without real time")] = 80
     cpu: Annotated[int, Meta(ge=-1, le=1023, description="processor of the control thread, from 0; -1 takes the last "
-                             "one where there are several")] = -1
+                             "isolated one, else the last one where there are several")] = -1
     lock_memory: Annotated[bool, Meta(description="lock the memory of the process (mlockall)")] = True
     spin_us: Annotated[int, Meta(ge=0, le=200, description="wake up so much early and spin to the deadline")] = 0
     require_realtime: Annotated[bool, Meta(description="refuse to start when a real-time setting is refused")] = False

@@ -15,12 +15,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 log = logging.getLogger("allyarm.sim")
 RESTART_AFTER_S = 1.0
 END_LIMIT_S = 0.3       # it has nothing to finish
 FOLDER = re.compile(r"allyarm-sim-([1-9][0-9]{0,9})-[a-z0-9_]{8}")    # of the controller with that process id
 SIMULATOR_PRIORITY = 40
+# Where this very program was imported from: a release's launcher puts it on the path, a new interpreter would not.
+PACKAGES = str(Path(__file__).resolve().parents[1])
 
 
 def prefer(process_id: int) -> None:
@@ -80,7 +83,8 @@ class SimulatedArm:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "controller.sim", "--axes", str(self._axes), "--seed", str(self._seed),
              "--link", self.link, "--control", self.control, "--die-with-parent", str(os.getpid())],
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True)
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
+            env={**os.environ, "PYTHONPATH": PACKAGES})
         keep_apart(self._process.pid)
         self._preferred = False
 

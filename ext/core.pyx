@@ -157,6 +157,7 @@ cdef class Core:
         if error:
             self.loop.machine.handshake.set_running(False)
             raise OSError(error, "cannot start the control thread: " + os.strerror(error))
+        pthread_setname_np(self.loop.thread, b"allyarm-loop")     # as top, gdb and trace tools show it
         self.joined = False
 
     def request_quit(self):

@@ -40,6 +40,7 @@ cdef extern from *:
     int pthread_attr_destroy(pthread_attr_t*) nogil
     int pthread_create(pthread_t*, const pthread_attr_t*, void* (*)(void*) noexcept nogil, void*) nogil
     int pthread_join(pthread_t, void**) nogil
+    int pthread_setname_np(pthread_t, const char*) nogil
     int pthread_setschedparam(pthread_t, int, const sched_param*) nogil
     int pthread_getschedparam(pthread_t, int*, sched_param*) nogil
     int pthread_setaffinity_np(pthread_t, size_t, const cpu_set_t*) nogil

@@ -326,7 +326,7 @@ def main() -> int:
     if not re.fullmatch(r"\d+\.\d+\.\d+(?:[-+.][0-9A-Za-z.-]+)?", options.version):
         parser.error(f"--version: found {options.version!r}; allowed: a semantic version, as 1.2.3")
     if not options.reuse and (options.deb is None or not options.deb.is_file()):
-        parser.error(f"--deb: found {options.deb}; a package for arm64 is needed (`make deb` makes it)")
+        parser.error(f"--deb: found {options.deb}; a package for arm64 is needed (`make package` makes it)")
     options.keys = options.keys or options.work / "development-keys"
     try:
         print(*build(options), sep="\n")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 EPILOG = """\
 examples:
   allyarm check /etc/allyarm/allyarm.toml
+  allyarm check --defaults > my-arm.toml
   allyarm check my-arm.toml && allyarm run --config my-arm.toml
 
 Every mistake is listed at once as FILE:LINE: KEY: what was found; allowed: what is allowed.
@@ -23,7 +24,10 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "check", help="check a configuration file", description="Check a configuration file without starting anything.",
         epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", metavar="CONFIG", help="the TOML file")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("config", metavar="CONFIG", nargs="?", help="the TOML file")
+    what.add_argument("--defaults", action="store_true", help="print a file with every key, its default, meaning and "
+                      "bounds, commented out")
     parser.set_defaults(run=main)
 
 
@@ -33,6 +37,11 @@ def main(args: argparse.Namespace) -> int:
 
     from controller import config
 
+    if args.defaults:
+        from controller.config_text import default_text
+
+        print(default_text(), end="")
+        return 0
     try:
         settings = config.load(Path(args.config))
     except config.ConfigError as error:

@@ -57,7 +57,7 @@ def main(args: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return 2
     findings = examine(Machine(priority=settings.loop.priority, port=settings.bus.port, hmi_host=settings.hmi.host,
-                               hmi_port=settings.hmi.port, input=settings.input.enabled))
+                               hmi_port=settings.hmi.port, input=settings.input.enabled, cpu=settings.loop.cpu))
     if args.measure is not None:
         findings.append(measure(args.measure, settings.loop))
     bad = any(finding.level == "red" for finding in findings)
@@ -98,9 +98,10 @@ def measure(seconds: float, loop: Loop) -> Finding:
     import time
 
     from controller._core import Core
+    from controller.processors import control_processor
 
     available = sorted(os.sched_getaffinity(0))
-    cpu = loop.cpu if loop.cpu >= 0 else (available[-1] if len(available) > 1 else -1)
+    cpu = control_processor(loop.cpu, available)
     core = Core()
     core.start()
     try:

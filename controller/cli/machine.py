@@ -20,6 +20,7 @@ from typing import Literal
 
 import msgspec
 
+from controller.cli import tuning
 from controller.spec.hmi import DEFAULT_PORT
 
 Level = Literal["green", "yellow", "red"]
@@ -108,6 +109,7 @@ class Machine(msgspec.Struct, frozen=True):
     hmi_host: str = "127.0.0.1"
     hmi_port: int = DEFAULT_PORT
     input: bool = False
+    cpu: int = -1
     probes: Probes = msgspec.field(default_factory=Probes)
 
     def read(self, path: str) -> str | None:
@@ -217,7 +219,7 @@ def processors(machine: Machine) -> Iterator[Finding]:
         last = count - 1
         others = f"0-{last - 1}" if last > 1 else "0"
         yield Finding("isolated processors", "yellow", "none", f"add isolcpus={last} nohz_full={last} rcu_nocbs={last} "
-                      f"irqaffinity={others} to the kernel command line (Raspberry Pi: /boot/firmware/cmdline.txt)")
+                      f"irqaffinity={others} cpufreq.default_governor=performance to the kernel command line (Raspberry Pi: /boot/firmware/cmdline.txt)")
 
 
 def power(machine: Machine) -> Iterator[Finding]:
@@ -236,7 +238,7 @@ def power(machine: Machine) -> Iterator[Finding]:
     else:
         yield Finding("sleep states", "yellow", "/dev/cpu_dma_latency may not be written",
                       "a line 'KERNEL==\"cpu_dma_latency\", GROUP=\"dialout\", MODE=\"0660\"' in "
-                      "/etc/udev/rules.d/60-allyarm.rules (systemd/60-allyarm.rules has it), then udevadm control "
+                      "/etc/udev/rules.d/60-allyarm.rules (systemd/udev.rules has it), then udevadm control "
                       "--reload && udevadm trigger")
     yield from _throttling(machine)
 
@@ -357,7 +359,7 @@ def inputs(machine: Machine) -> Iterator[Finding]:
 
 
 QUESTIONS: tuple[Callable[[Machine], Iterator[Finding]], ...] = (
-    kernel, scheduling, memory, clock, processors, power, ports, hmi, inputs,
+    kernel, scheduling, memory, clock, processors, power, ports, hmi, inputs, *tuning.QUESTIONS,
 )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
 import socket
 import sys
 import threading
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HmiOptions", "HmiServer", "check_options"]
 ALIVE_S = 2.0
+FREEBIND = {socket.AF_INET: (socket.IPPROTO_IP, 15), socket.AF_INET6: (socket.IPPROTO_IPV6, 78)}   # linux/in.h, in6.h
 SEND_BUFFER_BYTES = 32768  # small, so that a client that does not read shows within seconds
 log = logging.getLogger(__name__)
 
@@ -149,7 +151,15 @@ class HmiServer:
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)  # accepted ones inherit it
-            listener.bind((options.host, options.port))
+            try:
+                listener.bind((options.host, options.port))
+            except OSError as error:
+                # At boot the address may come later, with the network: as a service it is listened on all the same.
+                if error.errno != errno.EADDRNOTAVAIL or "INVOCATION_ID" not in os.environ:
+                    raise
+                listener.setsockopt(*FREEBIND[family], 1)
+                listener.bind((options.host, options.port))
+                log.warning("%s is not an address of this machine yet: the HMI is reached as soon as it is", options.host)
             listener.listen(128)
             listener.setblocking(False)
         except OSError as error:

@@ -16,6 +16,7 @@ from controller import config
 from controller.chain import chain_of
 from controller.config import ConfigError, load
 from controller.config_reader import MAX_FILE_BYTES, keys
+from controller.config_text import default_text
 from controller.input.options import InputOptions
 from controller.spec import telegram
 
@@ -329,12 +330,20 @@ def test_notes(file) -> None:
         "loop.rate_hz", "loop.priority", "hmi.insecure", "bus.port"]
 
 
-def test_the_default_file_is_good_and_names_every_section() -> None:
+def test_the_default_file_holds_every_key_commented_out(file) -> None:
+    """As the package installs it, and with every key uncommented: the defaults. No key is missing, no line is old."""
     path = Path(__file__).parents[2] / "systemd" / "allyarm.toml"
-    settings = load(path)
-    assert not settings.simulated
+    text = path.read_text()
+    assert text == default_text(), "make docs"
+    uncommented, count = re.subn(r"(?m)^#(?=[a-z_0-9]+ = )", "", text)
+    single = [name for name in config.SECTIONS if name not in (*config.LISTS, *config.ROWS)]
+    assert count == sum(len(keys(config.SECTIONS[name])) for name in single)
+    assert load(path) == load(file(uncommented)) == load(None)
     with path.open("rb") as stream:
-        assert set(tomllib.load(stream)) <= set(config.SECTIONS)
+        assert set(tomllib.load(stream)) == set(single)
+    for name in (*config.LISTS, *config.ROWS):      # tables that are repeated can only be shown
+        assert f"# [[{name}]]" in text
+        assert all(f"#   {key} = " in text.split(f"# [[{name}]]")[1] for key in keys(config.SECTIONS[name]))
 
 
 json = st.recursive(

@@ -26,7 +26,9 @@ GOOD = {
     "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "performance",
     "sys/devices/system/cpu/cpu3/cpufreq/scaling_governor": "performance", "dev/cpu_dma_latency": "",
     "sys/devices/platform/soc/soc:firmware/get_throttled": "0", "sys/class/thermal/thermal_zone0/temp": "48312",
-    "proc/cmdline": "console=tty1 root=/dev/mmcblk0p2", "dev/ttyAMA0": "", "sys/class/tty/ttyAMA0/flags": "0x12000000",
+    "proc/cmdline": "console=tty1 root=/dev/mmcblk0p2 isolcpus=3 nohz_full=3 rcu_nocbs=3 irqaffinity=0-2", "dev/ttyAMA0": "", "sys/class/tty/ttyAMA0/flags": "0x12000000",
+    "proc/interrupts": " 29: 0 0 0 9 GICv2 153 Level uart-pl011, uart-pl011", "proc/irq/29/smp_affinity_list": "3",
+    "run/systemd/system/x": "", "usr/lib/systemd/journald.conf.d/allyarm.conf": "[Journal]\nSystemMaxUse=64M",
     "sys/class/tty/ttyUSB0/device/latency_timer": "1", "proc/device-tree/model": "Raspberry Pi 4 Model B Rev 1.4\0",
 }
 INFINITE = resource.RLIM_INFINITY
@@ -155,7 +157,7 @@ def test_clock(unit: Unit) -> None:
 def test_processors(unit: Unit) -> None:
     unit.write("sys/devices/system/cpu/isolated", "")
     assert unit.one("isolated processors").remedy.startswith(
-        "add isolcpus=3 nohz_full=3 rcu_nocbs=3 irqaffinity=0-2 to the kernel command line")
+        "add isolcpus=3 nohz_full=3 rcu_nocbs=3 irqaffinity=0-2 cpufreq.default_governor=performance to the kernel command line")
     unit.write("sys/devices/system/cpu/online", "0-1")
     assert "irqaffinity=0 " in unit.one("isolated processors").remedy
     unit.write("sys/devices/system/cpu/online", "0,2-3")
@@ -163,6 +165,45 @@ def test_processors(unit: Unit) -> None:
     unit.write("sys/devices/system/cpu/online", "0")
     assert unit.one("processors").level == "yellow"
     assert unit.findings("isolated processors") == []
+
+
+@pytest.mark.parametrize(("line", "missing"), [
+    ("isolcpus=3 nohz_full=3 rcu_nocbs=3 irqaffinity=0-2", ""), ("isolcpus=3", "nohz_full=3 rcu_nocbs=3 irqaffinity=0-2"),
+    ("nohz_full=2 rcu_nocbs=2-3 irqaffinity=0-2", "nohz_full=3"), ("nohz_full=3 rcu_nocbs=3 irqaffinity=0-3", "irqaffinity=0-2"),
+])
+def test_an_isolated_processor_is_spared(unit: Unit, line: str, missing: str) -> None:
+    unit.write("proc/cmdline", f"quiet {line} console=tty1")
+    found = unit.one("isolated and spared")
+    assert found.level == ("yellow" if missing else "green")
+    assert found.found == (f"without {missing}" if missing else "of ticks, RCU callbacks and interrupts")
+    assert found.remedy.startswith(missing)
+    unit.write("sys/devices/system/cpu/isolated", "")
+    assert unit.findings("isolated and spared") == []
+
+
+def test_a_configured_processor_is_an_isolated_one(unit: Unit) -> None:
+    assert unit.findings("control processor") == []
+    unit.options["cpu"] = 3
+    assert unit.findings("control processor") == []
+    unit.options["cpu"] = 2
+    assert "remove loop.cpu" in unit.one("control processor").remedy
+
+
+def test_the_bus_interrupts_where_the_loop_runs(unit: Unit) -> None:
+    unit.write("proc/irq/29/smp_affinity_list", "0-2")
+    assert unit.one("bus interrupt") == Finding("bus interrupt", "yellow", "29 (uart-pl011) on 0-2",
+                                                "echo 3 > /proc/irq/29/smp_affinity_list")
+    unit.options["port"] = "socket://10.0.0.2:4000"
+    assert unit.findings("bus interrupt") == []
+
+
+def test_the_journal_is_bounded(unit: Unit) -> None:
+    assert unit.one("journal") == Finding("journal", "green", "at most 64M")
+    unit.write("usr/lib/systemd/journald.conf.d/allyarm.conf", "[Journal]\n#SystemMaxUse=64M")
+    assert "systemd/journald.conf" in unit.one("journal").remedy
+    unit.remove("run/systemd/system/x")
+    (unit.root / "run/systemd/system").rmdir()
+    assert unit.findings("journal") == []
 
 
 def test_governor(unit: Unit) -> None:
@@ -290,7 +331,7 @@ def test_exit_code_and_table(unit: Unit, examined: list[Machine], capsys: pytest
     unit.probes["fifo"] = lambda priority: "Operation not permitted"
     assert run() == 1
     out = capsys.readouterr().out
-    assert "remedy: add isolcpus=3 nohz_full=3 rcu_nocbs=3 irqaffinity=0-2 to the kernel command line" in out
+    assert "remedy: add isolcpus=3 nohz_full=3 rcu_nocbs=3 irqaffinity=0-2 cpufreq.default_governor=performance to the kernel command line" in out
     assert " green, 1 yellow, 1 red" in out
     assert not [line for line in out.splitlines() if line != line.rstrip()]
 

@@ -47,10 +47,21 @@ def test_a_port_in_use_says_which_and_what_to_do() -> None:
         assert not server.alive()
 
 
-def test_an_address_of_another_machine() -> None:
+def test_an_address_of_another_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("INVOCATION_ID", raising=False)
     server = HmiServer(Core(), HmiOptions(host="192.0.2.7", port=0, insecure=True), Store(), ArmFacts("", "", ()))
     with pytest.raises(OSError, match=r"192\.0\.2\.7 is not an address of this machine"):
         server.start()
+
+
+@pytest.mark.parametrize("host", ["192.0.2.7", "2001:db8::7"])
+def test_an_address_that_a_service_s_machine_may_still_get(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """systemd starts it before there is a network: it listens, and is reached as soon as the address is there."""
+    monkeypatch.setenv("INVOCATION_ID", "made up")
+    server = HmiServer(Core(), HmiOptions(host=host, port=0, insecure=True), Store(), ArmFacts("", "", ()))
+    server.start()
+    assert server.alive()
+    assert server.stop(1.0)
 
 
 @pytest.mark.parametrize(("origin", "host", "allowed"), [
