@@ -32,8 +32,8 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
 @pytest.fixture
 def program(shared: Program) -> Program:
     """At rest, whatever the test before left."""
-    shared.simulator("update normal")
     shared.until(ready)
+    shared.simulator("update normal")
     return shared
 
 
