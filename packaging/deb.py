@@ -46,7 +46,8 @@ Version: {version}
 Architecture: {target.architecture}
 Maintainer: {MAINTAINER}
 Installed-Size: {installed_kb}
-Depends: python3 (>= {major}.{minor}), python3 (<< {major}.{minor + 1}), libc6 (>= 2.36), libstdc++6 (>= 12), libgcc-s1, systemd, udev, init-system-helpers (>= 1.52), adduser, procps, zstd
+Depends: python3 (>= {major}.{minor}), python3 (<< {major}.{minor + 1}), libc6 (>= 2.36),
+ libstdc++6 (>= 12), libgcc-s1, systemd, udev, init-system-helpers (>= 1.52), adduser, procps, zstd
 Section: electronics
 Priority: optional
 Description: controller of the AllyArm motorised arm exoskeleton
@@ -59,7 +60,7 @@ Description: controller of the AllyArm motorised arm exoskeleton
 
 def copyright_text(tree: Path) -> str:
     """debian/copyright: the program's licence, and for every dependency its own with the place of the full text."""
-    texts = [f"""\
+    texts = ["""\
 Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: allyarm-controller
 
@@ -81,21 +82,25 @@ License: Apache-2.0
             raise BuildError(f"{name} tells no licence: it may not be shipped before somebody has looked")
         full = sorted(path.relative_to(tree) for path in folder.rglob("*")
                       if re.match(r"(?i)(licen[cs]e|copying|notice|authors)", path.name) and path.is_file())
-        where = "\n".join(f" /usr/lib/allyarm/{path}" for path in full) or f" {about['Home-page'] or about['Project-URL'] or name}"
+        home = about["Home-page"] or about["Project-URL"] or name
+        where = "\n".join(f" /usr/lib/allyarm/{path}" for path in full) or f" {home}"
         texts.append(f"Files: usr/lib/allyarm/lib/*\nComment: {name} {about['Version']}\nCopyright: "
-                     f"{about['Author'] or about['Author-email'] or 'the authors of ' + name}\nLicense: {licence}\n{where}\n")
+                     f"{about['Author'] or about['Author-email'] or 'the authors of ' + name}\n"
+                     f"License: {licence}\n{where}\n")
     return "\n".join(texts)
 
 
 def changelog(version: str) -> str:
-    return (f"allyarm ({version}) stable; urgency=medium\n\n  * What changed for users: /usr/share/doc/allyarm/NEWS.md.gz\n\n"
+    return (f"allyarm ({version}) stable; urgency=medium\n\n"
+            f"  * What changed for users: /usr/share/doc/allyarm/NEWS.md.gz\n\n"
             f" -- {MAINTAINER}  {formatdate(commit_time())}\n")
 
 
 def stage(target: Target, tree: Path, version: str, place: Path) -> None:
     """Everything the package holds, below `place`."""
     shutil.copytree(tree, place / "usr/lib/allyarm")
-    units = [path for path in sorted((ROOT / "systemd").iterdir()) if path.suffix in {".service", ".timer", ".path", ".socket"}]
+    units = [path for path in sorted((ROOT / "systemd").iterdir()) if path.suffix in {".service", ".timer", ".path",
+                                                                                      ".socket"}]
     for source, goal in [*((ROOT / "systemd" / name, goal) for name, goal in PLACES.items()),
                          *((path, f"{UNITS}/{path.name}") for path in units)]:
         (place / goal).parent.mkdir(parents=True, exist_ok=True)
@@ -154,7 +159,8 @@ def build(target: Target, tree: Path, output: Path, *, quick: bool = False) -> P
         made = output / f"allyarm_{version}_{target.architecture}.deb"
         done = subprocess.run(
             ["dpkg-deb", "--root-owner-group", "--threads-max=1", *(["-Zgzip", "-z1"] if quick else ["-Zxz", "-z6"]),
-             "--build", str(place), str(made)], env={**os.environ, "SOURCE_DATE_EPOCH": str(int(moment)), "LC_ALL": "C"},
+             "--build", str(place), str(made)], env={**os.environ, "SOURCE_DATE_EPOCH": str(int(moment)),
+                                                     "LC_ALL": "C"},
             capture_output=True, text=True, check=False)
     if done.returncode:
         raise BuildError(done.stderr)

@@ -15,7 +15,8 @@ from tests.system.machine import CACHE, ROOT
 def sources_key() -> str:
     """Changes when anything changes that goes into a package."""
     names = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "--", "controller", "ext", "packaging",
-                            "systemd", "setup.py", "pyproject.toml", "requirements.lock", "docs", "CHANGELOG.md"], cwd=ROOT,
+                            "systemd", "setup.py", "pyproject.toml", "requirements.lock", "docs", "CHANGELOG.md"],
+                            cwd=ROOT,
                            capture_output=True, text=True, check=True).stdout.split("\n")
     found = hashlib.sha256()
     for name in sorted(filter(None, names)):
@@ -32,7 +33,8 @@ def made_once(name: str, *command: str) -> Path:
             shutil.rmtree(old)
         work = CACHE / f"making-{name}-{os.getpid()}"
         work.mkdir(parents=True)
-        done = subprocess.run([sys.executable, *command, "--output", str(work)], cwd=ROOT, capture_output=True, text=True,
+        done = subprocess.run([sys.executable, *command, "--output", str(work)], cwd=ROOT, capture_output=True,
+                              text=True,
                               check=False)
         assert done.returncode == 0, done.stderr
         work.rename(place)
