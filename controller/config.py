@@ -208,6 +208,9 @@ class Hmi(Section, frozen=True):
              "any port and loopback are always allowed")] = ()
     token: Annotated[str, Meta(pattern=r"^([\x21-\x7e]{16,256})?\Z", description="secret that clients must send: 16 to "
                                "256 printable characters without spaces; empty for no login")] = ""
+    board_address: Annotated[str, Meta(pattern=r"^([0-9A-Fa-f.:]{2,45})?\Z", description="this controller's IP address "
+                                       "on its own hot-spot, which the base board fetches firmware from; empty takes "
+                                       "host")] = ""
     language: Annotated[Literal["en", "it"], Meta(description="language in which all clients get errors and warnings")
                         ] = "en"
     insecure: Annotated[bool, Meta(description="listen beyond loopback without a login: whoever reaches the port can "

@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from controller.exercise_reports import Report, ReportSummary
 from controller.hmi import messages, rest_messages
+from controller.hmi.board_update import BoardUpdateState
 from controller.hmi.state import StateMessage
 from controller.spec import hmi, registers, rest
 from controller.spec.hmi import Form, Setting
@@ -98,7 +99,8 @@ def http_schemas(template: str) -> tuple[dict[str, Schema], dict[str, Schema]]:
 
 def http_type(name: str) -> Any:
     """The type that a row of spec/rest.py names."""
-    return StateMessage if name == "StateMessage" else getattr(rest_messages, name)
+    here = {"StateMessage": StateMessage, "BoardUpdateState": BoardUpdateState}
+    return here[name] if name in here else getattr(rest_messages, name)
 
 
 def text() -> str:

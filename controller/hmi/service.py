@@ -25,6 +25,8 @@ from controller.bus.board_registers import BoardWrites
 from controller.history import History
 from controller.hmi.access import Access
 from controller.hmi.answers import Answer, Answers, Reply
+from controller.hmi.board_update import BoardUpdate
+from controller.hmi.board_update_door import BoardUpdateDoor
 from controller.hmi.broadcast import Broadcast, own_ipv4
 from controller.hmi.clients import FLOOD_GRACE_S, Client, ControlToken, Refused
 from controller.hmi.counters import Counters, HttpLog, logger
@@ -125,6 +127,10 @@ class Service:
                               time_of=self._handlers.player.time_of, scenario_changed=self._scenario_changed)
         self._pages = Pages(access, self._login, self._counters, state=self.state_message, running=self._running,
                             stop=self._stop, history=history)
+        self._board_update = BoardUpdate(
+            core, board_writes, self._answers.follow, history.note, latest=self._latest, facts=lambda: self.facts,
+            holder=lambda: self._control.holder.name if self._control.holder else "")
+        self._board_update_door = BoardUpdateDoor(self._login, self._counters, options, self._board_update)
         self._set_facts(facts)
 
     # -- from the main thread
@@ -150,6 +156,8 @@ class Service:
         self._server.attach(app, socketio_path=hmi.PATH)
         self._pages.add_to(app)
         self._rest.add_to(app)
+        self._board_update_door.add_to(app)
+        self._board_update_door.port = listener.getsockname()[1]
         http_log = HttpLog(self._counters, BROKEN_REQUEST)
         runner = web.AppRunner(app, access_log=None, logger=http_log, shutdown_timeout=0.2, handle_signals=False,
                                keepalive_timeout=HEADER_LIMIT_S, lingering_time=LINGERING_S)
@@ -213,6 +221,7 @@ class Service:
         second, not with every message that is sent."""
         self._results.tick(now_s)
         self._handlers.tick(now_s)
+        self._board_update.tick(now_s)
         if self._devices is not None:
             self._devices.round(now_s)
         self._control.tick(now_s, self._handlers.busy)
@@ -299,7 +308,7 @@ class Service:
             self._state, running=running, counts=counts, link=self.link,
             store_problem="; ".join(filter(None, (self._store.trouble, self._rest.problem, history.trouble))),
             blockers=[found.message for found in self._handlers.gate.general()],
-            sequence=self._handlers.progress,
+            sequence=self._handlers.progress, board_update=self._board_update.state,
             holder=Holder(holder.number if holder else None, holder.name if holder else ""),
             devices=self._devices.message() if self._devices else None, update=self._update.state)
 
@@ -321,6 +330,7 @@ class Service:
         self._payload.facts = self._builder.facts = facts
         self._payload.settings_changed()
         self._handlers.set_facts(facts)
+        self._board_update.arm_is_back(facts)
 
     def _settings_changed(self) -> None:
         self._payload.settings_changed()
