@@ -1,5 +1,6 @@
 # make run            environment, build, controller on the simulated arm (ARGS="--rate 500" is passed on)
 # make test           every test (TESTS="tests/unit" for some, PYTEST_ARGS="-x" for pytest's own flags)
+# make test-arm64     the arm64 release under emulation (opt-in: cross compiles first)
 # make bench          benchmarks; tables to the terminal and to docs/benchmarks.md
 # make lint           ruff, mypy, generated documents
 # make wheels         wheels of the program for amd64 and arm64, in dist/ (PYTHONS="3.11 3.13" for several)
@@ -23,7 +24,7 @@ VERSION ?=
 SOURCES := setup.py pyproject.toml $(wildcard ext/*.pyx ext/*.pxi ext/*.pxd ext/*.hpp) \
            $(wildcard controller/spec/*.py)
 
-.PHONY: run test bench lint docs lock clean build dev wheels release package
+.PHONY: run test bench lint docs lock clean build dev wheels release package test-arm64
 
 run: build
 	@$(BIN)/allyarm run $(ARGS)
@@ -32,6 +33,11 @@ build: $(VENV)/.built
 
 test: dev
 	@$(BIN)/python -m pytest $(TESTS) $(if $(filter-out tests,$(TESTS)),,$(WHOLE)) $(PYTEST_ARGS)
+
+# Cross compiles and runs the arm64 release under qemu-user: apt install qemu-user-static gcc-aarch64-linux-gnu
+# g++-aarch64-linux-gnu libc6-dev-arm64-cross; as root.
+test-arm64: dev
+	@ALLYARM_ARM64=1 $(BIN)/python -m pytest tests/system/test_arm64.py $(PYTEST_ARGS)
 
 bench: dev
 	@$(BIN)/python -m benchmarks.run $(ARGS)

@@ -47,7 +47,8 @@ def boot_once() -> dict[str, float]:
         try:
             machine.install(package())
             power_on = machine.boot(wait=False) * 1e9
-            client = subprocess.run(machine.beside(sys.executable, "-c", CLIENT), capture_output=True, text=True, check=True)
+            client = subprocess.run(machine.beside(sys.executable, "-c", CLIENT), capture_output=True, text=True,
+                                    check=True)
             status = machine.until(lambda: (found := machine.status()).get("state") == "WAITING" and found, 20)
             machine.until(lambda: machine.property(SERVICE, "ActiveState") == "active", 10)
             while not (first := machine.status()["realtime"]["first_cycle_ns"]):  # type: ignore[index]
@@ -78,8 +79,9 @@ def run(quick: bool) -> list[Table]:
     rows: list[list[Cell]] = [[name, median(values), min(values), max(values)] for name, values in found.items()]
     return [Table(
         "Boot, ms", ["from: to", "median", "least", "most"], rows,
-        f"{boots} boots of Debian 12 with a real systemd in systemd-nspawn: the package installed, its own simulated arm, a "
-        "client that connects as early as it can. Power on is the start of systemd-nspawn: no firmware, no kernel.",
+        f"{boots} boots of Debian 12 with a real systemd in systemd-nspawn: the package installed, its own simulated "
+        "arm, a client that connects as early as it can. Power on is the "
+        "start of systemd-nspawn: no firmware, no kernel.",
         [Aim(name, median(found[name]), limit, "ms") for name, limit in
          (("service process: loop alive", LOOP_ALIVE_MS), ("service process: first `data`", FIRST_DATA_MS))])]
 

@@ -17,7 +17,8 @@ from benchmarks.table import AIM_HEADERS, Table, markdown, show, table_markdown
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "benchmarks.md"
 # benchmarks/bench_NAME.py
-NAMES = ("latency", "cycle", "gravity", "telegram", "kinematics", "ring", "hmi", "stop", "start", "boot", "memory", "soak")
+NAMES = ("latency", "cycle", "gravity", "telegram", "kinematics", "ring", "hmi", "stop", "start", "boot", "memory",
+         "soak")
 HEADINGS = {
     "latency": "Wake-up lateness", "cycle": "Control cycle", "gravity": "Gravity torques",
     "telegram": "Motor bus telegrams", "kinematics": "Kinematics", "ring": "Rings",

@@ -204,7 +204,8 @@ class App:
         """What `systemctl status` shows, told anew when it changes. The package's scripts look for "motor power on"."""
         supervisor, state = self._supervisor, self._reader.latest()
         port = "the simulated arm" if self._config.simulated else self._config.bus.port
-        bus = f"arm on {port}" if supervisor.connected else f"no arm on {port} yet ({supervisor.last_error or 'trying'})"
+        why = supervisor.last_error or "trying"
+        bus = f"arm on {port}" if supervisor.connected else f"no arm on {port} yet ({why})"
         power, name = ("off", "STARTUP") if state is None else (
             "on" if state.motor_power else "off", MasterState(state.state).name)
         status = f"HMI {self._hmi.address}, {bus}, {name}, motor power {power}"

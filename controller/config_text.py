@@ -9,7 +9,7 @@ from controller.config_reader import allowed, keys, written
 
 WIDTH = 118
 HEAD = """\
-# AllyArm controller. Every key stands here with its default, commented out: take the # from a line and change the value.
+# AllyArm controller. Every key stands here with its default, commented out: remove the # of a line and change it.
 # Check before it counts:        allyarm check /etc/allyarm/allyarm.toml
 # Then, with motor power off:    systemctl restart allyarm
 #

@@ -79,7 +79,8 @@ class Target:
     def builder(self) -> Path:
         """An interpreter of this very version that runs here, with what [build-system] asks for: this one, else one
         in an environment of its own."""
-        if "%d.%d" % sys.version_info[:2] == self.python and shutil.which("cython", path=str(Path(sys.executable).parent)):
+        running = f"{sys.version_info.major}.{sys.version_info.minor}"
+        if running == self.python and (Path(sys.executable).parent / "cython").exists():
             return Path(sys.executable)
         environment = BUILD / f"environment-{self.python}"
         done = environment / ".done"
@@ -100,26 +101,31 @@ class Target:
         return [found / f"python{self.python}", found]
 
     def _sysroot(self) -> Path:
-        """libpython3-dev of the target, unpacked: through an apt of its own, nothing of this machine's is touched."""
+        """libpython3-dev of the target, unpacked."""
         place = self.folder / "sysroot"
-        if (place / f"usr/include/python{self.python}/Python.h").exists():
-            return place
+        if not (place / f"usr/include/python{self.python}/Python.h").exists():
+            self.unpack([f"libpython{self.python}-dev"], place)
+        return place
+
+    def unpack(self, packages: list[str], place: Path) -> None:
+        """Debian packages of the target, unpacked into a folder: through an apt of its own, which touches nothing of
+        this machine's."""
         apt = self.folder / "apt"
         for name in ("lists/partial", "archives/partial", "download"):
             (apt / name).mkdir(parents=True, exist_ok=True)
         (apt / "status").touch()
         (apt / "sources.list").write_text(f"deb [signed-by={KEYRING}] {MIRROR} {SUITES[self.python]} main\n")
         options = [f"-o{key}={value}" for key, value in {
-            "Dir::Etc::SourceList": apt / "sources.list", "Dir::Etc::SourceParts": "-", "Dir::State::Lists": apt / "lists",
-            "Dir::State::Status": apt / "status", "Dir::Cache": apt, "APT::Architecture": self.architecture,
-            "APT::Architectures": self.architecture, "APT::Sandbox::User": "root", "Acquire::Languages": "none",
+            "Dir::Etc::SourceList": apt / "sources.list", "Dir::Etc::SourceParts": "-",
+            "Dir::State::Lists": apt / "lists", "Dir::State::Status": apt / "status", "Dir::Cache": apt,
+            "APT::Architecture": self.architecture, "APT::Architectures": self.architecture,
+            "APT::Sandbox::User": "root", "Acquire::Languages": "none",
         }.items()]
         run("apt-get", *options, "-qq", "update")
-        run("apt-get", *options, "-qq", "download", f"libpython{self.python}-dev", cwd=apt / "download")
-        for package in (apt / "download").glob("*.deb"):
+        run("apt-get", *options, "-qq", "download", *packages, cwd=apt / "download")
+        for package in sorted((apt / "download").glob("*.deb")):
             run("dpkg-deb", "-x", package, place)
         shutil.rmtree(apt)
-        return place
 
     def environment(self, source: Path) -> dict[str, str]:
         """Variables under which setuptools builds for this target. `source`: the folder that is built, whose name must
@@ -139,7 +145,8 @@ class Target:
             "Py_GIL_DISABLED": 0, "VERSION": self.python, "HOST_GNU_TYPE": self.triplet,
         }
         (settings / "allyarm_sysconfig.py").write_text(f"build_time_vars = {variables!r}\n")
-        kept = {name: value for name, value in os.environ.items() if name.startswith("PIP_") or name in ("HOME", "TMPDIR")}
+        kept = {name: value for name, value in os.environ.items() if name.startswith("PIP_") or name in ("HOME",
+                                                                                                         "TMPDIR")}
         return kept | {
             "PATH": f"{self.builder.parent}:/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0",
             "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(settings), "SOURCE_DATE_EPOCH": str(commit_time()),
@@ -164,8 +171,8 @@ def _interpreter(python: str) -> str:
 
 
 def commit() -> str:
-    """The commit that is built, "" outside of a checkout; "+" behind it when there are changes on top. $ALLYARM_COMMIT says
-    it where the source is no checkout."""
+    """The commit that is built, "" outside of a checkout; "+" behind it when there are changes on top.
+    $ALLYARM_COMMIT says it where the source is no checkout."""
     if given := os.environ.get("ALLYARM_COMMIT"):
         return given
     found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)

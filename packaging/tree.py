@@ -54,8 +54,10 @@ def _tree(target: Target, wheels: Path, output: Path, version: str) -> Path:
     library = work / "lib"
     names = sorted(re.match(r"(.+?)-(\d[^-]*)-", path.name).expand(r"\1==\2")  # type: ignore[union-attr]
                    for path in wheels.glob("*.whl"))
-    platforms = sorted({part for path in wheels.glob("*.whl") for part in path.stem.rpartition("-")[2].split(".")} - {"any"})
-    run(target.builder, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-compile", "--target", library,
+    tags = (path.stem.rpartition("-")[2] for path in wheels.glob("*.whl"))
+    platforms = sorted({part for tag in tags for part in tag.split(".")} - {"any"})
+    run(target.builder, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-compile", "--target",
+        library,
         "--no-cache-dir", "--find-links", wheels, "--only-binary=:all:", "--implementation=cp", f"--abi={target.tag}",
         "--abi=abi3", "--abi=none", f"--python-version={target.python}", *(f"--platform={name}" for name in platforms),
         *names, env={"PATH": "/usr/bin:/bin", "PIP_NO_WARN_SCRIPT_LOCATION": "1", "PIP_ROOT_USER_ACTION": "ignore"})
@@ -65,7 +67,8 @@ def _tree(target: Target, wheels: Path, output: Path, version: str) -> Path:
                  *library.glob("*.dist-info/RECORD")]:
         shutil.rmtree(junk) if junk.is_dir() else junk.unlink()
     for binary in sorted(path for path in library.rglob("*") if re.search(r"\.so(\.|$)", path.name)):
-        run(f"{target.triplet}-strip", "--strip-unneeded", "--remove-section=.comment", "--remove-section=.note", binary)
+        run(f"{target.triplet}-strip", "--strip-unneeded", "--remove-section=.comment", "--remove-section=.note",
+            binary)
     return _finish(target, work, output, version)
 
 
@@ -108,9 +111,10 @@ def describe(target: Target, tree: Path, version: str) -> None:
 
 
 def _settings_schema(tree: Path) -> int:
-    """The version of the settings' database, as the tree's own source says; it cannot be run here on another machine."""
+    """The version of the settings' database, as the tree's own source says; it may be for another machine."""
     for node in ast.walk(ast.parse((tree / "lib/controller/store.py").read_text())):
-        if (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SCHEMA" and isinstance(node.value, ast.Call)
+        if (isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "SCHEMA" and isinstance(node.value,
+                                                                                                     ast.Call)
                 and isinstance(node.value.args[0], ast.Constant)):
             return int(node.value.args[0].value)
     raise BuildError("controller/store.py has no SCHEMA = Schema(number, ...) any more: correct packaging/tree.py")

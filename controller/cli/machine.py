@@ -219,7 +219,8 @@ def processors(machine: Machine) -> Iterator[Finding]:
         last = count - 1
         others = f"0-{last - 1}" if last > 1 else "0"
         yield Finding("isolated processors", "yellow", "none", f"add isolcpus={last} nohz_full={last} rcu_nocbs={last} "
-                      f"irqaffinity={others} cpufreq.default_governor=performance to the kernel command line (Raspberry Pi: /boot/firmware/cmdline.txt)")
+                      f"irqaffinity={others} cpufreq.default_governor=performance to the kernel command line "
+                      "(Raspberry Pi: /boot/firmware/cmdline.txt)")
 
 
 def power(machine: Machine) -> Iterator[Finding]:

@@ -1,5 +1,5 @@
-"""Questions of `allyarm doctor` about the tuning that the package brings or names: what the isolated processor is spared,
-where the bus interrupts, and what the journal may fill. One function per question, as in machine.py."""
+"""Questions of `allyarm doctor` about the tuning that the package brings or names: what the isolated processor is
+spared, where the bus interrupts, and what the journal may fill. One function per question, as in machine.py."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from controller.processors import numbers
 if TYPE_CHECKING:
     from controller.cli.machine import Finding, Machine
 
-PLACES = "remove it from or add it to the kernel command line (Raspberry Pi: /boot/firmware/cmdline.txt; /usr/share/allyarm/" \
-         "realtime-cmdline has the whole set for four processors), then reboot"
+PLACES = "remove it from or add it to the kernel command line (Raspberry Pi: /boot/firmware/cmdline.txt; " \
+         "/usr/share/allyarm/realtime-cmdline has the whole set for four processors), then reboot"
 JOURNAL = ("etc/systemd/journald.conf", "etc/systemd/journald.conf.d/*.conf", "usr/lib/systemd/journald.conf.d/*.conf",
            "run/systemd/journald.conf.d/*.conf")
 
@@ -33,7 +33,8 @@ def spared(machine: Machine) -> Iterator[Finding]:
         return      # said by its own question
     line = machine.read("proc/cmdline") or ""
     given = {name: numbers(value) for name, value in re.findall(r"(?:^|\s)(\w+)=([\d,-]+)", line)}
-    wrong = [f"{name}={_ranges(isolated)}" for name in ("nohz_full", "rcu_nocbs") if not set(isolated) <= set(given.get(name, []))]
+    wrong = [f"{name}={_ranges(isolated)}" for name in ("nohz_full",
+                                                        "rcu_nocbs") if not set(isolated) <= set(given.get(name, []))]
     if not given.get("irqaffinity") or set(given["irqaffinity"]) & set(isolated):
         others = sorted(set(numbers(machine.read("sys/devices/system/cpu/online") or "")) - set(isolated))
         wrong.append(f"irqaffinity={_ranges(others)}")
@@ -72,7 +73,8 @@ def interrupt(machine: Machine) -> Iterator[Finding]:
             continue
         where = numbers(machine.read(f"proc/irq/{found[1]}/smp_affinity_list") or "")
         good = where == [isolated[-1]]
-        yield Finding("bus interrupt", "green" if good else "yellow", f"{found[1]} ({label}) on {_ranges(where) or 'unknown'}",
+        yield Finding("bus interrupt", "green" if good else "yellow",
+                      f"{found[1]} ({label}) on {_ranges(where) or 'unknown'}",
                       "" if good else f"echo {isolated[-1]} > /proc/irq/{found[1]}/smp_affinity_list")
         return
 
@@ -88,7 +90,8 @@ def journal(machine: Machine) -> Iterator[Finding]:
     if bounds:
         yield Finding("journal", "green", f"at most {bounds[0]}")
     else:
-        yield Finding("journal", "yellow", "not bounded", "install systemd/journald.conf as /etc/systemd/journald.conf.d/allyarm.conf "
+        yield Finding("journal", "yellow", "not bounded",
+                      "install systemd/journald.conf as /etc/systemd/journald.conf.d/allyarm.conf "
                       "(the package does), then systemctl restart systemd-journald")
 
 

@@ -159,7 +159,8 @@ class HmiServer:
                     raise
                 listener.setsockopt(*FREEBIND[family], 1)
                 listener.bind((options.host, options.port))
-                log.warning("%s is not an address of this machine yet: the HMI is reached as soon as it is", options.host)
+                log.warning("%s is not an address of this machine yet: the HMI is reached as soon as it is",
+                            options.host)
             listener.listen(128)
             listener.setblocking(False)
         except OSError as error:

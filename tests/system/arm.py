@@ -20,7 +20,8 @@ class Arm:
         self.machine = machine
 
     def connect(self) -> None:
-        self.machine.run("systemd-run", "--quiet", "--unit=arm", "--uid=allyarm", "--property=RuntimeDirectory=arm", "--property=Nice=-15",
+        self.machine.run("systemd-run", "--quiet", "--unit=arm", "--uid=allyarm", "--property=RuntimeDirectory=arm",
+                         "--property=Nice=-15",
                          "/usr/bin/allyarm", "sim", "--link", "/run/arm/line", "--control", "/run/arm/control")
 
     def tell(self, command: str) -> str:

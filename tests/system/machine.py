@@ -132,15 +132,18 @@ class Machine:
 
     # -- inside
 
-    def run(self, *command: str, check: bool = True, seconds: float = 60.0, text: str = "") -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, check: bool = True, seconds: float = 60.0,
+            text: str = "") -> subprocess.CompletedProcess[str]:
         """Run a command in it as root; AssertionError with all it said when it fails. `text` is its input."""
-        inside = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/root",
+        inside = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8",
+                  "HOME": "/root",
                   "DEBIAN_FRONTEND": "noninteractive"}
         enter = (["nsenter", "--target", str(self._leader), "--all", "--root", "--wd"] if self._leader else
                  ["systemd-nspawn", "--quiet", "--register=no", "--keep-unit", "--pipe", "--private-network",
                   "--directory", str(self.root)])
         done = subprocess.run([*enter, "--", *command], capture_output=True, text=True, check=False, timeout=seconds,
-                              input=text, env=inside | {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", "SYSTEMD_NSPAWN_LOCK": "0"})
+                              input=text, env=inside | {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1",
+                                                        "SYSTEMD_NSPAWN_LOCK": "0"})
         if check:
             assert done.returncode == 0, f"{' '.join(command)} -> {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
@@ -149,7 +152,8 @@ class Machine:
         """The command line that runs a program of this host within the machine's network: for Popen and run."""
         assert self._leader, "it is off"
         return ["nsenter", "--target", str(self._leader), "--net", "--",
-                *(["env", *(f"{name}={value}" for name, value in environment.items())] if environment else []), *command]
+                *(["env", *(f"{name}={value}" for name,
+                            value in environment.items())] if environment else []), *command]
 
     def host_pid(self, pid: int) -> int:
         """What a process of the machine is called on this host."""
@@ -157,8 +161,8 @@ class Machine:
         for entry in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 if os.readlink(entry / "ns/pid") == namespace:
-                    (line,) = (line for line in (entry / "status").read_text().splitlines() if line.startswith("NSpid:"))
-                    if int(line.split()[-1]) == pid:
+                    status = (entry / "status").read_text()
+                    if int(status.partition("NSpid:")[2].splitlines()[0].split()[-1]) == pid:
                         return int(entry.name)
         raise AssertionError(f"no process {pid} in the machine")
 

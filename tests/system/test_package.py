@@ -1,4 +1,4 @@
-"""The Debian package: installed, upgraded, removed and purged on a machine; what it holds, and that it can be repeated."""
+"""The Debian package: installed, upgraded, removed and purged on a machine; what it holds, that it can be repeated."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -45,7 +44,8 @@ def version(board: Machine) -> str:
 
 
 def test_lintian_has_no_error(package: Path) -> None:
-    done = subprocess.run(["lintian", "--allow-root", "--fail-on=error", "--suppress-tags=bogus-mail-host", str(package)],
+    done = subprocess.run(["lintian", "--allow-root", "--fail-on=error", "--suppress-tags=bogus-mail-host",
+                           str(package)],
                           capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "E:" not in done.stdout
@@ -65,7 +65,8 @@ def test_every_library_that_is_linked_is_there(release_tree: Path) -> None:
 
 def test_release_json_tells_of_every_file(release_tree: Path) -> None:
     told = json.loads((release_tree / "release.json").read_text())
-    there = {str(path.relative_to(release_tree)) for path in release_tree.rglob("*") if path.is_file()} - {"release.json"}
+    there = {str(path.relative_to(release_tree)) for path in release_tree.rglob("*") if path.is_file()}
+    there.remove("release.json")
     assert set(told["files"]) == there
     assert {"bin/allyarm", "lib/controller/app.py"} <= there
     assert not [name for name in there if "/tests/" in name and name.startswith("lib/controller")]
@@ -86,7 +87,8 @@ def test_installed_it_is_the_tree_and_runs_isolated(board: Machine) -> None:
 
 def test_rules_are_accepted_by_the_tools_that_read_them(board: Machine) -> None:
     for command in (["systemd-sysusers", "--replace=/usr/lib/sysusers.d/allyarm.conf", "allyarm.conf"],
-                    ["systemd-tmpfiles", "--create", "allyarm.conf"], ["systemd-analyze", "cat-config", "systemd/journald.conf"]):
+                    ["systemd-tmpfiles", "--create", "allyarm.conf"], ["systemd-analyze", "cat-config",
+                                                                       "systemd/journald.conf"]):
         done = board.run(*command)
         assert "allyarm" not in done.stderr, done.stderr
     rules = board.run("udevadm", "test", "--action=add", "/sys/class/tty/tty", check=False)
@@ -133,7 +135,8 @@ def test_remove_keeps_what_is_the_user_s_and_purge_takes_it(board: Machine) -> N
     assert board.run("pgrep", "-f", "controller", check=False).stdout == ""
     purged = board.run("dpkg", "--purge", "allyarm")
     assert "settings" in purged.stdout
-    left = board.run("find", "/", "-xdev", "-name", "*allyarm*", "-not", "-path", "/var/cache/*", "-not", "-path", "/proc/*",
+    left = board.run("find", "/", "-xdev", "-name", "*allyarm*", "-not", "-path", "/var/cache/*", "-not", "-path",
+                     "/proc/*",
                      "-not", "-path", "/var/log/*", "-not", "-path", "/sys/*", "-not", "-path", "/root/*",
                      "-not", "-path", "/etc/systemd/system/allyarm.service.d*").stdout
     assert left == ""
@@ -167,7 +170,8 @@ def test_a_build_can_be_repeated(elsewhere: Path, release_tree: Path, package: P
     environment = {**os.environ, "SOURCE_DATE_EPOCH": str(subprocess.run(
         ["date", "-u", "-d", told["built"], "+%s"], capture_output=True, text=True, check=True).stdout.strip()),
         "ALLYARM_COMMIT": told["commit"], "TZ": "Asia/Tokyo"}
-    done = subprocess.run(["sh", "-c", f"umask 077; exec {sys.executable} packaging/deb.py --quick --output {tmp_path}"],
+    done = subprocess.run(["sh", "-c",
+                           f"umask 077; exec {sys.executable} packaging/deb.py --quick --output {tmp_path}"],
                           cwd=elsewhere, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (tree,) = (path for path in tmp_path.iterdir() if path.is_dir())

@@ -45,7 +45,7 @@ def main_pid(board: Machine) -> int:
 
 
 def restarted(board: Machine, before: int, seconds: float = 20.0) -> None:
-    board.until(lambda: (pid := main_pid(board)) not in (0, before) and board.property(SERVICE, "ActiveState") == "active",
+    board.until(lambda: main_pid(board) not in (0, before) and board.property(SERVICE, "ActiveState") == "active",
                 seconds, "it was not started again")
 
 
@@ -72,7 +72,8 @@ def test_the_service_user_can_change_nothing_that_is_executed(board: Machine) ->
     for path in ("/usr/lib/allyarm/lib/controller/app.py", "/usr/bin/allyarm", "/etc/allyarm/allyarm.toml",
                  "/var/lib/allyarm-releases", "/var/lib/allyarm-releases/releases", "/run/allyarm-update"):
         assert board.run("test", "-e", path).returncode == 0, path
-        denied = board.run("setpriv", "--reuid=allyarm", "--regid=allyarm", "--init-groups", "test", "-w", path, check=False)
+        denied = board.run("setpriv", "--reuid=allyarm", "--regid=allyarm", "--init-groups", "test", "-w", path,
+                           check=False)
         assert denied.returncode == 1, path
     mine = board.run("setpriv", "--reuid=allyarm", "--regid=allyarm", "--init-groups", "test", "-w", "/var/lib/allyarm")
     assert mine.returncode == 0
@@ -134,7 +135,8 @@ def test_a_hung_control_loop_is_started_again_by_the_watchdog(board: Machine, ar
     board.run("systemctl", "restart", SERVICE)
     arm.until_waiting()
     before = main_pid(board)
-    hung = subprocess.Popen([sys.executable, str(FROZEN), str(control_thread(board))], stdout=subprocess.PIPE, text=True)
+    hung = subprocess.Popen([sys.executable, str(FROZEN), str(control_thread(board))], stdout=subprocess.PIPE,
+                            text=True)
     try:
         assert hung.stdout is not None
         assert hung.stdout.readline() == "stopped\n"

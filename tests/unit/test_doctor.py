@@ -26,7 +26,8 @@ GOOD = {
     "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": "performance",
     "sys/devices/system/cpu/cpu3/cpufreq/scaling_governor": "performance", "dev/cpu_dma_latency": "",
     "sys/devices/platform/soc/soc:firmware/get_throttled": "0", "sys/class/thermal/thermal_zone0/temp": "48312",
-    "proc/cmdline": "console=tty1 root=/dev/mmcblk0p2 isolcpus=3 nohz_full=3 rcu_nocbs=3 irqaffinity=0-2", "dev/ttyAMA0": "", "sys/class/tty/ttyAMA0/flags": "0x12000000",
+    "proc/cmdline": "console=tty1 root=/dev/mmcblk0p2 isolcpus=3 nohz_full=3 rcu_nocbs=3 irqaffinity=0-2",
+    "dev/ttyAMA0": "", "sys/class/tty/ttyAMA0/flags": "0x12000000",
     "proc/interrupts": " 29: 0 0 0 9 GICv2 153 Level uart-pl011, uart-pl011", "proc/irq/29/smp_affinity_list": "3",
     "run/systemd/system/x": "", "usr/lib/systemd/journald.conf.d/allyarm.conf": "[Journal]\nSystemMaxUse=64M",
     "sys/class/tty/ttyUSB0/device/latency_timer": "1", "proc/device-tree/model": "Raspberry Pi 4 Model B Rev 1.4\0",
@@ -157,7 +158,8 @@ def test_clock(unit: Unit) -> None:
 def test_processors(unit: Unit) -> None:
     unit.write("sys/devices/system/cpu/isolated", "")
     assert unit.one("isolated processors").remedy.startswith(
-        "add isolcpus=3 nohz_full=3 rcu_nocbs=3 irqaffinity=0-2 cpufreq.default_governor=performance to the kernel command line")
+        "add isolcpus=3 nohz_full=3 rcu_nocbs=3 irqaffinity=0-2 "
+        "cpufreq.default_governor=performance to the kernel command line")
     unit.write("sys/devices/system/cpu/online", "0-1")
     assert "irqaffinity=0 " in unit.one("isolated processors").remedy
     unit.write("sys/devices/system/cpu/online", "0,2-3")
@@ -168,8 +170,10 @@ def test_processors(unit: Unit) -> None:
 
 
 @pytest.mark.parametrize(("line", "missing"), [
-    ("isolcpus=3 nohz_full=3 rcu_nocbs=3 irqaffinity=0-2", ""), ("isolcpus=3", "nohz_full=3 rcu_nocbs=3 irqaffinity=0-2"),
-    ("nohz_full=2 rcu_nocbs=2-3 irqaffinity=0-2", "nohz_full=3"), ("nohz_full=3 rcu_nocbs=3 irqaffinity=0-3", "irqaffinity=0-2"),
+    ("isolcpus=3 nohz_full=3 rcu_nocbs=3 irqaffinity=0-2", ""),
+    ("isolcpus=3", "nohz_full=3 rcu_nocbs=3 irqaffinity=0-2"),
+    ("nohz_full=2 rcu_nocbs=2-3 irqaffinity=0-2", "nohz_full=3"),
+    ("nohz_full=3 rcu_nocbs=3 irqaffinity=0-3", "irqaffinity=0-2"),
 ])
 def test_an_isolated_processor_is_spared(unit: Unit, line: str, missing: str) -> None:
     unit.write("proc/cmdline", f"quiet {line} console=tty1")
@@ -331,7 +335,8 @@ def test_exit_code_and_table(unit: Unit, examined: list[Machine], capsys: pytest
     unit.probes["fifo"] = lambda priority: "Operation not permitted"
     assert run() == 1
     out = capsys.readouterr().out
-    assert "remedy: add isolcpus=3 nohz_full=3 rcu_nocbs=3 irqaffinity=0-2 cpufreq.default_governor=performance to the kernel command line" in out
+    assert ("remedy: add isolcpus=3 nohz_full=3 rcu_nocbs=3 irqaffinity=0-2 "
+            "cpufreq.default_governor=performance to the kernel command line") in out
     assert " green, 1 yellow, 1 red" in out
     assert not [line for line in out.splitlines() if line != line.rstrip()]
 

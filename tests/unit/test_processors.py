@@ -12,7 +12,8 @@ from controller.processors import control_processor, numbers
 
 
 @pytest.mark.parametrize(("text", "found"), [
-    ("", []), ("3", [3]), ("0,2-3", [0, 2, 3]), ("2-3,6-7", [2, 3, 6, 7]), ("3-1", []), ("a", []), ("1-", []), ("-1", []),
+    ("", []), ("3", [3]), ("0,2-3", [0, 2, 3]), ("2-3,6-7", [2, 3, 6, 7]), ("3-1", []), ("a", []), ("1-", []),
+    ("-1", []),
     ("1,,2", []),
 ])
 def test_the_kernel_s_notation(text: str, found: list[int]) -> None:
