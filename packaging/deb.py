@@ -24,7 +24,7 @@ from email.utils import formatdate
 from pathlib import Path
 
 import tree as trees
-from target import MACHINES, ROOT, BuildError, Target, commit_time
+from target import MACHINES, ROOT, BuildError, Target
 
 MAINTAINER = os.environ.get("ALLYARM_MAINTAINER", "AllyArm developers <developers@allyarm.invalid>")
 # File of systemd/ -> where it goes; units go to UNITS.
@@ -34,20 +34,22 @@ PLACES = {
     "sysctl.conf": "usr/lib/sysctl.d/60-allyarm.conf", "realtime-cmdline": "usr/share/allyarm/realtime-cmdline",
     "allyarm.toml": "etc/allyarm/allyarm.toml", "allyarm.sh": "usr/bin/allyarm",
 }
+DEPENDS = ("libc6 (>= 2.36)", "libstdc++6 (>= 12)", "libgcc-s1", "systemd", "udev", "init-system-helpers (>= 1.52)",
+           "adduser", "zstd")
 UNITS = "usr/lib/systemd/system"
 DOCUMENTS = ("deploy.md", "update.md", "configuration.md", "safety.md", "faults.md")
 
 
 def control(target: Target, version: str, installed_kb: int) -> str:
     major, minor = map(int, target.python.split("."))
+    needs = [f"python3 (>= {major}.{minor})", f"python3 (<< {major}.{minor + 1})", *DEPENDS]
     return f"""\
 Package: allyarm
 Version: {version}
 Architecture: {target.architecture}
 Maintainer: {MAINTAINER}
 Installed-Size: {installed_kb}
-Depends: python3 (>= {major}.{minor}), python3 (<< {major}.{minor + 1}), libc6 (>= 2.36),
- libstdc++6 (>= 12), libgcc-s1, systemd, udev, init-system-helpers (>= 1.52), adduser, procps, zstd
+Depends: {", ".join(needs)}
 Section: electronics
 Priority: optional
 Description: controller of the AllyArm motorised arm exoskeleton
@@ -90,13 +92,13 @@ License: Apache-2.0
     return "\n".join(texts)
 
 
-def changelog(version: str) -> str:
+def changelog(version: str, moment: int) -> str:
     return (f"allyarm ({version}) stable; urgency=medium\n\n"
             f"  * What changed for users: /usr/share/doc/allyarm/NEWS.md.gz\n\n"
-            f" -- {MAINTAINER}  {formatdate(commit_time())}\n")
+            f" -- {MAINTAINER}  {formatdate(moment)}\n")
 
 
-def stage(target: Target, tree: Path, version: str, place: Path) -> None:
+def stage(target: Target, tree: Path, version: str, moment: int, place: Path) -> None:
     """Everything the package holds, below `place`."""
     shutil.copytree(tree, place / "usr/lib/allyarm")
     units = [path for path in sorted((ROOT / "systemd").iterdir()) if path.suffix in {".service", ".timer", ".path",
@@ -110,7 +112,8 @@ def stage(target: Target, tree: Path, version: str, place: Path) -> None:
     documents = place / "usr/share/doc/allyarm"
     documents.mkdir(parents=True)
     (documents / "copyright").write_text(copyright_text(tree))
-    for name, text in {"changelog.gz": changelog(version), "NEWS.md.gz": (ROOT / "CHANGELOG.md").read_text()}.items():
+    for name, text in {"changelog.gz": changelog(version, moment),
+                       "NEWS.md.gz": (ROOT / "CHANGELOG.md").read_text()}.items():
         (documents / name).write_bytes(gzip.compress(text.encode(), 9, mtime=0))
     for name in DOCUMENTS:
         if (ROOT / "docs" / name).exists():
@@ -146,20 +149,19 @@ def _checksums(place: Path) -> None:
 def build(target: Target, tree: Path, output: Path, *, quick: bool = False) -> Path:
     """The package of a release tree. `quick`: packed in seconds, and larger."""
     told = json.loads((tree / "release.json").read_text())
-    version = told["version"]
+    version, moment = told["version"], calendar.timegm(time.strptime(told["built"], "%Y-%m-%dT%H:%M:%SZ"))
     if (told["architecture"], told["python"]) != (target.architecture, target.python):
         raise BuildError(f"{tree} is for {told['architecture']}, Python {told['python']}")
     with tempfile.TemporaryDirectory(dir=output) as work:
         place = Path(work) / "root"
         place.mkdir()
-        stage(target, tree, version, place)
-        moment = calendar.timegm(time.strptime(told["built"], "%Y-%m-%dT%H:%M:%SZ"))
+        stage(target, tree, version, moment, place)
         for path in [*place.rglob("*"), place]:
             os.utime(path, (moment, moment), follow_symlinks=False)
         made = output / f"allyarm_{version}_{target.architecture}.deb"
         done = subprocess.run(
             ["dpkg-deb", "--root-owner-group", "--threads-max=1", *(["-Zgzip", "-z1"] if quick else ["-Zxz", "-z6"]),
-             "--build", str(place), str(made)], env={**os.environ, "SOURCE_DATE_EPOCH": str(int(moment)),
+             "--build", str(place), str(made)], env={**os.environ, "SOURCE_DATE_EPOCH": str(moment),
                                                      "LC_ALL": "C"},
             capture_output=True, text=True, check=False)
     if done.returncode:

@@ -163,7 +163,8 @@ class StateBuilder:
             faults=[_entry(item) for item in (*self._faults.errors, *self._faults.warnings)], blockers=blockers,
             motion_sequence=sequence, control=holder, input=devices or InputState(),
             realtime=self.realtime, statistics=self.statistics, hmi=counts, link=link,
-            board_update=board_update or BoardUpdateState(), store_problem=store_problem, update=update or UpdateState(),
+            board_update=board_update or BoardUpdateState(), store_problem=store_problem,
+            update=update or UpdateState(),
             **{name: convert(getattr(state, name)) for name, convert in self._top})
 
     def _limit(self, axis: int, name: str) -> float | None:

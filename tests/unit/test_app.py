@@ -44,6 +44,8 @@ class FakeCore:
 
 
 class FakeHmi:
+    address = "http://127.0.0.1:1"
+
     def __init__(self) -> None:
         self.lives, self.gone = True, False
 
@@ -107,15 +109,15 @@ def test_saf_10_the_service_watchdog_is_fed_only_while_loop_and_hmi_make_progres
     def latest() -> SimpleNamespace:
         nonlocal cycle
         cycle += loop_runs
-        return SimpleNamespace(cycle=cycle)
+        return SimpleNamespace(cycle=cycle, state=1, motor_power=0)
 
     def rounds(seconds: float) -> int:
         """So long, or a little longer; how often it was fed meanwhile."""
         fed.clear()
         for _ in range(round(seconds / 0.02)):
             assert not app._round()
-        assert set(fed) <= {"WATCHDOG=1"}
-        return len(fed)
+        assert {line for line in fed if not line.startswith("STATUS=")} <= {"WATCHDOG=1"}
+        return fed.count("WATCHDOG=1")
 
     app._core.latest = latest
     app._notifier = SimpleNamespace(interval_s=0.2, send=fed.append)
@@ -129,6 +131,24 @@ def test_saf_10_the_service_watchdog_is_fed_only_while_loop_and_hmi_make_progres
     assert rounds(2.0) == 0
     app._hmi.lives = True
     assert rounds(2.0) >= 10
+
+
+def test_the_status_text_is_told_when_it_changes(app: App) -> None:
+    """The package's scripts refuse an upgrade by its words "motor power on"."""
+    told: list[str] = []
+    state = SimpleNamespace(cycle=0, state=1, motor_power=0)
+    app._core.latest = lambda: state
+    app._notifier = SimpleNamespace(interval_s=0.0, send=told.append)
+    for _ in range(3):
+        assert not app._round()
+    (first,) = told
+    assert first.startswith("STATUS=HMI http://127.0.0.1:1, no arm on ")
+    assert first.endswith("WAITING, motor power off")
+    state.state, state.motor_power = 2, 1
+    for _ in range(3):
+        assert not app._round()
+    assert len(told) == 2
+    assert told[1].endswith("AUTO, motor power on")
 
 
 def test_a_signal_ends_the_rounds(app: App) -> None:
