@@ -6,6 +6,8 @@
 # make wheels         wheels of the program for amd64 and arm64, in dist/ (PYTHONS="3.11 3.13" for several)
 # make release        release trees and their archives for amd64 and arm64, in dist/ (VERSION=0.2.0)
 # make package        Debian packages for amd64 and arm64, in dist/ (ARCHITECTURES=amd64 for one)
+# make image          SD card for Raspberry Pi class boards, and its update bundle (root, 20 minutes; docs/image.md)
+# make test-image     boots that card in an emulator (30 minutes)
 # make lock           renew the lock files from pyproject.toml
 # make clean          remove environments and everything built
 
@@ -24,7 +26,7 @@ VERSION ?=
 SOURCES := setup.py pyproject.toml $(wildcard ext/*.pyx ext/*.pxi ext/*.pxd ext/*.hpp) \
            $(wildcard controller/spec/*.py)
 
-.PHONY: run test bench lint docs lock clean build dev wheels release package test-arm64
+.PHONY: run test bench lint docs lock clean build dev wheels release package test-arm64 image test-image
 
 run: build
 	@$(BIN)/allyarm run $(ARGS)
@@ -86,12 +88,27 @@ $(VENV)/.dev: $(VENV)/.built requirements-dev.lock
 	@$(BIN)/python -m pip install --disable-pip-version-check --quiet --require-hashes -r requirements-dev.lock
 	@touch $@
 
+# KEYS=FOLDER signs with keys of your own (image/keys.py).
+IMAGE_PYTHON := 3.13
+IMAGE_OPTIONS = $(if $(KEYS),--keys $(KEYS))
+image: dev
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(PYTHON) image/build.py $(IMAGE_OPTIONS) \
+		--deb "$$($(BIN)/python packaging/deb.py --architecture arm64 --python $(IMAGE_PYTHON) --output dist | tail -1)"
+
+# Two more bundles of the same system, to be installed and refused.
+TESTED := build/image/tested
+test-image: dev
+	@rm -rf $(TESTED) && mkdir -p $(TESTED) && ln dist/allyarm-image-*-arm64.* $(TESTED)/
+	@$(PYTHON) image/build.py $(IMAGE_OPTIONS) --reuse --bundle-only --version 0.0.9 --output $(TESTED)/older
+	@$(PYTHON) image/build.py $(IMAGE_OPTIONS) --reuse --bundle-only --version 99.0.0 --output $(TESTED)/newer
+	@ALLYARM_IMAGES=$(TESTED) $(BIN)/python -m pytest tests/image -x $(PYTEST_ARGS)
+
 lock: build
 	@$(BIN)/python -m pip install --quiet pip-tools
 	@$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe --no-emit-index-url \
-		--no-emit-find-links --extra build --output-file requirements.lock pyproject.toml
+		--no-emit-find-links --extra build --extra update --output-file requirements.lock pyproject.toml
 	@$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --allow-unsafe --no-emit-index-url \
-		--no-emit-find-links --extra build --extra dev --output-file requirements-dev.lock pyproject.toml
+		--no-emit-find-links --extra build --extra update --extra dev --output-file requirements-dev.lock pyproject.toml
 
 clean:
 	rm -rf .venv* build dist *.egg-info ext/generated ext/*.cpp controller/*.so controller/*/*.so

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from controller.signals import StopSignals
 
 COMMANDS = ("run", "sim", "check", "doctor", "status", "settings", "history", "password", "move", "jog", "home", "play",
-            "calibrate", "devices")
+            "compliant", "stop", "reset", "calibrate", "devices", "update", "board-update")
 
 
 def _early_core(argv: list[str]) -> tuple[Core, StopSignals] | None:
@@ -51,13 +51,16 @@ def main(argv: list[str] | None = None) -> int:
         commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
         wanted = [argv[0]] if argv[:1] and argv[0] in COMMANDS else COMMANDS
         for name in wanted:
-            import_module("controller.sim.cli" if name == "sim" else f"controller.cli.{name}").add_parser(commands)
+            module = "controller.sim.cli" if name == "sim" else f"controller.cli.{name.replace('-', '_')}"
+            import_module(module).add_parser(commands)
         arguments = parser.parse_args(argv)
         if early is not None:
             arguments.core, arguments.signals = early
         code: int = arguments.run(arguments)
         sys.stdout.flush()
         return code
+    except KeyboardInterrupt:   # before a command was ready to end by it: nothing was begun
+        return 130
     except BrokenPipeError:     # the reader of a listing has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -166,7 +166,7 @@ class Compliant(Section, frozen=True):
 
 
 class Contact(Section, frozen=True):
-    """A torque in a motion that the load does not explain: contact or spasm (error 650)."""
+    """A torque that the load does not explain: contact or spasm (error 650)."""
 
     action: Annotated[Literal["off", "stop", "retreat"], Meta(
         description="soft stop, or after it a little way with the outside torque; off: only compliant mode ends")
@@ -174,6 +174,8 @@ class Contact(Section, frozen=True):
     torque_nm: Annotated[float, Meta(ge=0.1, le=1000, description="greater torque beside the load is a contact")] = 6.0
     time_ms: Annotated[float, Meta(ge=1, le=2000, description="when it lasts so long; three times the torque at once")
                        ] = 50.0
+    standing: Annotated[bool, Meta(description="also while the arm stands in AUTO: what comes suddenly there; a weight "
+                                   "that is laid in within a second or more is none")] = True
     retreat_deg: Annotated[float, Meta(ge=0.5, le=30, description="longest way of an axis in a retreat")] = 5.0
 
 
@@ -206,6 +208,9 @@ class Hmi(Section, frozen=True):
              "any port and loopback are always allowed")] = ()
     token: Annotated[str, Meta(pattern=r"^([\x21-\x7e]{16,256})?\Z", description="secret that clients must send: 16 to "
                                "256 printable characters without spaces; empty for no login")] = ""
+    board_address: Annotated[str, Meta(pattern=r"^([0-9A-Fa-f.:]{2,45})?\Z", description="this controller's IP address "
+                                       "on its own hot-spot, which the base board fetches firmware from; empty takes "
+                                       "host")] = ""
     language: Annotated[Literal["en", "it"], Meta(description="language in which all clients get errors and warnings")
                         ] = "en"
     insecure: Annotated[bool, Meta(description="listen beyond loopback without a login: whoever reaches the port can "
@@ -282,6 +287,19 @@ class Sim(Section, frozen=True):
     seed: Annotated[int, Meta(ge=0, le=2**31 - 1, description="seed of noise and faults: same seed, same run")] = 1
 
 
+class Update(Section, frozen=True):
+    """Updates of the program over the network (docs/update.md)."""
+
+    url: Annotated[str, Meta(max_length=1000, pattern=r"^(https?://[^\s/?#]+[^\s?#]*)?\Z", description="address of the "
+                             "manufacturer's repository, http(s)://host/path; what is there is signed, so plain http "
+                             "serves too. Empty: no updates")] = ""
+    channel: Annotated[Literal["stable", "beta"], Meta(description="releases to take; beta takes both")] = "stable"
+    start_s: Annotated[float, Meta(ge=2, le=120, description="a new release must run and reach its arm within so long, "
+                                   "or the one before comes back")] = 12.0
+    confirm_s: Annotated[float, Meta(ge=1, le=600, description="then it must run well for so long before it stays")
+                         ] = 20.0
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """The whole configuration. `axis` holds complete limits: what a table leaves out was taken from [motion]."""
 
@@ -302,6 +320,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     external: External = External()
     input: Input = Input()
     input_axis: tuple[InputAxis, ...] = ()
+    update: Update = Update()
     sim: Sim = Sim()
 
     @property

@@ -45,7 +45,8 @@ def load_of(config: Config, facts: ArmFacts) -> dict[str, Any] | None:
         })
     return {
         "links": rows, "contact_action": ContactAction[config.contact.action.upper()],
-        "contact_ms": config.contact.time_ms, "retreat_deg": config.contact.retreat_deg,
+        "contact_standing": config.contact.standing, "contact_ms": config.contact.time_ms,
+        "retreat_deg": config.contact.retreat_deg,
         "response_ms": config.compliant.response_ms, "limit_zone_deg": config.compliant.limit_zone_deg,
         "max_speed_percent": config.compliant.max_speed_percent,
     }

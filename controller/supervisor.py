@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from controller._core import Core
 from controller.arm import ArmFacts
 from controller.bus.base import BusError, Cancelled, MotorBus, make_bus, never
-from controller.bus.board_registers import BoardWrites
+from controller.bus.board_registers import BoardWrites, Held
 from controller.chain import chain_of
 from controller.config import Config, ConfigError, check_axes
 from controller.load import load_of
@@ -110,6 +110,9 @@ class Supervisor:
                 else:
                     self._drop("communication lost", logging.WARNING)
             return
+        if self._writes.held and not self._writes.waiting:
+            self._since = time.monotonic()      # an arm whose firmware is updated is not missing
+            return
         if time.monotonic() < self._next_try:
             return
         port = self._port()
@@ -123,6 +126,10 @@ class Supervisor:
         bus = make_bus("serial", port, self._config.bus.baudrate)
         try:
             facts = self._bring_up(bus)
+        except Held:
+            bus.close()
+            self.last_error = "firmware of the board is updated"
+            return
         except (BusError, ConfigError, ValueError, OSError) as error:
             bus.close()
             self._writes.fail(BusError(f"nothing was written: {error}"))
@@ -148,6 +155,8 @@ class Supervisor:
         finally:
             self._opening = False
         self._write_texts(bus)
+        if self._writes.held:
+            raise Held
         facts = bus.read_facts([config.limits(i).max_speed_deg_s for i in range(8)], self._cancelled)
         facts = facts.with_margin(config.motion.limit_margin_deg)
         check_axes(config, facts.axes)

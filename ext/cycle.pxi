@@ -1,6 +1,10 @@
 # One cycle: (machine, received bytes, commands, time) -> (bytes to send, state record). No clock and no file here:
 # the control thread and the tests' virtual clock run this very function.
 
+cdef double LEFT_OUT_S = 1.0             # over which the share of cycles that were left out is averaged
+cdef double LEFT_OUT_MOST = 0.05         # more is warning 103,
+cdef double LEFT_OUT_LEAST = 0.01        # which is withdrawn when it is less than this again
+
 cdef void enter_bus_state(Machine* m, int state) noexcept nogil:
     if m.bus.state != state:
         event(m, EVENT_KIND_BUS, m.bus.state, state, 0)
@@ -117,6 +121,24 @@ cdef void watch_deadlines(Machine* m) noexcept nogil:
         begin_stop(m, STOP_CATEGORY_EMERGENCY)
 
 
+cdef void watch_cycle_time(Machine* m, int64_t before_ns) noexcept nogil:
+    """Warning 103: the machine does not get its work done at this rate. Of the time of about the last second this share
+    went by without the cycles that belong there; a single stall is none (SAF-7 has an error for a long one)."""
+    cdef int64_t elapsed = m.now_ns - before_ns
+    cdef double left_out = 0.0
+    if m.bus.state != BUS_STATE_CYCLIC or elapsed <= 0:
+        m.left_out = 0.0
+        set_warning(m, WARNING_CYCLE_TIME, NO_AXIS, False)
+        return
+    if 2 * elapsed > 3 * m.settings.period_ns:
+        left_out = 1.0 - <double>m.settings.period_ns / elapsed
+    m.left_out += fmin(1.0, elapsed * 1e-9 / LEFT_OUT_S) * (left_out - m.left_out)
+    if m.left_out > LEFT_OUT_MOST:
+        set_warning(m, WARNING_CYCLE_TIME, NO_AXIS, True)
+    elif m.left_out < LEFT_OUT_LEAST:
+        set_warning(m, WARNING_CYCLE_TIME, NO_AXIS, False)
+
+
 cdef void watch_people(Machine* m) noexcept nogil:
     """A motion that nobody can stop any more, because the HMI hangs or the program is to end, does not go on for long."""
     cdef int64_t beat = m.handshake.hmi_beat_ns.load()
@@ -223,6 +245,7 @@ cdef int run_cycle(Machine* m, int64_t now_ns, const uint8_t* received, int size
     """Run one cycle at monotonic time `now_ns` with the bytes received since the last one.
 
     Writes the command telegram to `out` (256 bytes or more) and returns its size; 0 when there is nothing to send."""
+    cdef int64_t before_ns = m.now_ns
     m.now_ns = now_ns
     if m.bus.state != BUS_STATE_DETACHED:
         receive(m, received, size)
@@ -247,6 +270,7 @@ cdef int run_cycle(Machine* m, int64_t now_ns, const uint8_t* received, int size
             watch_contact(m)
             watch_drives(m)
     watch_deadlines(m)
+    watch_cycle_time(m, before_ns)
     watch_people(m)
     take_commands(m)
     watch_retreat(m)

@@ -34,6 +34,7 @@ cdef class MassModel:
             s.spring_counts_per_deg[i] = MassModel.number(link, "spring_counts_per_deg", -1e6, 1e6)
             s.contact_counts[i] = MassModel.number(link, "contact_counts", 0.0, 1e9)
         s.contact_action = <int>MassModel.number(given, "contact_action", CONTACT_ACTION_OFF, CONTACT_ACTION_RETREAT)
+        s.contact_standing = bool(given["contact_standing"])
         s.contact_ns = <int64_t>(MassModel.number(given, "contact_ms", 0.0, 1e6) * 1e6)
         s.retreat_deg = MassModel.number(given, "retreat_deg", 0.0, 90.0)
         s.response_s = MassModel.number(given, "response_ms", 1.0, 1e6) * 1e-3

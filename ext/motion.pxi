@@ -91,6 +91,8 @@ cdef void stand_still(Machine* m) noexcept nogil:
         m.axis[i].blocked = 0
         m.axis[i].rest_deg = m.axis[i].position_deg
         m.axis[i].against_deg = 0.0
+        m.axis[i].allowed_deg_s = 0.0
+        m.axis[i].fast_since_ns = -1
         set_warning(m, WARNING_LIMIT_BRAKE, i + 1, False)
     # The set-points stay: an axis's target is reported until the next motion seeds anew.
 

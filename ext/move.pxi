@@ -1,6 +1,16 @@
 # A move of the hand along a straight line: the arm comes to rest, the line is searched and timed over some cycles, a
 # bounded part in each, and then gone along.
 
+cdef double ELBOW_TOLERANCE_DEG = 1.0
+cdef enum:
+    ATTEMPTS_MOST = 8                   # at a line, in one cycle
+    ATTEMPT_NS = 500000                 # one per so much of the period
+    SEGMENTS_PER_ATTEMPT = 4
+    WRIST_GIVEN = 16                    # bits of the mask of HAND_MOVE
+    ELBOW_GIVEN = 8
+    UNCHECKED = 32
+
+
 cdef inline flag has_hand(Machine* m) noexcept nogil:
     return m.hand.chain.joints == m.settings.axes and m.hand.known
 

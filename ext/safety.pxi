@@ -1,5 +1,8 @@
 # Faults, the emergency stop monitor (ESM), the emergency stop supervisor (ESS), and what the arm does about them.
 
+cdef double ALLOWED_S = 0.5              # in which a speed that was allowed fades
+
+
 cdef void event(Machine* m, uint32_t kind, uint32_t a, uint32_t b, uint32_t c) noexcept nogil:
     """Tell the history; when nobody reads it the event is counted as dropped, never waited for."""
     cdef Event item
@@ -179,6 +182,26 @@ cdef inline flag stands(Machine* m, int i) noexcept nogil:
             and fabs(axis.following_error_deg) <= m.settings.standstill_drift_deg)
 
 
+cdef flag too_fast(Machine* m, int i) noexcept nogil:
+    """Is an axis in motion, for longer than for a moment, faster than anything in this working mode may make it: the speed
+    limit in force, and of that the share that a hand may reach? What was allowed before fades slowly, because feedback is
+    late and a limit may have been lowered on the way. A drive that a hand leads is soft: a spasm pushes it, and that is a
+    contact, which ends in an arm that is held (watch_contact)."""
+    cdef Axis* axis = &m.axis[i]
+    cdef double allowed = axis.speed_limit_deg_s
+    if compliant_phase(m) == COMPLIANT_PHASE_LED:
+        allowed *= m.load.settings.speed_share
+    allowed = fmax(allowed, fabs(axis.command_deg_s))
+    axis.allowed_deg_s = fmax(allowed, axis.allowed_deg_s * (1.0 - fmin(1.0, m.bus.gap * m.settings.period_ns * 1e-9 / ALLOWED_S)))
+    if (fabs(axis.speed_deg_s) <= axis.allowed_deg_s + m.settings.standstill_speed_deg_s
+            or compliant_phase(m) == COMPLIANT_PHASE_LED and presses(m, i)):
+        axis.fast_since_ns = -1
+        return False
+    if axis.fast_since_ns < 0:
+        axis.fast_since_ns = m.now_ns
+    return m.now_ns - axis.fast_since_ns >= TOO_FAST_NS
+
+
 cdef inline flag moves_against(Machine* m, int i) noexcept nogil:
     """Has the axis gone well against the direction it is commanded to? A reversed drive, or one that the load overpowers,
     shows here long before its following error is large. The way counts both ways, so sensor noise adds up to nothing."""
@@ -222,6 +245,8 @@ cdef void supervise(Machine* m) noexcept nogil:
             raise_error(m, ERROR_ESS_OVERSPEED, i + 1)
         if too_fast_to_stop(m, i):
             raise_error(m, ERROR_ESS_CANNOT_STOP, i + 1)
+        if not standing and too_fast(m, i):
+            raise_error(m, ERROR_ESS_STANDSTILL, i + 1)
         if standing and not held:
             # a drive may take a moment to stand, but an arm that lost its torque is not to sag any further meanwhile
             axis.hold_deg = axis.position_deg

@@ -79,6 +79,7 @@ cdef class Board:
     cdef bint read_only[ADDRESSES]
     cdef double value[ADDRESSES]
     cdef list texts
+    cdef readonly int update_orders     # how often register 6 was written
     cdef list waiting                   # [(due_ns, bytes)] of late answers
     cdef bytes swapped                  # an answer held back until the next one is sent
 
@@ -240,6 +241,7 @@ cdef class Board:
                 return 0
         elif message.kind == TEXT:
             self.texts[address] = message.text[:message.text_size].decode("utf-8", "replace")
+            self.update_orders += address == 6
         elif not value_fits(address, message.value):
             self.arm.counters.refused_registers += 1
             return 0
@@ -388,6 +390,10 @@ cdef class Board:
         if not 1 <= address < ADDRESSES:
             raise ValueError(f"register {address}: addresses are 1..{ADDRESSES - 1}")
         return self.texts[address] if address < 10 else self.value[address]
+
+    def set_version(self, str version):
+        """What register 7 shows from now on: other firmware runs."""
+        self.texts[7] = version
 
     def truth(self) -> dict:
         """How the arm really is, whatever it reports: the stub names the fields."""

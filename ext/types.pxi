@@ -9,6 +9,7 @@ cdef enum:
     STANDSTILL_SETTLE_NS = 150000000     # after a motion, before standstill is supervised
     ARRIVAL_TOLERANCES = 4               # settling that ends further than so many in_position_counts away has failed
     ABSENT_TELEGRAMS = 5                 # in a row that a drive may be out of AUTO while it has to follow
+    TOO_FAST_NS = 50000000               # a drive's ripple, or a jerk at a soft one, lasts less long
     HMI_SILENCE_NS = 1000000000          # a motion nobody could stop any more ends softly
     SHUTDOWN_PATIENCE_NS = 800000000     # a soft stop at the end of the program becomes a quick one then
     SETTLE_NS = 1000000000               # settling without coming nearer is given up then
@@ -25,7 +26,7 @@ cdef enum Motion:
     MOTION_JOG
     MOTION_BRAKING       # a position motion was braked before a limit; planned anew once it stands
     MOTION_EXTERNAL      # set-points follow the targets of an external program
-    MOTION_HAND_JOG      # the hand at a velocity, see cartesian.pxi
+    MOTION_HAND_JOG      # the hand at a velocity, see hand_jog.pxi
     MOTION_LINE          # the hand along a straight line, see move.pxi
     MOTION_COMPLIANT     # a hand leads the arm
     MOTION_RETREAT       # after the soft stop of a contact, a little way with the outside torque
@@ -96,6 +97,8 @@ cdef struct Axis:
     # motion
     double jog_percent, target_deg, hold_deg
     double rest_deg                 # where the axis was when its standstill began
+    double allowed_deg_s            # speed that the motions of the last moments may have made; see too_fast
+    int64_t fast_since_ns           # since when it has been faster, -1 not
     double smooth_deg, against_deg  # way against its set-point's direction, net; see moves_against
     double lowest_deg, highest_deg  # limits of the present motion: range in force, widened to where the axis stood
     # range of set-points in force, and the range of motion it comes from besides the hard limits (ranges.pxi)
@@ -150,7 +153,7 @@ cdef struct Hand:        # where the hand is, by the chain of joints (kinematics
     Frames frames                   # of the last valid feedback, in base coordinates
     double elbow_deg
     flag known                      # the arm has been heard since the line was lent
-    uint32_t warned                 # warnings that are active, see cartesian.pxi
+    uint32_t warned                 # warnings that are active, see hand.pxi
     int64_t warned_ns[12]           # when a jog was last hindered, by warning
     # jog
     double jog_percent[3]
@@ -185,6 +188,7 @@ cdef struct LoadSettings:    # masses of the links and what may push the arm; co
     double contact_counts[MAX_AXES]
     int64_t contact_ns
     int contact_action
+    flag contact_standing           # looked for while the arm stands in AUTO, too
     double retreat_deg
     double response_s, zone_deg, speed_share
 
@@ -199,6 +203,8 @@ cdef struct Load:        # gravity.pxi, compliant.pxi
     double residual_counts[MAX_AXES]    # measured beside it, smoothed, and its slope
     double slope_counts_s[MAX_AXES]
     int64_t contact_since_ns[MAX_AXES]
+    double borne_counts[MAX_AXES]   # beside the load, for about a second already; and when a retreat began
+    double accepted_counts[MAX_AXES]
     flag retreat                    # the soft stop that runs is to end in one
     int retreat_from[MAX_AXES]      # sign of the residual that each axis gives way to, 0 none
     int phase
@@ -268,6 +274,7 @@ cdef struct Machine:
     # counters
     uint64_t cycle, overruns, skipped
     int64_t overruns_now
+    double left_out                 # share of the last second's cycles that did not happen
     int64_t lateness_ns, run_ns
     uint32_t commands_done, commands_refused, last_command, late_command, stops, limit_interventions, events_dropped, motions_done
     uint32_t blockers

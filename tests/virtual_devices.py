@@ -122,7 +122,7 @@ class VirtualDevices:
         return self.page.state
 
     def testing(self) -> bool:
-        return self.page.handlers.testing_device
+        return self.page.handlers.cycles.testing_device
 
     def sensitivity(self, joint: int) -> float:
         return self.sensitivities.get(joint, 1.0)

@@ -1,13 +1,16 @@
 """The base board's text registers on their way from the HMI to the line: Wi-Fi credentials, firmware update.
 
 Their values are secrets: no text, log or representation here ever holds one.
-Thread contract: `offer` and `withdraw` are the HMI thread's, `waiting`, `take` and `fail` the main thread's; none of
-them waits.
+While the board's firmware is updated nobody else speaks on the line: `hold` keeps it from the control loop, so that
+motor power cannot come on, whatever a client asks for.
+Thread contract: `offer`, `withdraw`, `hold` and `let_go` are the HMI thread's, `waiting`, `held` and `take` the main
+thread's, `fail` is both's; none of them waits.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from concurrent.futures import Future
 
 import msgspec
@@ -30,12 +33,30 @@ class BoardWrite(msgspec.Struct, frozen=True):
         return ", ".join(reg.at(address)[0].name for address in self.texts)
 
 
+class Held(Exception):
+    """What was to be written is written, and the line stays in the register phase."""
+
+
 class BoardWrites:
     """At most one write on its way."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._waiting: BoardWrite | None = None
+        self._held_until_s = 0.0
+
+    def hold(self, seconds: float) -> None:
+        """No bring-up for so long, except to write what waits. To be renewed: an HMI that hangs holds nothing."""
+        self._held_until_s = time.monotonic() + seconds     # one float: replaced whole
+
+    def let_go(self) -> None:
+        """The arm may be connected again."""
+        self._held_until_s = 0.0
+
+    @property
+    def held(self) -> bool:
+        """Whether the line is kept from the control loop."""
+        return time.monotonic() < self._held_until_s
 
     def offer(self, texts: dict[str, str]) -> BoardWrite | None:
         """Leave texts by register name for the next bring-up; None while another write waits."""
@@ -67,6 +88,6 @@ class BoardWrites:
             return write
 
     def fail(self, error: Exception) -> None:
-        """There is no line to write on."""
+        """There is no line to write on, or nobody waits any more."""
         if (write := self.take()) is not None:
             write.done.set_exception(error)

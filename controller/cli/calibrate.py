@@ -155,7 +155,7 @@ async def measure(session: Session, fields: Json) -> int:
 
 def status_lines(args: argparse.Namespace) -> list[str]:
     """Runs on disk, and what goes on now."""
-    from controller.cli.play import asked
+    from controller.cli.client import asked
     from controller.cli.sequence_view import in_short
 
     found = target(args)

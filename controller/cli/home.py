@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from controller.cli.client import Session, run
-from controller.cli.move import add_speed, check_speed, follow
+from controller.cli.move import add_speed, check_speed
 from controller.cli.reach import Usage, add_arguments
 from controller.spec import hmi
 
@@ -45,8 +45,10 @@ def main(args: argparse.Namespace) -> int:
         return 2
 
     async def work(session: Session) -> int:
+        from controller.cli.motion_view import follow, of_axes
+
         await session.begin("go_to", position=args.position, speed_percent=args.speed)
-        await follow(session, f"going to the position {args.position}")
+        await follow(session, f"going to the position {args.position}", of_axes())
         return 0
 
     return run(args, work)

@@ -7,7 +7,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 
 class MotionBar:
-    """`with MotionBar(text) as bar`: tell it with `at` how many degrees are left; `total` is the most seen."""
+    """`with MotionBar(text) as bar`: tell it with `at` how much of the way is left; `total` is the most seen."""
 
     def __init__(self, text: str) -> None:
         self._console = Console()
@@ -34,8 +34,8 @@ class MotionBar:
         """It has not begun yet."""
         self._bar.update(self._task, where=text)
 
-    def at(self, left_deg: float, where: str) -> None:
+    def at(self, left: float, where: str) -> None:
         """So much is left, and where the arm is."""
-        self._most = max(self._most, left_deg)
+        self._most = max(self._most, left)
         self._where = where
-        self._bar.update(self._task, total=max(self._most, 1e-3), completed=self._most - left_deg, where=where)
+        self._bar.update(self._task, total=max(self._most, 1e-3), completed=self._most - left, where=where)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from controller.cli.client import Failed, Session, ask_once, exit_code, run
+from controller.cli.client import Session, asked, exit_code, run
 from controller.cli.reach import Usage, add_arguments, get_json, shown, target
 
 if TYPE_CHECKING:
@@ -93,7 +93,8 @@ async def play(session: Session, args: argparse.Namespace) -> int:
 
     answer = await session.begin("play", **fields(args))
     name = args.name or args.scenario
-    await follow(session, f"playing {name}", f"playing {name}, about {duration(answer['estimate_s'])}")
+    await follow(session, f"playing {name}",
+                 f"playing {name}, about {duration(answer['estimate_s'])}{left_alone(answer)}")
     print(f"done: {name}", flush=True)
     return 0
 
@@ -121,19 +122,6 @@ def show(args: argparse.Namespace, found: Target) -> None:
     print(json.dumps(answer, indent=2, ensure_ascii=False) if args.json else "\n".join(lines))
 
 
-def asked(found: Target, message: Json) -> Json:
-    """The acknowledgement of a command; Failed when it is refused."""
-    import asyncio
-
-    answer = asyncio.run(ask_once(found, message))
-    if isinstance(answer, dict) and answer.get("ok") is True:
-        return answer
-    error = answer.get("error") if isinstance(answer, dict) else None
-    if not isinstance(error, dict):
-        raise Failed(f"what listens at {found.url} does not answer like a controller")
-    raise Failed(": ".join(shown(error[key]) for key in ("field", "message") if error.get(key)))
-
-
 def whole_report(found: Target, number: int) -> Json:
     """A report with all its moves, part by part."""
     report: Json = asked(found, {"type": "reports", "id": number})["report"]
@@ -155,7 +143,14 @@ def list_lines(answer: Json) -> list[str]:
 def estimate_lines(answer: Json) -> list[str]:
     from controller.cli.sequence_view import duration
 
-    return [f"about {duration(answer['estimate_s'])} for {answer['steps']} positions, from where the arm stands now"]
+    return [f"about {duration(answer['estimate_s'])} for {answer['steps']} positions, from where the arm stands "
+            f"now{left_alone(answer)}"]
+
+
+def left_alone(answer: Json) -> str:
+    """The axes that an exercise does not move, as a tail of a line."""
+    axes = answer.get("axes_left_alone")
+    return f"; axes that stay where they are: {', '.join(map(str, axes))}" if axes else ""
 
 
 def report_lines(reports: list[Json]) -> list[str]:

@@ -69,7 +69,8 @@ def in_short(sequence: Sequence, state: str) -> str:
         where = (f"repetition {sequence['repetition']} of {sequence['repetitions']}, position {sequence['position']} "
                  f"of {sequence['positions']}")
     if sequence["paused"]:
-        return f"{where}, paused"
+        left_s = sequence.get("pause_left_s")
+        return f"{where}, paused" + ("" if left_s is None else f": it ends in {duration(left_s)} unless p goes on")
     if state == "TRANSITION_TO_AUTO":
         return f"{where}, motor power comes on"
     left_s = sequence["remaining_s"]

@@ -175,6 +175,9 @@ def _head(state: State) -> RenderableType:
             text.append(f"; {shown(problem)}", "yellow")
     if blockers := state.get("blockers"):
         text.append(f"\nnot ready: {'; '.join(map(shown, blockers))}", "yellow")
+    if (update := _part(state, "board_update")) and update.get("phase") not in {None, "NONE"}:
+        text.append(f"\nfirmware update: {shown(update.get('phase'))}, {shown(update.get('fetched_bytes'))} of "
+                    f"{shown(update.get('size_bytes'))} bytes, {shown(update.get('message'))}")
     if steps := _part(state, "motion_sequence"):
         text.append(f"\n{shown(steps.get('name'))}: step {shown(steps.get('step'))} of {shown(steps.get('steps'))}, "
                     f"{shown(steps.get('ended') or steps.get('text'))}")

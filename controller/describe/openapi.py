@@ -9,13 +9,16 @@ import msgspec
 from controller import __version__
 from controller.describe.schemas import Schema, http_schemas
 from controller.spec import hmi, rest
+from controller.spec.board import IMAGE_BYTES_HIGHEST
 from controller.spec.rest import Endpoint
 
 TEMPLATE = "#/components/schemas/{name}"
 WHY = {
     400: "the body is no JSON, or a value is not allowed", 401: "a token is needed, not valid, or has expired",
     403: "the Host or Origin is not allowed, or the role is too low", 404: "there is nothing of that name",
-    413: f"the body is longer than {rest.BODY_BYTES} bytes", 429: "too many: try again after Retry-After seconds",
+    409: "not now: the message says what stands against it",
+    413: f"the body is longer than {rest.BODY_BYTES} bytes, an image than {IMAGE_BYTES_HIGHEST}",
+    429: "too many: try again after Retry-After seconds",
     500: "it could not be carried out: disk or controller",
     503: "the control loop does not advance, or the storage does not answer",
 }
@@ -67,7 +70,10 @@ def _operation(row: Endpoint, bodies: dict[str, Schema]) -> Schema:
     if row.query:
         operation["parameters"] = [{"name": item.name, "in": "query", "description": item.doc, "schema": item.schema}
                                    for item in row.query]
-    if row.request:
+    if "/" in row.request:
+        operation["requestBody"] = {"required": True, "content": {row.request: {"schema": {
+            "type": "string", "format": "binary"}}}}
+    elif row.request:
         media = "text/plain" if row.request == "PlainName" else "application/json"
         operation["requestBody"] = {"required": True, "content": {
             media: {"schema": bodies[row.request], "example": row.sample}}}

@@ -9,6 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from controller.exercise_reports import Report, ReportSummary
 from controller.hmi import messages, rest_messages
+from controller.hmi.board_update import BoardUpdateState
 from controller.hmi.state import StateMessage
 from controller.spec import hmi, registers, rest
 from controller.spec.hmi import Form, Setting
@@ -31,12 +32,14 @@ class CalibrationRun(msgspec.Struct):
 
 class CommandAnswer(messages.Answer):
     """Acknowledgement of `command`: a `settings` that reads adds their values, `acquire` this client's number; `play`
-    and `estimate` the seconds expected and the steps, `calibrate` also points, those measured before, and the file."""
+    and `estimate` the seconds expected, the steps and the axes that none of them moves, `calibrate` also points, those
+    measured before, and the file."""
 
     settings: dict[str, messages.SettingValue] | UnsetType = UNSET
     client: int | UnsetType = UNSET
     estimate_s: float | UnsetType = UNSET
     steps: int | UnsetType = UNSET
+    axes_left_alone: list[int] | UnsetType = UNSET
     reports: list[ReportSummary] | UnsetType = UNSET
     report: Report | UnsetType = UNSET
     points: int | UnsetType = UNSET
@@ -96,7 +99,8 @@ def http_schemas(template: str) -> tuple[dict[str, Schema], dict[str, Schema]]:
 
 def http_type(name: str) -> Any:
     """The type that a row of spec/rest.py names."""
-    return StateMessage if name == "StateMessage" else getattr(rest_messages, name)
+    here = {"StateMessage": StateMessage, "BoardUpdateState": BoardUpdateState}
+    return here[name] if name in here else getattr(rest_messages, name)
 
 
 def text() -> str:

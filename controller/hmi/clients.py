@@ -123,6 +123,10 @@ class ControlToken:
             self._note(Kind.CONTROL, "gave control back", who=client.name)
             self.holder = None
 
+    def left_s(self, now_s: float) -> float:
+        """How long the holder may go on without a command while nothing moves."""
+        return max(0.0, self._last_s + hmi.CONTROL_IDLE_S - now_s)
+
     def tick(self, now_s: float, moving: bool) -> None:
         """Take control away after CONTROL_IDLE_S without a command while nothing moves."""
         if moving:

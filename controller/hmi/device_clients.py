@@ -162,7 +162,7 @@ class DeviceClients:
         return self._latest()
 
     def testing(self) -> bool:
-        return self._handlers.testing_device
+        return self._handlers.cycles.testing_device
 
     def sensitivity(self, joint: int) -> float:
         """Of a joint beyond the map, and of the hand (-1), the lowest one. A value above its scale, which was reset

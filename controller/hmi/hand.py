@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from controller.arm import ArmFacts
 
 Check = Literal["checked", "unchecked", "only"]
-ELBOW_TOLERANCE_DEG = 1.0  # as in ext/cartesian.pxi
+ELBOW_TOLERANCE_DEG = 1.0  # as in ext/move.pxi
 ALL_OF_HAND, ELBOW_GIVEN, WRIST_GIVEN, UNCHECKED = 7, 8, 16, 32  # mask of HAND_MOVE
 SQUARE_MM = (120.0, 90.0, 60.0, 30.0)
 SQUARE_PERCENT = 50.0

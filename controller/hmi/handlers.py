@@ -2,12 +2,11 @@
 
 A handler returns None (done), a dict (done, with fields for the acknowledgement), a Sent (the control loop will answer)
 or Futures (the control loop and the disk will answer), or raises Refused. Nothing here waits.
-Thread contract: HMI thread only; it alone pushes commands into the core.
+Thread contract: HMI thread only.
 """
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -22,14 +21,17 @@ from controller.hmi.board import write_board
 from controller.hmi.calibrating import Calibrator
 from controller.hmi.clients import Client, ControlToken, Refused
 from controller.hmi.counters import Counters, logger
+from controller.hmi.cycles import Cycles
 from controller.hmi.gate import Gate
-from controller.hmi.hand import HandSearch, HandTarget
+from controller.hmi.hand import HandSearch
 from controller.hmi.in_force import Follow, InForce
 from controller.hmi.moves import Moves
-from controller.hmi.outcome import Outcome, Sent
+from controller.hmi.outcome import Outcome
 from controller.hmi.player import Library, Player, no_library
-from controller.hmi.sequence import Plan, Sequencer, Step, Told, standard_movements
+from controller.hmi.ring import Ring
+from controller.hmi.sequence import Progress, Sequencer
 from controller.hmi.settings import StoredSettings
+from controller.hmi.version import check_version
 from controller.spec import hmi, registers
 from controller.spec.external import ExternalPhase
 from controller.spec.history import Kind
@@ -40,7 +42,6 @@ from controller.store import Store
 if TYPE_CHECKING:
     from controller._core import Core, State
 
-VERSION_TEXT = re.compile(r"(\d{1,4}\.\d{1,4})(\.[0-9A-Za-z.+-]{1,16})?", re.ASCII)
 POSITION_OF_BUTTON = {button: name for name, (button, _) in hmi.POSITIONS.items()}
 HANDS_OVER = {"start", "ready", "test_jog", "test_device"}  # ready for jog: by an input device too
 log = logger("controller.hmi")
@@ -59,11 +60,14 @@ class Handlers:
         self._core, self._store, self._control, self._counters = core, store, control, counters
         self._latest, self._follow, self._clock = latest, follow, clock
         self.in_force = InForce(core, store, follow, latest)
+        self._ring = Ring(core, self.in_force, follow)
+        self._push = self._ring.push
         self._hand = HandSearch(store)
         self.gate = Gate(control, latest, self._own_blockers)
         self.moves = Moves(store, self.gate, self.in_force, self._hand, latest=latest, begin=self._begin,
                            push=self._push)
-        self.sequencer = Sequencer(self._push_step, self.stop_core, ended)
+        self.sequencer = Sequencer(self._ring.push_step, self.stop_core, ended)
+        self.cycles = Cycles(self.sequencer, self._hand, self.in_force, latest=latest, push=self._push, devices=devices)
         self.player = Player(core, self.sequencer, self.gate, library, latest=latest, facts=lambda: self.facts,
                              check=self.moves.allowed, begin=self._begin, note=note, clock=clock)
         self.calibrator = Calibrator(core, self.sequencer, self.player, store.path.parent if store.path else None,
@@ -72,8 +76,6 @@ class Handlers:
         self._settings = StoredSettings(store, self.gate, self.in_force, changed=changed, clock=clock, note=note)
         self._note = note
         self._board_writes = board_writes or BoardWrites()
-        self._devices = devices
-        self.testing_device = False  # test cycle 7: input devices move axis 1 only
         self._powered_up = False  # as of the record looked at last
         self._actions = self._make_actions()
 
@@ -103,7 +105,7 @@ class Handlers:
             raise Refused(Notice.UNKNOWN, "", f"{forms.shown(message)} is neither an array with a button nor an object")
         found = forms.recognise(message, self.facts.axes)
         if found.form.name == "version_check":
-            return self._version_check(client, "1", found.values["1"])
+            return check_version(client, self._control, "1", found.values["1"])
         if found.form.name == "test_cycle":
             forms.exactly("10", found.values["10"], 2)
             return self._coded(client, "11", found.values["11"], hmi.TEST_CYCLES, now_s)
@@ -140,7 +142,7 @@ class Handlers:
         if isinstance(command, messages.Settings):
             return self._settings.command(client, command, now_s)
         if isinstance(command, messages.Version):
-            return self._version_check(client, "version", command.version)
+            return check_version(client, self._control, "version", command.version)
         if isinstance(command, messages.Play):
             return self.player.play(client, command, now_s)
         if isinstance(command, messages.Estimate):
@@ -156,7 +158,8 @@ class Handlers:
     def stop(self) -> None:
         """Stop in the next control cycle. Needs no room anywhere and cannot be refused."""
         self.stop_core()
-        self.moves.waiting_for_start = self.moves.prepared = self.testing_device = False
+        self.moves.waiting_for_start = self.moves.prepared = False
+        self.cycles.end()
         self.sequencer.end("stopped", tell=True)
         if self._control.holder is not None:
             self._control.holder.hold.end()
@@ -164,7 +167,7 @@ class Handlers:
 
     def stop_core(self) -> None:
         """The core's latched stop word."""
-        self._core.request_stop()
+        self._ring.stop()
 
     @property
     def busy(self) -> bool:
@@ -174,9 +177,18 @@ class Handlers:
             any(state.moving) or state.external_phase == ExternalPhase.ADMITTED
             or state.compliant_phase != CompliantPhase.NONE))
 
+    @property
+    def progress(self) -> Progress | None:
+        """Of the sequence that runs, or ran last: in a pause also how long that may last."""
+        found = self.sequencer.progress
+        if found is None or not found.paused:
+            return found
+        return msgspec.structs.replace(found, pause_left_s=round(self._control.left_s(self._clock()), 1))
+
     def end_motion(self, client: Client) -> None:
         """The client in control is gone: its motion ends softly, by a stop if the ring is full."""
-        self.moves.waiting_for_start = self.testing_device = False
+        self.moves.waiting_for_start = False
+        self.cycles.end()
         self.sequencer.end("its client no longer has control", tell=True)
         if self._forget_targets():
             return
@@ -184,8 +196,7 @@ class Handlers:
         if state is not None and state.state in {MasterState.WAITING, MasterState.ERROR, MasterState.STARTUP} and (
                 state.last_command >= client.last_sequence):
             return
-        if not self._core.push(CommandKind.STAND_STILL, client=client.number):
-            self.stop_core()
+        self._ring.stand_still(client)
 
     def _forget_targets(self) -> bool:
         """Targets that wait for a start must not be run by somebody else's. Where no motion can be ended, because none
@@ -215,7 +226,7 @@ class Handlers:
         state = self._latest()
         powered_up = state is not None and state.state in {MasterState.AUTO, MasterState.TRANSITION_TO_AUTO}
         if self._powered_up and not powered_up:
-            self.testing_device = False
+            self.cycles.end()
             if self._control.holder is not None:
                 self._control.holder.hold.end()
         self._powered_up = powered_up
@@ -225,30 +236,6 @@ class Handlers:
         return [problem for problem in (self.in_force.problem, self.in_force.limits_problem, self._store.unaccepted)
                 if problem]
 
-    # -- to the ring
-
-    def _push(self, client: Client, kind: CommandKind, *, mask: int = 0, values: tuple[float, ...] = (),
-              value: float = 0.0, asked_s: float = 0.0) -> Sent:
-        sequence = self._core.push(kind, client=client.number, mask=mask, values=values, value=value,
-                                   asked_ns=int(asked_s * 1e9))
-        if not sequence:
-            raise Refused(Notice.BUSY, "", Notice.BUSY.doc)
-        client.last_sequence = sequence
-        return Sent(sequence, kind)
-
-    def _push_step(self, client: Client, step: Step, told: Told) -> None:
-        """One step of a sequence."""
-        if step.hand_mm is not None:
-            target = HandTarget(step.hand_mm)
-            sent = self._push(client, CommandKind.HAND_MOVE, mask=target.mask(unchecked=False), values=target.values(),
-                              value=step.speed_percent)
-            self._follow(sent.sequence, told)
-            return
-        values = tuple(step.targets.get(axis, 0.0) for axis in range(self.facts.axes))
-        sent = self._push(client, CommandKind.MOVE, mask=sum(1 << axis for axis in step.targets), values=values,
-                          value=step.speed_percent)
-        self._follow(sent.sequence, told)
-
     def _begin(self, client: Client, action: str, now_s: float) -> None:
         """The gate; what moves the arm, or ends its motion, ends a sequence too."""
         row = ACTION[action]
@@ -257,7 +244,8 @@ class Handlers:
             runs = action == "start" and (self.moves.prepared or self.moves.waiting_for_start)
             client.hands_over = action in HANDS_OVER and not runs
         if row.motion or action in {"off", "test_drives_off", "stand_still"}:
-            self.testing_device &= action == "jog" and client.device
+            if action != "jog" or not client.device:
+                self.cycles.end()
             self.sequencer.end("another command")
             self.moves.waiting_for_start &= action in {"start", "move", "saved_position", "target_wait"}
 
@@ -279,7 +267,7 @@ class Handlers:
             "diagnostics_section": self._visit, "why": self._why, "target_wait": self._target_wait,
             "range_on": lambda client, now_s: (self._settings.switch_range(client, True),),
             "range_off": lambda client, now_s: (self._settings.switch_range(client, False),),
-            "test_axes": self._test_axes, "test_device": self._test_device, "test_square": self._test_square,
+            "test_axes": self.cycles.axes, "test_device": self.cycles.device, "test_square": self.cycles.square,
         }
 
     def _simple(self, client: Client, name: str, now_s: float) -> Outcome:
@@ -339,44 +327,6 @@ class Handlers:
         self.sequencer.may_resume()
         self.gate.check(client, ACTION["resume"], now_s)
         return (self.sequencer.resume(client, now_s),)
-
-    def _test_axes(self, client: Client, now_s: float) -> Outcome:
-        """Test cycle 1. Inside the range of motion, whether it is on or not."""
-        state = self._latest()
-        assert state is not None  # the gate has asked
-        steps = standard_movements(self.facts, self.in_force.target_ranges_deg(), state.position_deg)
-        return (self.sequencer.start(client, Plan("test cycle 1", steps), state, now_s),)
-
-    def _test_device(self, client: Client, now_s: float) -> Outcome:
-        """Test cycle 7: ready for jog, and what an input device says goes to axis 1 alone."""
-        if not self._devices():
-            raise Refused(Notice.BLOCKED, "", "no input device is connected: plug one in; `allyarm devices` lists what "
-                          "is there, and [input] enabled = true in the configuration lets devices move the arm")
-        sent = self._push(client, CommandKind.START, mask=1)
-        self.testing_device = True
-
-        def refused() -> None:
-            self.testing_device = False
-
-        return msgspec.structs.replace(sent, refused=refused)
-
-    def _test_square(self, client: Client, now_s: float) -> Outcome:
-        """Test cycle 3."""
-        state = self._latest()
-        assert state is not None  # the gate has asked
-        return (self.sequencer.start(client, Plan("test cycle 3", self._hand.square(self.facts, state)), state, now_s),)
-
-    def _version_check(self, client: Client, key: str, value: object) -> Outcome:
-        found = VERSION_TEXT.fullmatch(value) if isinstance(value, str) else None
-        if found is None:
-            raise Refused(Notice.VALUE, key, f"{forms.shown(value)}: allowed is a version text like "
-                          f"\"{hmi.CONTRACT_VERSION}.0\"")
-        client.version, client.compatible = found.group(0), found.group(1) == hmi.CONTRACT_VERSION
-        if not client.compatible:
-            self._control.release(client)
-            raise Refused(Notice.VERSION, "", f"this page speaks HMI contract {client.version}, the controller "
-                          f"{hmi.CONTRACT_VERSION}: it may observe and stop, but not move the arm or change settings")
-        return None
 
     def _jog(self, client: Client, command: messages.Jog, now_s: float) -> Outcome:
         asked = command.speed_percent if command.hand_percent is None else command.hand_percent

@@ -157,7 +157,8 @@ class Play(_Base, tag="play"):
 
 class Estimate(_Base, tag="estimate"):
     """How long `play` with the same fields would take from where the arm stands, and whether it could be played.
-    Answered with `estimate_s`, pauses and settling included, without power-up, and the number of `steps`."""
+    Answered with `estimate_s`, pauses and settling included, without power-up, the number of `steps`,
+    and the axes that no position moves (`axes_left_alone`)."""
 
     exercise: Name | None = None
     scenario: Name | None = None

@@ -10,6 +10,7 @@ import msgspec
 
 from controller.spec import hmi
 from controller.spec.faults import Language
+from controller.update.places import STATUS
 
 if TYPE_CHECKING:
     from controller.config import Config
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 class HmiOptions(msgspec.Struct, frozen=True):
     """`host` and `port` (0: any free one), `rate_hz` of `data` (1..100), `allowed_origins` beyond the same host and
     loopback ("https://name:port"), `token` that clients of other machines pass, `insecure` to do without one,
-    `language` of errors and warnings; `input` lets input devices move the arm.
+    `language` of errors and warnings; `input` lets input devices move the arm. `update_status` is the file in which an
+    update of the program says what it does, `board_address` the address of this machine that the base board fetches
+    firmware from ("": `host`).
     """
 
     host: str = "127.0.0.1"
@@ -32,6 +35,8 @@ class HmiOptions(msgspec.Struct, frozen=True):
     stalled_s: float = hmi.STALLED_S
     language: Language = "en"
     input: InputOptions | None = None
+    update_status: str = STATUS
+    board_address: str = ""
 
     @classmethod
     def from_config(cls, config: Config) -> HmiOptions:
@@ -43,7 +48,8 @@ class HmiOptions(msgspec.Struct, frozen=True):
 
             devices = InputOptions.from_config(config)
         return cls(section.host, section.port, section.rate_hz, section.allowed_origins, section.token,
-                   section.insecure, language=section.language, input=devices)
+                   section.insecure, language=section.language, input=devices,
+                   board_address=section.board_address)
 
 
 def is_loopback(host: str) -> bool:

@@ -63,6 +63,12 @@ class Pieces(MadeSteps):
         piece, inside = self.find(number)
         return self.pieces[piece].steps[inside % len(self.pieces[piece].steps)]
 
+    def left_alone(self, axes: int) -> list[int]:
+        """The axes (1-based) of an arm of so many that no position moves: they stay where they are. A stored position
+        has rest.AXES columns, an arm may have more axes."""
+        moved = {axis for piece in self.pieces for step in piece.steps for axis in step.targets}
+        return [axis + 1 for axis in range(axes) if axis not in moved]
+
     def find(self, number: int) -> tuple[int, int]:
         """(piece, step inside it) of a step; IndexError beyond the last."""
         if not 0 <= number < len(self):
@@ -172,6 +178,11 @@ class Times:
         repetition, position = divmod(inside, len(piece.steps))
         here = self._others[index] if repetition else self._first[index]
         return here[position] + (piece.repetitions - 1 - repetition) * self._others[index][0] + self._after[index]
+
+
+def estimated(steps: Pieces, times: Times, axes: int) -> dict[str, object]:
+    """What `play` and `estimate` are answered with."""
+    return {"estimate_s": round(times.total_s, 1), "steps": len(steps), "axes_left_alone": steps.left_alone(axes)}
 
 
 def _seconds(core: Core, piece: Piece, place: list[float], limits_deg_s: Sequence[float]) -> Iterator[float]:

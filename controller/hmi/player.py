@@ -106,7 +106,7 @@ class Player:
                               note=self._note, who=client.name, now_s=self._clock())
             begun = self._sequencer.start(client, plan, state, self._clock())
             begun.add_done_callback(lambda done: self.answer(
-                asked, done.exception() or {"estimate_s": round(times.total_s, 1), "steps": len(steps)}))
+                asked, done.exception() or played.estimated(steps, times, state.axes)))
 
         return self.ask(client, self._wanted(command), loaded)
 
@@ -114,16 +114,20 @@ class Player:
         """How long it takes from where the arm stands now, and whether it could be played."""
         self.refuse(client, ACTION["estimate"], now_s)
         return self.ask(client, self._wanted(command), lambda asked, found: self.answer(
-            asked, dict(zip(("estimate_s", "steps"), self.time_of(found[2]), strict=True))))
+            asked, played.estimated(*self._timed(found[2]), self._facts().axes)))
 
     def time_of(self, exercises: Sequence[tuple[Exercise, int | None]]) -> tuple[float, int]:
         """(seconds, steps) of exercises from where the arm stands; Refused where they cannot be played."""
+        steps, times = self._timed(exercises)
+        return round(times.total_s, 1), len(steps)
+
+    def _timed(self, exercises: Sequence[tuple[Exercise, int | None]]) -> tuple[Pieces, Times]:
+        """Exercises from where the arm stands; Refused where they cannot be played."""
         state = self._latest()
         if state is None or not self._facts().axes:
             raise Refused(Notice.BLOCKED, "", "the arm is not connected: where it stands, and how fast it may be, is "
                           "not known")
-        steps, times = self._plan(exercises, state)
-        return round(times.total_s, 1), len(steps)
+        return self._plan(exercises, state)
 
     def reports(self, client: Client, command: messages.Reports, now_s: float) -> tuple[Future[dict[str, object]]]:
         """The newest reports, or one with its moves."""

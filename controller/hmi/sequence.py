@@ -56,8 +56,8 @@ class Place(msgspec.Struct, frozen=True):
 
 class Progress(msgspec.Struct, frozen=True):
     """Where a sequence of motions is: step 1..steps; `ended` says why it no longer runs, "" while it does, "done"
-    after the
-    last step. `kind` is test, exercise, scenario or calibration; `remaining_s` is null where nobody can tell."""
+    after the last step. `kind` is test, exercise, scenario or calibration; `remaining_s` is null where nobody can tell.
+    `pause_left_s`: a pause ends the sequence then, unless its client gives a command; null while it is not paused."""
 
     name: str
     step: int
@@ -71,6 +71,7 @@ class Progress(msgspec.Struct, frozen=True):
     position: int = 0
     positions: int = 0
     remaining_s: float | None = None
+    pause_left_s: float | None = None
 
 
 class MadeSteps(Sequence[Step]):

@@ -19,11 +19,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 from aiohttp import web
 
+from controller import __version__
 from controller.arm import ArmFacts
 from controller.bus.board_registers import BoardWrites
 from controller.history import History
 from controller.hmi.access import Access
 from controller.hmi.answers import Answer, Answers, Reply
+from controller.hmi.board_update import BoardUpdate
+from controller.hmi.board_update_door import BoardUpdateDoor
 from controller.hmi.broadcast import Broadcast, own_ipv4
 from controller.hmi.clients import FLOOD_GRACE_S, Client, ControlToken, Refused
 from controller.hmi.counters import Counters, HttpLog, logger
@@ -48,6 +51,7 @@ from controller.spec import hmi
 from controller.spec.history import Kind
 from controller.spec.hmi import Notice
 from controller.store import Store
+from controller.update.announced import UpdateState, Watch
 
 if TYPE_CHECKING:
     from controller._core import Core, State
@@ -114,6 +118,7 @@ class Service:
                                   board_writes=board_writes, library=self._ask_store,
                                   devices=lambda: self._devices.count if self._devices else 0)
         self._devices = self._make_devices(options)
+        self._update = Watch(__version__, options.update_status)
         self._own_faults = OwnFaults(self._faults, store, history, self._handlers.in_force, host=options.host)
         self._payload = DataMessage(store, self._faults, self._counters)
         self._builder = StateBuilder(self._faults, self._counters)
@@ -122,6 +127,10 @@ class Service:
                               time_of=self._handlers.player.time_of, scenario_changed=self._scenario_changed)
         self._pages = Pages(access, self._login, self._counters, state=self.state_message, running=self._running,
                             stop=self._stop, history=history)
+        self._board_update = BoardUpdate(
+            core, board_writes, self._answers.follow, history.note, latest=self._latest, facts=lambda: self.facts,
+            holder=lambda: self._control.holder.name if self._control.holder else "")
+        self._board_update_door = BoardUpdateDoor(self._login, self._counters, options, self._board_update)
         self._set_facts(facts)
 
     # -- from the main thread
@@ -147,6 +156,8 @@ class Service:
         self._server.attach(app, socketio_path=hmi.PATH)
         self._pages.add_to(app)
         self._rest.add_to(app)
+        self._board_update_door.add_to(app)
+        self._board_update_door.port = listener.getsockname()[1]
         http_log = HttpLog(self._counters, BROKEN_REQUEST)
         runner = web.AppRunner(app, access_log=None, logger=http_log, shutdown_timeout=0.2, handle_signals=False,
                                keepalive_timeout=HEADER_LIMIT_S, lingering_time=LINGERING_S)
@@ -210,6 +221,7 @@ class Service:
         second, not with every message that is sent."""
         self._results.tick(now_s)
         self._handlers.tick(now_s)
+        self._board_update.tick(now_s)
         if self._devices is not None:
             self._devices.round(now_s)
         self._control.tick(now_s, self._handlers.busy)
@@ -225,6 +237,8 @@ class Service:
         self._store.tick(now_s)
         self._rest.tick(now_s)
         self._login.tick(now_s)
+        if self._update.tick():
+            self._tell_update(self._update.state)
         self._payload.address, address_fault = own_ipv4()
         limits = self._state.speed_limit_deg_s[:self.facts.axes] if self._state is not None else ()
         self._own_faults.watch(address_fault, limits)
@@ -233,6 +247,14 @@ class Service:
             # to hundreds of connections; without what was frozen after the start this takes some milliseconds.
             self._left = 0
             gc.collect()
+
+    def _tell_update(self, told: UpdateState) -> None:
+        """Another phase of an update: a notice to everyone; a file that says nothing sensible is only counted."""
+        if told.problem:
+            self._counters.add("update_status_unreadable")
+            log.warning("what the update says cannot be read: %s", told.problem)
+        elif told.text:
+            self.tell_all(Refused(Notice.UPDATE, "", told.text))
 
     def _cut_strangers(self, now_s: float) -> None:
         """Sessions that never became a client."""
@@ -286,9 +308,9 @@ class Service:
             self._state, running=running, counts=counts, link=self.link,
             store_problem="; ".join(filter(None, (self._store.trouble, self._rest.problem, history.trouble))),
             blockers=[found.message for found in self._handlers.gate.general()],
-            sequence=self._handlers.sequencer.progress,
+            sequence=self._handlers.progress, board_update=self._board_update.state,
             holder=Holder(holder.number if holder else None, holder.name if holder else ""),
-            devices=self._devices.message() if self._devices else None)
+            devices=self._devices.message() if self._devices else None, update=self._update.state)
 
     def _saved_deg(self, name: str) -> list[float]:
         """A saved position, "rest" or "wearing", in degrees, one per axis of the arm."""
@@ -308,6 +330,7 @@ class Service:
         self._payload.facts = self._builder.facts = facts
         self._payload.settings_changed()
         self._handlers.set_facts(facts)
+        self._board_update.arm_is_back(facts)
 
     def _settings_changed(self) -> None:
         self._payload.settings_changed()

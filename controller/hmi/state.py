@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from controller.arm import ArmFacts
+from controller.hmi.board_update import BoardUpdateState
 from controller.hmi.counters import Counters
 from controller.hmi.faultlist import Active, FaultList
 from controller.hmi.sequence import Progress
@@ -24,6 +25,7 @@ from controller.spec import faults as catalogue
 from controller.spec import hmi, modes, record, telegram
 from controller.spec.coded import Coded
 from controller.spec.external import ExternalPhase
+from controller.update.announced import UpdateState
 
 if TYPE_CHECKING:
     from controller._core import State
@@ -96,7 +98,7 @@ StateMessage: Any = msgspec.defstruct(
         *((row.name, _type(row)) for row in TOP_ROWS), ("axis", list[AxisState]), ("faults", list[FaultEntry]),
         ("blockers", list[str]), ("motion_sequence", Progress | None), ("control", Holder), ("input", InputState),
         ("realtime", dict[str, Any]), ("statistics", dict[str, Any]), ("hmi", dict[str, Any]),
-        ("link", LinkReport), ("store_problem", str)],
+        ("link", LinkReport), ("board_update", BoardUpdateState), ("store_problem", str), ("update", UpdateState)],
     frozen=True, namespace={"__doc__": "The whole state of the controller. Units are in the names."})
 
 
@@ -145,7 +147,8 @@ class StateBuilder:
 
     def build(self, state: State | None, *, running: bool, blockers: list[str], sequence: Progress | None,
               holder: Holder, counts: dict[str, Any], link: LinkReport, store_problem: str,
-              devices: InputState | None = None) -> Any:
+              devices: InputState | None = None, board_update: BoardUpdateState | None = None,
+              update: UpdateState | None = None) -> Any:
         """The message; with no record yet every number is 0 and `running` false."""
         if state is None:
             state = empty_state(max(1, self.facts.axes))
@@ -159,7 +162,8 @@ class StateBuilder:
             board_version=self.facts.version, axis=axes,
             faults=[_entry(item) for item in (*self._faults.errors, *self._faults.warnings)], blockers=blockers,
             motion_sequence=sequence, control=holder, input=devices or InputState(),
-            realtime=self.realtime, statistics=self.statistics, hmi=counts, link=link, store_problem=store_problem,
+            realtime=self.realtime, statistics=self.statistics, hmi=counts, link=link,
+            board_update=board_update or BoardUpdateState(), store_problem=store_problem, update=update or UpdateState(),
             **{name: convert(getattr(state, name)) for name, convert in self._top})
 
     def _limit(self, axis: int, name: str) -> float | None:

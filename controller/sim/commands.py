@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 
 from controller.sim import faults
 from controller.sim._board import Board
+from controller.sim.firmware import BEHAVIOURS, Firmware
 
 HELP = "; ".join((
     "fault NAME [axis=N] [key=value ...]",
@@ -13,11 +14,12 @@ HELP = "; ".join((
     "unplug",
     "plug",
     "button press|release",
+    "update normal|corrupt|broken|deaf",
     "register ADDRESS",
     "state",
     "help",
 ))
-VERBS = ("fault", "clear", "unplug", "plug", "button", "register", "state", "help")
+VERBS = ("fault", "clear", "unplug", "plug", "button", "update", "register", "state", "help")
 
 
 LAST_REGISTER = 599
@@ -36,6 +38,7 @@ class Plugged(Protocol):
     """What an action works on: a board and the port that serves it."""
 
     board: Board
+    firmware: Firmware
 
     def state(self) -> str: ...
 
@@ -85,6 +88,10 @@ def parse(line: str, axes: int, arms: int = 1) -> Action:
         if not words or words[0] not in {"press", "release"}:
             raise ValueError(f"button takes press or release, not {' '.join(words)!r}")
         name = words.pop(0)
+    elif verb == "update":
+        if not words or words[0] not in BEHAVIOURS:
+            raise ValueError(f"update takes {', '.join(BEHAVIOURS)}, not {' '.join(words)!r}")
+        name = words.pop(0)
     elif verb == "register":
         if not words or not words[0].isdecimal() or not 1 <= int(words[0]) <= LAST_REGISTER:
             raise ValueError(f"register takes an address 1..{LAST_REGISTER}, not {' '.join(words)!r}")
@@ -110,6 +117,8 @@ def apply(action: Action, port: Plugged) -> str:
         board.clear_faults("hang_up")
     elif action.verb == "button":
         board.set_fault("button", on=action.name == "press")
+    elif action.verb == "update":
+        port.firmware.behaviour = action.name
     elif action.verb == "register":
         return f"register {action.name} {board.register(int(action.name))}"
     elif action.verb == "state":

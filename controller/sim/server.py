@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 from controller.sim import commands
 from controller.sim._board import Board
+from controller.sim.firmware import Firmware
 
 IDLE_S = 0.02  # longest sleep: bounds how late a fault limited in time ends and a signal is noticed
 READ_BYTES = 65536
@@ -46,6 +47,7 @@ class Port:
     def __init__(self, board: Board, link: str | None = None) -> None:
         self.board = board
         self.link = link
+        self.firmware = Firmware(board)
         self.path = ""
         self.master = self.slave = -1
         self.bytes_in = self.bytes_out = self.bytes_dropped = 0
@@ -80,7 +82,11 @@ class Port:
                 received = os.read(self.master, READ_BYTES)
             except OSError:
                 received = b""
-        answer = self.board.step(now_ns, received)
+        if self.firmware.silent(now_ns):
+            self.board.step(now_ns)     # time goes on; what is heard and what would be said is lost
+            answer = b""
+        else:
+            answer = self.board.step(now_ns, received)
         self.bytes_in += len(received)
         if answer and self.master >= 0:
             try:
@@ -102,8 +108,9 @@ class Port:
         import json
 
         return json.dumps({
-            **self.board.truth(), "faults": self.board.faults(), "port": self.path, "link": self.link or "",
-            "bytes_in": self.bytes_in, "bytes_out": self.bytes_out, "bytes_dropped": self.bytes_dropped,
+            **self.board.truth(), "firmware": self.firmware.versions, "faults": self.board.faults(), "port": self.path,
+            "link": self.link or "", "bytes_in": self.bytes_in, "bytes_out": self.bytes_out,
+            "bytes_dropped": self.bytes_dropped,
         })
 
 

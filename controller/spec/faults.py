@@ -166,8 +166,9 @@ MASTER_ERRORS: tuple[Fault, ...] = (
           "The axis moved towards a limit so fast that it could not have stopped before it. Motor power was switched "
           "off.", "The arm was pushed towards the limit, or a drive is faulty.",
           "Move the axis away from the limit by hand if needed, then reset the error."),
-    Fault(607, "ESS_STANDSTILL", "master", 0, "Movement while standing still",
-          "The axis moved although it was to hold still. Motor power was switched off.",
+    Fault(607, "ESS_STANDSTILL", "master", 0, "Movement while standing still, or too fast",
+          "The axis moved although it was to hold still, or faster than its present motion can make it. Motor power "
+          "was switched off.",
           "The arm was pushed, the load is too heavy, or a brake or drive is faulty.",
           "Check the load, then reset the error. If it returns without a push, call a technician."),
     Fault(608, "ESS_FOLLOWING", "master", 0, "Following error too large",
@@ -208,8 +209,8 @@ MASTER_ERRORS: tuple[Fault, ...] = (
           "number of axes. It was not used; the arm was stopped softly and is held.",
           "An error of that program.", "Correct the program, reset the error, then admit the program again."),
     Fault(650, "CONTACT", "master", 2, "Contact or spasm",
-          "In a motion this axis met a torque that its load does not explain. The arm was stopped softly, moved back a "
-          "little where that is configured, and is held.",
+          "In a motion, or while the arm stood ready, this axis met a torque that its load does not explain. The arm "
+          "was stopped softly, moved back a little where that is configured, and is held.",
           "The arm met an obstacle or a person, the wearer tensed or had a spasm, or the masses in the configuration "
           "or the weight shares (91, 93) do not fit.",
           "See that nothing is in the way and the wearer is well, then reset the error. While the torque lasts the "

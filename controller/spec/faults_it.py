@@ -185,8 +185,9 @@ ERRORS: dict[str, Texts] = {
         "Il braccio è stato spinto verso il limite, oppure un motore è guasto.",
         "Se serve, allontanare a mano l'asse dal limite, poi azzerare l'errore."),
     "ESS_STANDSTILL": (
-        "Movimento da fermo",
-        f"L'asse si è mosso mentre doveva restare fermo. {_POWER_OFF}",
+        "Movimento da fermo, o troppo veloce",
+        f"L'asse si è mosso mentre doveva restare fermo, o più in fretta di quanto il movimento attuale permetta. "
+        f"{_POWER_OFF}",
         "Il braccio è stato spinto, il carico è troppo pesante, oppure un freno o un motore è guasto.",
         "Controllare il carico, poi azzerare l'errore. Se si ripete senza spinte, chiamare un tecnico."),
     "ESS_FOLLOWING": (
@@ -243,8 +244,9 @@ ERRORS: dict[str, Texts] = {
         "Correggere il programma, azzerare l'errore, poi ammettere di nuovo il programma."),
     "CONTACT": (
         "Contatto o spasmo",
-        "Durante un movimento questo asse ha incontrato una coppia che il suo carico non spiega. Il braccio è stato "
-        "fermato dolcemente, è tornato un poco indietro dove è configurato così, e viene sostenuto.",
+        "Durante un movimento, o mentre il braccio era fermo e pronto, questo asse ha incontrato una coppia che il suo "
+        "carico non spiega. Il braccio è stato fermato dolcemente, è tornato un poco indietro dove è configurato così, "
+        "e viene sostenuto.",
         "Il braccio ha incontrato un ostacolo o una persona, chi lo indossa si è irrigidito o ha avuto uno spasmo, "
         "oppure le masse nella configurazione o le quote di peso (91, 93) non sono giuste.",
         "Verificare che nulla sia d'intralcio e che chi indossa il braccio stia bene, poi azzerare l'errore. Finché la "

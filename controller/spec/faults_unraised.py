@@ -14,6 +14,5 @@ UNRAISED: dict[str, str] = {
     "MASTER_STATE": "the state comes from a table in which every pair of state and event is decided; there is no other",
     "DRIVE_VERSION": "the base board does not tell the versions of its drives",
     "TRAJECTORY": "the last gate before a telegram stops a fault of the program itself, and none is known",
-    "CYCLE_TIME": "late cycles are counted (`overruns`), and too many in a row are error 610",
     "ACCELERATION_ZERO": "the configuration allows no acceleration of 0",
 }

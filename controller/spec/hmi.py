@@ -64,6 +64,7 @@ class Notice(Coded):
     STALE = 82, "a jog that came late, twice or out of order: dropped"
     ENDED = 83, "a sequence of motions ended before its last step"
     INPUT_DEVICE = 84, "what an input device does now, or why it does not act"
+    UPDATE = 85, "an update of the program: what is done now, and how it ended"
 
 
 Control = Literal["anyone", "waits", "takes"]  # waits: refused while another client has control

@@ -71,6 +71,8 @@ REQUIREMENTS: tuple[Requirement, ...] = (
                 "it softly."),
     Requirement("SAF-12", "A torque in a motion that the load does not explain, for longer than a set time, ends the "
                 "motion softly, by a stop or a retreat of bounded length inside the range; the arm is held."),
+    Requirement("SAF-13", "An update of the program is refused while the arm is powered, while a client is in control, "
+                "and while that cannot be told."),
 )
 REQUIREMENT: dict[str, Requirement] = {row.id: row for row in REQUIREMENTS}
 

@@ -11,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from controller.spec import registers
+from controller.spec.board import IMAGE_BYTES_HIGHEST, IMAGE_PATH
 from controller.spec.history import READ_DEFAULT, READ_LIMIT
 from controller.spec.hmi import Role
 
@@ -67,7 +68,7 @@ class Parameter(msgspec.Struct, frozen=True):
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """One method of one path. `request` and `answer` name types; an `answer` with a slash is a media type.
+    """One method of one path. `request` and `answer` name types; one with a slash is a media type.
 
     `login`: asks for a token where one is needed. `missing`: may answer 404 for something that is not stored.
     `errors` are statuses beside those that follow from the other fields. `sample`: an example body.
@@ -140,6 +141,14 @@ _HISTORY = (
                                                                            "maximum": 2**62}),
     Parameter("since", "from then on: ISO 8601, seconds since 1970, or an age as 30m, 12h, 7d", {"type": "string"}),
 )
+_SHA256 = Parameter("sha256", "SHA-256 of the image, 64 hexadecimal digits", {"type": "string", "pattern":
+                                                                              "^[0-9A-Fa-f]{64}$"})
+_UPDATE = (
+    Parameter("node", "0 the base board, 1.. a drive", {"type": "integer", "minimum": 0, "maximum": 8}),
+    _SHA256,
+    Parameter("version", "of the base board: what register 7 is to show afterwards; may be left out",
+              {"type": "string", "maxLength": 32}),
+)
 PAGES: tuple[Endpoint, ...] = (
     Endpoint("GET", "/", "status page with a Stop button", "text/html", login=False),
     Endpoint("GET", "/status.json", "the `state` message", "StateMessage"),
@@ -147,6 +156,13 @@ PAGES: tuple[Endpoint, ...] = (
              query=_HISTORY),
     Endpoint("GET", "/healthz", "200 while the control loop advances, else 503", "Okay", login=False, errors=(503,)),
     Endpoint("POST", "/stop", "stop in the next control cycle, whatever the body holds", "Okay", errors=(401,)),
+    Endpoint("POST", "/board_update", f"firmware update of the base board or a drive: the body is the image, 1.."
+             f"{IMAGE_BYTES_HIGHEST} bytes; answered when the board has confirmed the order", "BoardUpdateState",
+             "application/octet-stream", Role.ADMINISTRATOR, errors=(400, 409, 413), query=_UPDATE),
+    Endpoint("POST", "/board_update_cancel", "withdraw the offered image; 409 when the board has all of it",
+             "BoardUpdateState", role=Role.ADMINISTRATOR, errors=(409,)),
+    Endpoint("GET", IMAGE_PATH, "for the base board: the image, while it is offered", "application/octet-stream",
+             login=False, missing=True, query=(_SHA256,)),
     Endpoint("GET", "/openapi.json", "this interface as OpenAPI 3.1", "application/json", login=False),
     Endpoint("GET", "/asyncapi.json", "the Socket.IO events as AsyncAPI 3", "application/json", login=False),
     Endpoint("GET", "/schema.json", "JSON Schemas of every message", "application/json", login=False),

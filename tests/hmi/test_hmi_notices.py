@@ -15,6 +15,8 @@ from controller.hmi.login import Login
 from controller.spec import hmi
 from controller.spec.hmi import Notice, Role
 from controller.spec.modes import CommandKind, MasterState
+from controller.update.announced import Phase
+from controller.update.progress import Progress
 from tests.hmi.device_desk import desk_and_rig
 from tests.hmi.rig import Rig, running
 from tests.hmi.stopped_rig import stopped
@@ -82,6 +84,13 @@ def simple(notice: Notice, message: Any, rest_s: float = REST_S, prepare: Callab
                 await told.shown(notice)
 
     CASES[notice] = run
+
+
+def wait_for(found: Callable[[], Any], limit_s: float = 5.0) -> None:
+    until = time.monotonic() + limit_s
+    while not found():
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def press_button(rig: Rig) -> None:
@@ -165,6 +174,24 @@ async def input_device(folder: Path, patch: pytest.MonkeyPatch) -> None:
             pad.press(pad.description.mode_button)
             await one.shown(Notice.INPUT_DEVICE)    # everyone is told what the next deflection does
             await two.shown(Notice.INPUT_DEVICE)
+
+
+@case(Notice.UPDATE)
+async def update(folder: Path, patch: pytest.MonkeyPatch) -> None:
+    status = folder / "status.json"
+    with running(update_status=str(status)) as rig:
+        async with Told(rig.url) as one, Told(rig.url) as two:
+            progress = Progress(status)
+            progress.phase(Phase.DOWNLOAD, "downloading 0.2.0", "0.2.0", total=100)
+            progress.came(40)
+            await one.shown(Notice.UPDATE)
+            await two.shown(Notice.UPDATE)
+            status.write_text("{")
+            await asyncio.to_thread(wait_for, lambda: rig.status()["update"]["problem"])
+            assert (await asyncio.to_thread(rig.status))["hmi"]["update_status_unreadable"] == 1
+            progress.phase(Phase.CONFIRMED, "0.2.0 stays")
+            await asyncio.to_thread(wait_for, lambda: rig.status()["update"]["phase"] == "confirmed")
+            assert (await asyncio.to_thread(rig.status))["update"]["problem"] == ""
 
 
 @case(Notice.BUSY)

@@ -9,7 +9,7 @@ namespace {
 
 enum { STARTUP, WAITING, AUTO, ERROR_STATE, TO_AUTO };
 enum { START = 1, JOG = 2, MOVE = 3, EXTERNAL = 16, HAND_JOG = 20, HAND_MOVE = 21, HAND_LEADS = 24 };
-constexpr int N = 8, SPEED_ABS = 4, COMPLIANT = 9, LED = 2;
+constexpr int N = 8, SPEED_ABS = 4, COMPLIANT = 9, LED = 2, CONTACT = 650;
 
 struct Watch {
     // given
@@ -21,7 +21,7 @@ struct Watch {
     double worst_jump, worst_speed, worst_slope, worst_bend;
     char complaint[256];
     // between cycles
-    bool was_moving, armed, was_powered;
+    bool was_moving, armed, was_powered, was_auto, retreats;
     uint32_t last_command, stops;
     double before[N], slope[N], limit[N], old_limit[N], setpoint[N], excess[N];
     int lowered[N];
@@ -97,7 +97,14 @@ bool check_arm(Watch& w, const Record& r, bool powered) {
     return true;
 }
 
-// A motion, and motor power, begin only by a motion command that was accepted since the last stop, error or standstill.
+bool in_contact(const Record& r) {
+    for (int i = 0; i < r.fault_count; ++i)
+        if ((r.faults[i] & 0xFFFF) == CONTACT) return true;
+    return false;
+}
+
+// A motion, and motor power, begin only by a motion command that was accepted since the last stop, error or standstill. Where
+// that is configured, a retreat of an arm that was held in AUTO begins with the error of the contact, and only with it.
 bool check_order(Watch& w, const Record& r, bool moving) {
     const bool taken = r.last_command != w.last_command && r.last_command_result == 0 &&
                        (r.last_command_kind == START || r.last_command_kind == JOG || r.last_command_kind == MOVE ||
@@ -108,9 +115,11 @@ bool check_order(Watch& w, const Record& r, bool moving) {
     w.stops = r.stops;
     w.last_command = r.last_command;
     if (taken) w.armed = true;
+    const bool gives_way = w.retreats && w.was_auto && r.state == ERROR_STATE && in_contact(r);
+    w.was_auto = r.state == AUTO;
     if (moving && !w.was_moving) {
         ++w.starts;
-        if (!w.armed) return fail(w, r, "a motion that nobody asked for", -1, r.last_command, 0);
+        if (!w.armed && !gives_way) return fail(w, r, "a motion that nobody asked for", -1, r.last_command, 0);
     }
     if (r.motor_power && !w.was_powered) {
         ++w.power_ons;
@@ -178,7 +187,7 @@ int watch(Watch* w, const uint8_t* telegrams, const uint8_t* records, int cycles
 
 // The line was taken away and brought up anew.
 void watch_forget(Watch* w) {
-    w->was_moving = w->armed = w->was_powered = false;
+    w->was_moving = w->armed = w->was_powered = w->was_auto = false;
     std::memset(w->before, 0, sizeof w->before);
     std::memset(w->slope, 0, sizeof w->slope);
 }

@@ -26,7 +26,7 @@ class Watch(ctypes.Structure):
         *[(name, ctypes.c_uint64) for name in ("cycles", "moving", "starts", "power_ons", "stops_seen", "in_range")],
         *[(name, ctypes.c_double) for name in ("worst_jump", "worst_speed", "worst_slope", "worst_bend")],
         ("complaint", ctypes.c_char * 256),
-        *[(name, ctypes.c_bool) for name in ("was_moving", "armed", "was_powered")],
+        *[(name, ctypes.c_bool) for name in ("was_moving", "armed", "was_powered", "was_auto", "retreats")],
         ("last_command", ctypes.c_uint32), ("stops", ctypes.c_uint32),
         *[(name, Doubles) for name in ("before", "slope", "limit", "old_limit", "setpoint", "excess")],
         ("lowered", ctypes.c_int * MAX_AXES)]
@@ -74,6 +74,7 @@ class StormWatch:
             watch.low[i], watch.high[i] = truth["minimum_deg"][i], truth["maximum_deg"][i]
             watch.limit[i] = state.speed_limit_deg_s[i]
             watch.excess[i] = 1e9
+        watch.retreats = arm.config.contact.action == "retreat"
         watch.last_command, watch.stops, watch.was_powered = state.last_command, state.stops, bool(state.motor_power)
 
     def run(self, cycles: int) -> memoryview:

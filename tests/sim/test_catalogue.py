@@ -213,6 +213,16 @@ def held_at_the_hand_over(language: Language) -> tuple[ListedArm, int]:
     return arm, 1
 
 
+def too_slow(language: Language) -> tuple[ListedArm, int]:
+    """Every tenth cycle takes two periods, for a second."""
+    arm = ListedArm(language=language)
+    arm.auto()
+    for number in range(1000):
+        arm.cycle()
+        arm.now_ns += arm.period_ns * (number % 10 == 0)
+    return arm, 0
+
+
 def drive(row: Fault) -> Recipe:
     """The drive's own code, reported in its telegrams."""
     name = "drive_warning" if row.warning else "drive_error"
@@ -240,6 +250,7 @@ RECIPES: dict[str, Recipe] = {
     "DRIVES_NOT_READY": after_start("drive_waiting", 1.5),
     "RELAY_NOT_CLOSING": after_start("relay_stuck_open"), "RELAY_NOT_OPENING": after_start("welded_relay"),
     "BATTERY_HIGH": faulty("high_battery", mv=30000, seconds=6.0), "LIMIT_BRAKE": jogged_into_a_limit,
+    "CYCLE_TIME": too_slow,
     **{name: no_way(name) for name in ("IK_LIMIT_1", "IK_LIMIT_2", *(
         f"IK_JOINT_{n}_{end}" for n in (1, 2, 3) for end in ("MAXIMUM", "MINIMUM")))},
     "IK_LIMIT_3": hand_move(420.0, -140.0, -370.0, 0.0, 100.0, mask=23, axes=5),

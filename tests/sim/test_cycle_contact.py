@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -294,6 +295,106 @@ def test_saf_11_saf_12_a_hand_against_an_axis_that_keeps_its_place(where: str, c
     assert codes(state) == ({(CONTACT, 1)} if counts > 300.0 else set()), summary(state)
     assert state.motor_power == 1
     assert abs(arm.board.truth()["position_deg"][0] - before) < 0.5
+
+
+def standing(**contact: Any) -> VirtualArm:
+    """An arm that stands in AUTO after a move, for a while already."""
+    arm = VirtualArm(4, config=Config(contact=Contact(**contact)))
+    arm.auto()
+    done = arm.cycle().motions_done
+    arm.move(20.0, 20.0, 0.0, 60.0)
+    arm.until(lambda s: s.motions_done > done)
+    assert not codes(arm.run(1.0))
+    return arm
+
+
+@pytest.mark.parametrize(("counts", "within_s"), [(-500.0, 0.2), (500.0, 0.2), (-3000.0, 0.03)])
+def test_saf_12_a_spasm_against_an_arm_that_is_held_is_an_error(counts: float, within_s: float) -> None:
+    arm = standing()
+    at = arm.board.truth()["position_deg"]
+    arm.board.set_fault("outside_torque", axis=1, counts=counts)
+    state = arm.until(lambda s: s.state == MasterState.ERROR, within_s)
+    assert codes(state) == {(CONTACT, 1)}
+    state = arm.run(2.0)
+    assert codes(state) == {(CONTACT, 1)}
+    assert (state.motor_power, any(state.moving), state.mode) == (1, False, MasterMode.STAND_STILL)
+    assert arm.board.truth()["position_deg"] == pytest.approx(at, abs=0.5)
+    arm.move(0.0, 0.0, 0.0, 0.0)        # the next position of an exercise does not begin against it
+    assert not any(arm.run(0.3).moving)
+
+
+@pytest.mark.parametrize("direction", [-1.0, 1.0])
+def test_saf_12_an_arm_that_is_held_retreats_from_a_spasm(direction: float) -> None:
+    arm = standing(action="retreat")
+    stood = arm.board.truth()["position_deg"]
+    arm.board.set_fault("outside_torque", axis=1, counts=direction * 500.0)
+    arm.until(lambda s: s.state == MasterState.ERROR, 0.2)
+    fastest = [0.0]
+    state = arm.run(3.0, lambda s: fastest.append(abs(s.setpoint_speed_deg_s[0])))
+    at = arm.board.truth()["position_deg"]
+    assert at[0] - stood[0] == pytest.approx(direction * Contact().retreat_deg, abs=0.5)
+    assert at[1:] == pytest.approx(stood[1:], abs=0.3)
+    assert max(fastest) <= 0.26 * 60.0
+    assert (state.state, state.motor_power, any(state.moving)) == (MasterState.ERROR, 1, False)
+    assert (codes(state), state.mode) == ({(CONTACT, 1)}, MasterMode.STAND_STILL)
+    arm.run(2.0)        # once
+    assert arm.board.truth()["position_deg"] == pytest.approx(at, abs=0.05)
+    arm.board.clear_faults()
+    arm.run(0.2)
+    arm.push(CommandKind.RESET)
+    assert arm.run(0.6).state == MasterState.WAITING
+
+
+def test_saf_12_a_held_arm_s_retreat_ends_with_the_torque() -> None:
+    arm = standing(action="retreat")
+    stood = arm.board.truth()["position_deg"][0]
+    arm.board.set_fault("outside_torque", axis=1, counts=-500.0, seconds=0.15)
+    arm.until(lambda s: s.state == MasterState.ERROR, 0.2)
+    arm.run(2.0)
+    assert -0.6 * Contact().retreat_deg < arm.board.truth()["position_deg"][0] - stood < 0.2
+
+
+def test_what_an_arm_that_is_held_gets_used_to_is_no_spasm() -> None:
+    """A limb that is laid into it, a weight in its hand, masses that are not quite right: and what goes away again."""
+    arm = standing(action="retreat")
+    for counts in [*range(0, 501, 5), *range(500, -501, -5), 0]:        # 250 counts/s; a contact's torque is 300
+        arm.board.set_fault("outside_torque", axis=1, counts=float(counts))
+        state = arm.run(0.02)
+        assert not codes(state), (counts, summary(state))
+    arm.board.set_fault("torque_offset", axis=2, counts=280.0)          # at once, but less than a contact's
+    assert not codes(arm.run(1.0))
+    arm.board.clear_faults("torque_offset")
+    assert not codes(arm.run(1.0))
+
+
+def test_saf_12_where_an_arm_that_stands_is_not_watched() -> None:
+    """Not when that is switched off; not in WAITING: after a stop nothing moves by itself, a retreat neither."""
+    arm = standing(standing=False)
+    arm.board.set_fault("outside_torque", axis=1, counts=-500.0)
+    assert not codes(arm.run(1.0))
+    arm = standing(action="off")
+    arm.board.set_fault("outside_torque", axis=1, counts=-500.0)
+    assert not codes(arm.run(1.0))
+    arm = standing(action="retreat")
+    arm.core.request_stop()
+    arm.until(lambda s: s.state == MasterState.WAITING, 0.5)
+    at = arm.board.truth()["position_deg"]
+    arm.board.set_fault("outside_torque", axis=1, counts=-500.0)
+    state = arm.run(1.0)
+    assert (codes(state), state.state) == (set(), MasterState.WAITING)
+    assert arm.board.truth()["position_deg"] == pytest.approx(at, abs=0.5)
+
+
+def test_saf_12_the_start_of_an_arm_whose_masses_do_not_fit_is_no_spasm() -> None:
+    """Power-up, the first moment in AUTO: what is there from the beginning is not sudden. The first motion says it."""
+    arm = VirtualArm(4)
+    arm.waiting()
+    arm.board.set_fault("torque_offset", axis=2, counts=450.0)
+    arm.push(CommandKind.START)
+    arm.until(lambda s: s.state == MasterState.AUTO, 3.0)
+    assert not codes(arm.run(2.0))
+    arm.move(10.0, 10.0, 10.0, 10.0)
+    assert codes(arm.run(0.5)) == {(CONTACT, 2)}
 
 
 def test_drives_that_have_just_taken_the_load_are_no_contact() -> None:

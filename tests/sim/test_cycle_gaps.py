@@ -7,7 +7,7 @@ import pytest
 
 from controller.arm import ArmFacts
 from controller.spec.modes import CommandKind, CommandResult, MasterState
-from tests.virtual_arm import VirtualArm, codes, summary
+from tests.virtual_arm import VirtualArm, codes, summary, warnings
 
 SECOND_NS = 1_000_000_000
 
@@ -152,3 +152,29 @@ def test_commands_that_begin_no_motion_never_expire(kind: CommandKind) -> None:
     arm.auto()
     arm.core.push(kind, values=[50.0], mask=1, value=70.0, asked_ns=1)
     assert arm.cycle().last_command_result == CommandResult.OK
+
+
+def test_warning_103_says_that_the_machine_is_too_slow_for_the_rate() -> None:
+    """With a threshold to raise it and a lower one to withdraw it; one stall is none, and it stops nothing."""
+    arm = cruising()
+    arm.now_ns += 30_000_000
+    seen: list[bool] = []
+
+    def left_out_of(cycles: int, of: int) -> None:
+        for number in range(cycles):
+            arm.now_ns += arm.period_ns * (of > 0 and number % of == 0)
+            seen.append((103, 0) in warnings(arm.cycle()))
+
+    left_out_of(3000, 0)
+    assert not any(seen)
+    left_out_of(2000, 10)       # 9 %
+    assert seen[-1]
+    first = seen.index(True)
+    left_out_of(3000, 33)       # 3 %: between both
+    assert all(seen[first:])
+    left_out_of(3000, 0)
+    assert not seen[-1]
+    last = len(seen) - seen[::-1].index(True)
+    left_out_of(2000, 33)
+    assert not any(seen[last:])
+    assert arm.cycle().state == MasterState.AUTO

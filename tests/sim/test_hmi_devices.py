@@ -529,7 +529,7 @@ def test_test_cycle_7_needs_a_device_and_an_administrator(desk: VirtualDevices) 
     asked = desk.page.say({"10": 2, "11": 7})
     assert asked.code == "blocked"
     assert "no input device is connected" in asked.text
-    assert not desk.page.handlers.testing_device
+    assert not desk.page.handlers.cycles.testing_device
     desk.page.devices = 1
     desk.page.one.role = hmi.Role.ADVANCED
     assert desk.page.say({"10": 2, "11": 7}).code == "role"

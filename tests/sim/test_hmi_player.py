@@ -229,6 +229,49 @@ def test_a_pause_longer_than_control_is_kept_ends_it() -> None:
     assert not any(page.state.moving)
 
 
+def test_state_tells_when_a_pause_ends_the_exercise() -> None:
+    page = playing()
+
+    def left_s() -> float | None:
+        progress = page.handlers.progress
+        assert progress is not None
+        return progress.pause_left_s
+
+    assert left_s() is None
+    page.ask("pause")
+    page.run(1.0)
+    assert left_s() == pytest.approx(hmi.CONTROL_IDLE_S - 1.0, abs=0.7)
+    page.run(20.0)
+    before = left_s()
+    assert before == pytest.approx(hmi.CONTROL_IDLE_S - 21.0, abs=0.7)
+    page.run(before - 0.2)
+    assert page.handlers.sequencer.running      # to the very end of what was told
+    page.ask("acquire")
+    assert left_s() == pytest.approx(hmi.CONTROL_IDLE_S, abs=0.3)
+    page.run(hmi.CONTROL_IDLE_S + 0.5)
+    assert (page.handlers.sequencer.running, left_s()) == (False, None)
+
+
+@pytest.mark.parametrize("axes", [6, 8])
+def test_axes_beyond_the_columns_of_an_exercise_stay_where_they_are(axes: int) -> None:
+    page = VirtualHmi(axes)
+    page.stand_at(0, 0, 0, 30, 0, *(-7.0, 5.0, 9.0)[:axes - 5])
+    stored(page, "Wave", ((10, 10, None, 40, 5), (20, None, None, 50, 0)), rep=2)
+    told = page.ask("estimate", exercise="Wave").fields
+    assert told is not None
+    assert told["axes_left_alone"] == [3, *range(6, axes + 1)]
+    before, began_s = page.state.position_deg, page.now_s
+    farthest = [0.0]
+    asked = page.ask("play", exercise="Wave")
+    assert (asked.code, asked.fields and asked.fields["axes_left_alone"]) == ("ok", told["axes_left_alone"])
+    while page.handlers.sequencer.running:
+        page.round()
+        farthest.append(max(abs(page.state.position_deg[i] - before[i]) for i in (2, *range(5, axes))))
+    assert ended(page) == "done"
+    assert max(farthest) < 0.5      # of noise, and of the other axes' motions
+    assert told["estimate_s"] == pytest.approx(page.now_s - began_s, rel=0.05, abs=0.3)
+
+
 def test_a_command_keeps_control_over_a_long_pause() -> None:
     page = playing()
     page.ask("pause")

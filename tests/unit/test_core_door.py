@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 import controller
-from controller._core import Core
+from controller._core import ControlThread, Core
 from controller.config import Config
 from controller.spec import emit
 from controller.spec.modes import BusState, CommandKind, CommandResult, EventKind, MasterState
@@ -28,9 +28,10 @@ def test_the_stub_of_the_record_is_that_of_the_table() -> None:
 
 def test_every_method_of_the_core_is_in_the_stub_and_the_other_way_round() -> None:
     text = STUB.read_text()
-    stubbed = set(re.findall(r"def (\w+)\(", text[text.index("class Core:"):text.index("class StateReader:")]))
-    real = {name for name in vars(Core) if not name.startswith("__")}
-    assert stubbed - {"__init__"} == real
+    begins = [text.index(f"class {name}") for name in ("ControlThread:", "Core(ControlThread):", "StateReader:")]
+    for kind, begin, end in zip((ControlThread, Core), begins, begins[1:], strict=False):
+        stubbed = set(re.findall(r"def (\w+)\(", text[begin:end]))
+        assert stubbed - {"__init__"} == {name for name in vars(kind) if not name.startswith("__")}
 
 
 def test_a_record_holds_every_field() -> None:

@@ -6,8 +6,9 @@ import pytest
 
 from controller.__main__ import main
 from controller.cli.jog import HELD_S, Held, duration_s
-from controller.cli.move import pairs
+from controller.cli.move import DEGREES, PLACE
 from controller.cli.reach import Usage
+from controller.cli.targets import numbers
 
 NOBODY = ["--url", "http://127.0.0.1:9"]
 
@@ -20,7 +21,13 @@ NOBODY = ["--url", "http://127.0.0.1:9"]
     (["home", "--speed", "101"], ["--speed", "100"]), (["jog", "1=101", "--for", "1"], ["-100..100"]),
     (["jog", "1=10", "--for", "-1"], ["--for", "above 0"]), (["jog", "1=10", "--for", "601s"], ["600"]),
     (["jog", "1=10", "--for", "soon"], ["'soon'"]), (["jog", "1=10", "--for", ""], ["--for"]),
-    (["jog", "1=10"], ["--for 2s"]),
+    (["jog", "1=10"], ["--for 2s"]), (["jog", "1=0", "3=0", "--for", "1"], ["every speed is 0"]),
+    (["move", "x=1", "1=2"], ["axes (1)", "hand (x)", "one or the other"]), (["move", "w=1"], ["'w=1'", "x=NUMBER"]),
+    (["move", "x=10001"], ["x: found 10001", "-10000..10000 mm"]), (["move", "x=1", "x=2"], ["x is given twice"]),
+    (["move", "elbow=20"], ["elbow", "x=, y= or z="]), (["move", "x=1", "elbow=4000"], ["elbow", "degrees"]),
+    (["move", "1=2", "--check"], ["--check", "place of the hand"]), (["move", "1=2", "--unchecked"], ["--unchecked"]),
+    (["jog", "x=101", "--for", "1"], ["x: found 101", "percent"]), (["jog", "elbow=1", "--for", "1"], ["'elbow=1'"]),
+    (["compliant"], ["--for 60s"]), (["compliant", "--for", "0"], ["--for", "above 0"]),
     (["move", "1=1", "--url", "ftp://x"], ["--url"]),
 ])
 def test_wrong_arguments_are_usage_errors(arguments: list[str], words: list[str],
@@ -31,7 +38,10 @@ def test_wrong_arguments_are_usage_errors(arguments: list[str], words: list[str]
     assert all(word in error for word in words), error
 
 
-@pytest.mark.parametrize("command", [["move", "1=10"], ["home"], ["jog", "1=10", "--for", "1s"]])
+@pytest.mark.parametrize("command", [
+    ["move", "1=10"], ["home"], ["jog", "1=10", "--for", "1s"], ["move", "x=1", "--check"],
+    ["compliant", "--for", "1s"], ["compliant", "--watch"], ["stop"], ["reset"],
+])
 def test_nobody_there(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command, *NOBODY]) == 1
     error = capsys.readouterr().err
@@ -39,7 +49,7 @@ def test_nobody_there(command: list[str], capsys: pytest.CaptureFixture[str]) ->
     assert "--url" in error
 
 
-@pytest.mark.parametrize("command", ["move", "jog", "home"])
+@pytest.mark.parametrize("command", ["move", "jog", "home", "compliant", "stop", "reset"])
 def test_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main([command, "--help"])
@@ -48,10 +58,13 @@ def test_help_has_examples(command: str, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_values() -> None:
-    assert pairs(["1=30", "2=-10.5", "8=+0.25"], -3600, 3600, "degrees") == {1: 30.0, 2: -10.5, 8: 0.25}
+    found = numbers(["1=30", "2=-10.5", "8=+0.25"], DEGREES, PLACE)
+    assert (found.axes, found.hand) == ({1: 30.0, 2: -10.5, 8: 0.25}, {})
+    found = numbers(["z=-350.5", "elbow=60", "x=+9000"], DEGREES, PLACE)
+    assert (found.axes, found.hand) == ({}, {"z": -350.5, "elbow": 60.0, "x": 9000.0})
     assert [duration_s(text) for text in ("2s", "2", "500ms", "0.5s", "1m")] == [2.0, 2.0, 0.5, 0.5, 60.0]
     with pytest.raises(Usage):
-        pairs(["1=٣"], -3600, 3600, "degrees")
+        numbers(["1=٣"], DEGREES, PLACE)
 
 
 def test_a_key_acts_once_it_repeats_and_until_it_no_longer_does() -> None:

@@ -342,16 +342,16 @@ def test_a_damaged_stored_limit_becomes_the_default() -> None:
 def test_test_cycle_7_ends_with_a_stop_at_once_and_with_a_refusal() -> None:
     """Also before the loop has begun it, when it never leaves AUTO."""
     bench = Bench()
-    bench.handlers._devices = lambda: 1
+    bench.handlers.cycles._devices = lambda: 1
     bench.say({"10": 2, "11": 7})
-    assert bench.handlers.testing_device
+    assert bench.handlers.cycles.testing_device
     assert bench.last == (CommandKind.START, {"client": 1, "mask": 1, "values": (), "value": 0.0, "asked_ns": 0})
     bench.handlers.stop()
-    assert not bench.handlers.testing_device
+    assert not bench.handlers.cycles.testing_device
     sent = bench.say({"10": 2, "11": 7})
-    assert bench.handlers.testing_device
+    assert bench.handlers.cycles.testing_device
     sent.refused()
-    assert not bench.handlers.testing_device
+    assert not bench.handlers.cycles.testing_device
 
 
 def test_stored_speed_limits_that_found_no_room_block_until_they_are_in_force() -> None:
