@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import socket
 import threading
 from urllib.parse import parse_qs, urlsplit
 
@@ -25,8 +26,23 @@ BEHAVIOURS: dict[str, str] = {
 TRIES = 3
 IMAGE_BYTES = 4 * 1024 * 1024
 TIMEOUT_S = 5.0
+RECEIVE_BYTES = 8192
 FLASH_S = 0.6
 HEAD = re.compile(rb"ALLYSIM ([0-8]) ([!-)+-~]{1,32})\n")
+
+
+def _small_socket(host: str, port: int) -> socket.socket:
+    """A connection that holds little, so that most of what is not read has not left the controller either."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    made = socket.socket(family, kind, protocol)
+    try:
+        made.settimeout(TIMEOUT_S)
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
+        made.connect(address)
+    except OSError:
+        made.close()
+        raise
+    return made
 
 
 class BadImage(Exception):
@@ -89,6 +105,8 @@ class Firmware:
             raise BadImage("this board fetches over http only")
         connection = HTTPConnection(parts.hostname, parts.port or 80, timeout=TIMEOUT_S)
         try:
+            if broken := self.behaviour == "broken" and attempt == 0:
+                connection.sock = _small_socket(parts.hostname, parts.port or 80)
             connection.request("GET", f"{parts.path}?{parts.query}")
             answer = connection.getresponse()
             if answer.status != 200:
@@ -96,8 +114,8 @@ class Firmware:
             size = answer.length or 0
             if not 0 < size <= IMAGE_BYTES:
                 raise BadImage(f"{size} bytes")
-            if self.behaviour == "broken" and attempt == 0:
-                answer.read(size // 2)
+            if broken:
+                answer.read(size // 8)
                 raise BadImage("broke off")
             image = bytearray(answer.read(size))
         except HTTPException as error:
