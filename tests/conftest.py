@@ -48,6 +48,7 @@ def in_real_time(item: pytest.Item) -> bool:
     return item.path.relative_to(TESTS).as_posix().startswith(REALTIME)
 
 
+@pytest.hookimpl(tryfirst=True)     # before xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items if config.pluginmanager.hasplugin("xdist") else ():
         item.add_marker(pytest.mark.xdist_group("real time" if in_real_time(item) else item.path.name))
