@@ -18,7 +18,7 @@ TESTS  ?= tests
 PYTEST_ARGS ?=
 # A run of every test uses two processors (tests/conftest.py says how), and also fails when a safety requirement is left
 # without a test that passed.
-WHOLE := -n 2 --dist loadgroup --traceability build/traceability.md
+WHOLE := -n 2 --traceability build/traceability.md
 BIN := $(VENV)/bin
 ARCHITECTURES ?= amd64 arm64
 PYTHONS ?= 3.11

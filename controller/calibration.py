@@ -25,6 +25,7 @@ import msgspec
 from msgspec import Meta
 
 from controller.folders import sync_folder
+from controller.spec import hmi
 from controller.spec.chain import LONGEST_ADJUSTMENT_MM
 
 FOLDER = "calibration"
@@ -48,8 +49,8 @@ class Unfit(ValueError):
 
 
 class GridAxis(msgspec.Struct, frozen=True):
-    """From start to stop in steps of `step_deg` (above 0), downwards where stop is below start. What is left of the way
-    after the last whole step is not measured. The same start and stop: the axis stays there."""
+    """From start to stop in steps of `step_deg` (0.001 or more), downwards where stop is below start. What is left
+    of the way after the last whole step is not measured. The same start and stop: the axis stays there."""
 
     start_deg: float
     stop_deg: float
@@ -250,7 +251,8 @@ def read_description(path: Path) -> Description:
         raise Unfit(f"there is no calibration run {path.stem!r} in {path.parent}: begin it") from None
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Unfit(f"{beside} is damaged ({error}): begin a run of another name") from None
-    if not found.grid or any(not (axis.step_deg > 0.0 and math.isfinite(axis.step_deg + axis.start_deg + axis.stop_deg))
+    if not found.grid or any(not (axis.step_deg >= hmi.CALIBRATION_STEP_LEAST_DEG
+                                  and math.isfinite(axis.step_deg + axis.start_deg + axis.stop_deg))
                              for axis in found.grid) or found.points > POINTS_HIGHEST:
         raise Unfit(f"{beside} is damaged (its grid makes no sense): begin a run of another name")
     return found

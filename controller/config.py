@@ -175,7 +175,7 @@ class Contact(Section, frozen=True):
     time_ms: Annotated[float, Meta(ge=1, le=2000, description="when it lasts so long; three times the torque at once")
                        ] = 50.0
     standing: Annotated[bool, Meta(description="also while the arm stands in AUTO: what comes suddenly there; a weight "
-                                   "that is laid in within a second or more is none")] = True
+                                   "of less than that torque which is laid in within a second or more is none")] = True
     retreat_deg: Annotated[float, Meta(ge=0.5, le=30, description="longest way of an axis in a retreat")] = 5.0
 
 

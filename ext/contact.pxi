@@ -21,12 +21,16 @@ cdef inline flag held_in_auto(Machine* m) noexcept nogil:
 
 cdef void bear(Machine* m, double share) noexcept nogil:
     """What an arm has been bearing beside its load for about BORNE_S: a limb that is laid into it, a weight in its hand,
-    masses that are not quite right. At most a contact's torque: more is never got used to."""
+    masses that are not quite right. What is there when the watch begins (a share of 1) is borne whatever it is; later no
+    more than a contact's torque is got used to."""
     cdef int i
-    cdef double most
+    cdef double most, found
     for i in range(m.settings.axes):
-        most = m.load.settings.contact_counts[i]
-        m.load.borne_counts[i] += share * (clamp(m.load.residual_counts[i], -most, most) - m.load.borne_counts[i])
+        found = m.load.residual_counts[i]
+        if share < 1.0:
+            most = fmax(m.load.settings.contact_counts[i], fabs(m.load.borne_counts[i]))
+            found = clamp(found, -most, most)
+        m.load.borne_counts[i] += share * (found - m.load.borne_counts[i])
 
 
 cdef inline double sudden(Machine* m, int i) noexcept nogil:
@@ -64,7 +68,8 @@ cdef void watch_contact(Machine* m) noexcept nogil:
     cdef int i
     cdef flag stood
     if (not load_known(m) or not m.energised or not (held_in_auto(m) or leads_somewhere(m.motion))
-            or m.now_ns - m.state_since_ns < TORQUE_SETTLED_NS):
+            or m.now_ns - m.state_since_ns < TORQUE_SETTLED_NS
+            or m.motion == MOTION_STANDING and m.now_ns - m.load.changed_ns < TORQUE_SETTLED_NS):
         forget_contacts(m)
         bear(m, 1.0)
         return

@@ -3,6 +3,7 @@
 
 cdef double LEFT_OUT_S = 1.0             # over which the share of cycles that were left out is averaged
 cdef double LEFT_OUT_MOST = 0.05         # more is warning 103,
+cdef int64_t STALL_NS = 30000000         # a single stall counts as no more
 cdef double LEFT_OUT_LEAST = 0.01        # which is withdrawn when it is less than this again
 
 cdef void enter_bus_state(Machine* m, int state) noexcept nogil:
@@ -131,7 +132,8 @@ cdef void watch_cycle_time(Machine* m, int64_t before_ns) noexcept nogil:
         set_warning(m, WARNING_CYCLE_TIME, NO_AXIS, False)
         return
     if 2 * elapsed > 3 * m.settings.period_ns:
-        left_out = 1.0 - <double>m.settings.period_ns / elapsed
+        elapsed = min(elapsed, STALL_NS)
+        left_out = 1.0 - fmin(1.0, <double>m.settings.period_ns / elapsed)
     m.left_out += fmin(1.0, elapsed * 1e-9 / LEFT_OUT_S) * (left_out - m.left_out)
     if m.left_out > LEFT_OUT_MOST:
         set_warning(m, WARNING_CYCLE_TIME, NO_AXIS, True)

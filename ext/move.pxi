@@ -225,5 +225,6 @@ cdef int set_lengths(Machine* m, const Command* command) noexcept nogil:
             return COMMAND_RESULT_OUT_OF_RANGE
     m.hand.upper_arm_mm = command.values[0]
     m.hand.forearm_mm = command.values[1]
+    m.load.changed_ns = m.now_ns
     adjust(&m.hand.configured, m.hand.upper_arm_mm, m.hand.forearm_mm, &m.hand.chain)
     return COMMAND_RESULT_OK

@@ -224,6 +224,8 @@ cdef void supervise(Machine* m) noexcept nogil:
     for i in range(m.settings.axes):
         axis = &m.axis[i]
         p = &m.parameters[i]
+        if not powered or standing or axis.driver_state == DRIVER_STATE_NOT_CONNECTED:
+            axis.fast_since_ns = -1
         if axis.driver_state == DRIVER_STATE_NOT_CONNECTED:
             continue    # its zeros are no measurement; DRIVE_LOST stops the arm under control
         if axis.position_counts < p.hard_minimum_counts:

@@ -203,6 +203,7 @@ cdef struct Load:        # gravity.pxi, compliant.pxi
     double residual_counts[MAX_AXES]    # measured beside it, smoothed, and its slope
     double slope_counts_s[MAX_AXES]
     int64_t contact_since_ns[MAX_AXES]
+    int64_t changed_ns              # when its masses or lengths were last given
     double borne_counts[MAX_AXES]   # beside the load, for about a second already; and when a retreat began
     double accepted_counts[MAX_AXES]
     flag retreat                    # the soft stop that runs is to end in one

@@ -187,7 +187,7 @@ def ext4(folder: Path, image: Path, size: int, label: str) -> None:
     image.unlink(missing_ok=True)
     with image.open("wb") as file:
         file.truncate(size)
-    run("mkfs.ext4", "-q", "-F", "-L", label, "-m", "0", "-E", "lazy_itable_init=0,lazy_journal_init=0", "-d", folder,
+    run("mkfs.ext4", "-q", "-F", "-L", label, "-m", "2", "-E", "lazy_itable_init=0,lazy_journal_init=0", "-d", folder,
         image)
 
 

@@ -1,7 +1,7 @@
 """Options of the whole suite. `--port PATH` runs tests/hardware against the arm on that port, and nothing else does.
 
-With pytest-xdist (`-n 2 --dist loadgroup`: `make test` for the whole suite) all that is in real time has one worker,
-one test after the other, as it would be alone; what only computes fills the other processor, at lower priority.
+With pytest-xdist (`-n 2`: `make test` for the whole suite) all that is in real time has one worker, one test after the
+other, as it would be alone; what only computes fills the other processor, at lower priority.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.traceability import TESTS, Traceability
+from tests.traceability import Traceability
 
 pytest.register_assert_rewrite("tests.hmi.cases", "tests.hmi.data_cases", "tests.hmi.page", "tests.virtual_hmi")
 
@@ -43,17 +44,25 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return None
 
 
-def in_real_time(item: pytest.Item) -> bool:
-    """Whether a test waits for wall-clock time rather than compute."""
-    return item.path.relative_to(TESTS).as_posix().startswith(REALTIME)
+def in_real_time(path: str) -> bool:
+    """Whether a test of this file, named from the root folder, waits for wall-clock time rather than compute."""
+    return path.removeprefix("tests/").startswith(REALTIME)
 
 
-@pytest.hookimpl(tryfirst=True)     # before xdist reads the groups
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    for item in items if config.pluginmanager.hasplugin("xdist") else ():
-        item.add_marker(pytest.mark.xdist_group("real time" if in_real_time(item) else item.path.name))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Files as a whole, and everything in real time in one piece, which is begun first because it is the largest."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "real time" if in_real_time(file) else file
+
+    return Scheduling(config, log)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if os.environ.get("PYTEST_XDIST_WORKER") and os.geteuid() == 0:     # others could not take it back
-        os.setpriority(os.PRIO_PROCESS, 0, 0 if in_real_time(item) else COMPUTING_NICENESS)
+        real_time = in_real_time(item.nodeid)
+        os.setpriority(os.PRIO_PROCESS, 0, 0 if real_time else COMPUTING_NICENESS)

@@ -184,12 +184,12 @@ class Reports(_Base, tag="reports"):
 
 
 class GridAxis(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """Where an axis is measured: from `start_deg` to `stop_deg`, either way, every `step_deg` (above 0). The same start
-    and stop keep the axis still."""
+    """Where an axis is measured: from `start_deg` to `stop_deg`, either way, every `step_deg` (0.001 or more). The same
+    start and stop keep the axis still."""
 
     start_deg: Degrees
     stop_deg: Degrees
-    step_deg: Annotated[float, Meta(gt=0.0, le=3600.0)]
+    step_deg: Annotated[float, Meta(ge=hmi.CALIBRATION_STEP_LEAST_DEG, le=3600.0)]
 
 
 class Calibrate(_Base, tag="calibrate"):
@@ -274,7 +274,8 @@ ALLOWED = {
     ("reports", "limit"): f"a whole number 1..{reports.REPORTS_KEPT}",
     ("reports", "before"): "the number of a report",
     ("calibrate", "name"): calibration.NAME_ALLOWED,
-    ("calibrate", "grid"): "an object of axis number and {start_deg, stop_deg, step_deg}, step_deg above 0",
+    ("calibrate", "grid"): "an object of axis number and {start_deg, stop_deg, step_deg}, step_deg at least "
+     f"{hmi.CALIBRATION_STEP_LEAST_DEG:g}",
     ("calibrate", "speed_percent"): "a number above 0, up to 100",
     ("calibrate", "settle_s"): f"seconds 0..{calibration.SETTLE_HIGHEST_S:g}",
     ("calibrate", "measure_s"): f"seconds {calibration.MEASURE_LEAST_S:g}..{calibration.MEASURE_HIGHEST_S:g}",

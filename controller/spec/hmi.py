@@ -26,6 +26,7 @@ REPLAY_WINDOW_S = 1.0  # clicks made while the link was down arrive in one burst
 CONTROL_IDLE_S = 30.0
 STALLED_S = 10.0  # a client that does not read is dropped after this
 JOG_REFRESH_S = 0.2
+CALIBRATION_STEP_LEAST_DEG = 0.001  # finer than any encoder here
 JOG_FORGOTTEN_S = 1.0  # a hold that was not released: its sequence numbers count for so long
 LABEL_LENGTH = 24
 MAP_AXES = registers.AXES_IN_MAP

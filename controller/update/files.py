@@ -27,7 +27,8 @@ JSON_BYTES = 1 << 20
 def write_whole(path: Path, content: bytes, mode: int = 0o644) -> None:
     """Replace `path`: afterwards, and after a cut at any moment, it has the old or the new content, whole."""
     draft = path.with_name(f".{path.name}.new")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+    draft.unlink(missing_ok=True)   # whatever somebody else has put there: opening a FIFO would wait for ever
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
     with open(descriptor, "wb") as file:
         os.fchmod(descriptor, mode)
         file.write(content)

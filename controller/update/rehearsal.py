@@ -35,8 +35,9 @@ def rehearse(tree: Path, state: Path, where: Places) -> None:
         copies.take(state, folder)
         if os.geteuid() == 0:
             owner = state.stat()
-            for item in (folder, *folder.iterdir()):
-                os.chown(item, owner.st_uid, owner.st_gid)
+            # The folder last: once it is theirs its owner may put a link in the place of what is in it.
+            for item in (*folder.iterdir(), folder):
+                os.chown(item, owner.st_uid, owner.st_gid, follow_symlinks=False)
         _run(tree, state, "update", "rehearse", str(folder))
     finally:
         remove_tree(folder)

@@ -12,11 +12,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from controller.spec.board import UpdatePhase
 from controller.update.failure import RefusedNow, UpdateError
 from controller.update.places import SERVICE
 
 ASK_S, SYSTEMCTL_S = 2.0, 60.0
 ANSWER_BYTES = 1_000_000
+FLASHING = {phase.name for phase in UpdatePhase if phase.under_way}
 CONFIRM_UNIT = "allyarm-confirm.service"
 
 
@@ -81,7 +83,8 @@ class Systemd:
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """What a controller says: `tree` is the release that runs, `version` its version."""
+    """What a controller says: `tree` is the release that runs, `version` its version, `flashing` whether firmware of
+    the arm is being updated."""
 
     powered: bool
     holder: str
@@ -89,6 +92,7 @@ class Seen(msgspec.Struct, frozen=True):
     cycle: int
     version: str
     tree: str
+    flashing: bool = False
 
 
 class NotRunning(Exception):
@@ -119,7 +123,8 @@ class Controller:
             client = holder["client"]
             return Seen(bool(state["motor_power"]), "" if client is None else str(holder["name"] or client),
                         str(state["bus_state"]), int(state["cycle"]), str(update.get("running", "")),
-                        str(update.get("tree", "")))
+                        str(update.get("tree", "")),
+                        (state.get("board_update") or {}).get("phase") in FLASHING)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise Silent(f"its status page is not a controller's ({type(error).__name__})") from None
 
@@ -157,6 +162,9 @@ def need_idle(services: Services, controller: Controller) -> Seen | None:
     if seen.powered:
         raise RefusedNow("the arm is powered: switch motor power off (mode 0 at the page, or the emergency button) and "
                          "try again")
+    if seen.flashing:
+        raise RefusedNow("firmware of the arm is being updated: wait until it has ended (`allyarm status`) and try "
+                         "again")
     if seen.holder:
         raise RefusedNow(f"{seen.holder} is in control of the arm: have them release control and try again")
     return seen

@@ -22,10 +22,10 @@ from msgspec.structs import replace
 from controller.update import clock, copies
 from controller.update.announced import Phase
 from controller.update.board import Board, Last, Pending
-from controller.update.failure import UpdateError
+from controller.update.failure import RefusedNow, UpdateError
 from controller.update.files import Lock, point, remove, write_json
 from controller.update.progress import Progress
-from controller.update.service import Controller, NotRunning, Seen, Services, Silent, Unit, this_boot
+from controller.update.service import Controller, NotRunning, Seen, Services, Silent, Unit, need_idle, this_boot
 
 POLL_S = 0.25
 LOOK_EVERY = 4      # polls of /healthz between two looks at the state
@@ -118,6 +118,13 @@ class Trial:
         if pending.tries >= TRIES:
             why = f"{pending.tries} times it was tried and the machine went down, or what watched it"
             return board.set_pending(replace(pending, leaving=why)), ""
+        if not pending.tries and pending.boot == boot and not unit.down:
+            try:
+                need_idle(self._services, self._controller)     # the copies took their time
+            except RefusedNow as refused:
+                point(board.where.current, pending.before)
+                self._end(pending, "interrupted", f"{pending.version} was not tried: {refused}")
+                return None, ""
         started_by_boot = pending.boot != boot and not pending.restore and not unit.down
         self._progress.phase(Phase.TRY, f"starting {pending.version}", pending.version)
         pending = board.set_pending(replace(pending, tries=pending.tries + 1, boot=boot, invocation=""))
@@ -148,7 +155,7 @@ class Trial:
                     if (now := self._board.pending()) is None or now.leaving:
                         raise Failing(now.leaving if now else "it was left already")
                     self._board.set_pending(replace(now, invocation=invocation))
-            if invocation and unit.invocation != invocation:
+            if invocation and unit.invocation not in {"", invocation}:     # "": systemd did not answer
                 raise Failing(RESTARTED)
             try:
                 if unit.active == "active":
@@ -185,6 +192,8 @@ class Trial:
 
     def _same(self, invocation: str) -> None:
         unit = self._services.unit()
+        if unit.known is False and not unit.invocation:
+            raise Unwell("systemd does not say how the service is")
         if (unit.active, unit.restarts, unit.invocation) != ("active", 0, invocation):
             raise Failing(RESTARTED if unit.restarts or unit.invocation != invocation else "the service is "
                                                                                            f"{unit.active}")
@@ -245,16 +254,24 @@ class Trial:
             self._progress.phase(Phase.SWITCH, f"going back from {pending.version} to {pending.before_version}: "
                                  f"{pending.leaving}", pending.version)
             self._services.stop()
-            if pending.copies:
-                copies.restore(Path(pending.copies), self._state, only_newer=False)
+            lost = self._put_back(pending)
             point(where.current, pending.before)
             if mark:
                 board.mark_failed(pending.version, pending.leaving)
             self._services.start()      # before the last note: cut off in between, all of this is done again
             self._end(pending, "rolled_back", f"{pending.before_version} runs again: {pending.version} was left, "
-                                              "because "
-                      f"{pending.leaving}")
+                                              f"because {pending.leaving}{lost}")
         return "rolled_back"
+
+    def _put_back(self, pending: Pending) -> str:
+        """The databases from before; what could not be put back, in words. A release that does not work is left all the
+        same: the controller sets aside what it cannot read."""
+        try:
+            if pending.copies:
+                copies.restore(Path(pending.copies), self._state, only_newer=False)
+        except (OSError, UpdateError) as error:
+            return f"; its settings could not be put back ({error}): what it left is used as far as it can be read"
+        return ""
 
     def _end(self, pending: Pending, result: str, text: str) -> None:
         last = Last(pending.version, result, text, clock.written(clock.now()))  # type: ignore[arg-type]

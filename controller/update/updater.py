@@ -20,7 +20,7 @@ from controller.update.files import Lock, guarded, make_folder, point, remove
 from controller.update.places import Places
 from controller.update.progress import Progress
 from controller.update.service import Controller, Services, need_idle
-from controller.update.trial import Trial
+from controller.update.trial import LOCK_S, Trial
 
 if TYPE_CHECKING:
     from controller.update.get import Got
@@ -74,6 +74,7 @@ class Update:
         from controller.update import clock
         from controller.update.trust import Repository
 
+        self._none_pending()    # the network may take long, and leaving a release that does not work waits for the lock
         options, board = self.options, self.board
         if not options.url:
             raise UsageError("update.url: empty; allowed: the address of the repository, in "
@@ -116,7 +117,6 @@ class Update:
         from controller.update.get import Getter
 
         with self._locked():
-            self._none_pending()
             found, choice, repository = self.check(wanted)
             release = self._worth(found, choice, wanted, again)
             getter = Getter(self.board, repository, self._progress, self._say)
@@ -182,6 +182,7 @@ class Update:
         from controller.update.tree import verify
 
         if (pending := self.board.pending()) is not None and not version and not packaged:
+            need_idle(self._services, self._controller)
             self.trial.leave("somebody asked for it")
             return pending.before_version
         with self._locked():
@@ -221,7 +222,7 @@ class Update:
         """After a package was installed: its release is the current one, unless a newer one that fits the same Python
         came over the network. Returns the version that is started next; nothing is restarted."""
         board = self.board
-        with self._locked():
+        with self._locked(LOCK_S):     # a download may be under way
             tree = board.current()
             current, packaged = board.manifest(tree), board.manifest(board.where.packaged)
             if packaged is None:
@@ -249,9 +250,9 @@ class Update:
             raise UpdateError("something else has ended the update: see `allyarm update status`")
         return last.result, last.text
 
-    def _locked(self) -> Lock:
+    def _locked(self, wait_s: float = 0.0) -> Lock:
         make_folder(self.options.where.root)
-        return Lock(self.options.where.lock)
+        return Lock(self.options.where.lock, wait_s)
 
     def _none_pending(self) -> None:
         if (pending := self.board.pending()) is not None:

@@ -46,7 +46,7 @@ if test "${board}" = "qemu-arm"; then
   setenv console console=ttyAMA0
   setenv tuning
 fi
-setenv bootargs "root=PARTLABEL=${root} ro rootwait panic=10 ${console} rauc.slot=${slot} quiet ${tuning}"
+setenv bootargs "root=PARTLABEL=${root} ro rootwait panic=10 fsck.repair=yes ${console} rauc.slot=${slot} quiet ${tuning}"
 part number ${devtype} ${devnum} ${root} part
 echo "system ${slot}, tries left: A ${BOOT_A_LEFT}, B ${BOOT_B_LEFT}"
 if load ${devtype} ${devnum}:${part} ${kernel_addr_r} /boot/vmlinuz; then

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from controller._core import State
 from controller.config import Config, Contact
 from controller.load import links_of
-from controller.spec.modes import CommandKind, CompliantPhase, MasterMode, MasterState, StopCategory
+from controller.spec.modes import CommandKind, CommandResult, CompliantPhase, MasterMode, MasterState, StopCategory
 from tests.sim.led_arm import led, pull
 from tests.virtual_arm import VirtualArm, codes, summary
 
@@ -385,16 +385,47 @@ def test_saf_12_where_an_arm_that_stands_is_not_watched() -> None:
     assert arm.board.truth()["position_deg"] == pytest.approx(at, abs=0.5)
 
 
-def test_saf_12_the_start_of_an_arm_whose_masses_do_not_fit_is_no_spasm() -> None:
+@pytest.mark.parametrize("counts", [450.0, 650.0, 950.0])
+@pytest.mark.parametrize("action", ["stop", "retreat"])
+def test_saf_12_the_start_of_an_arm_whose_masses_do_not_fit_is_no_spasm(action: str, counts: float) -> None:
     """Power-up, the first moment in AUTO: what is there from the beginning is not sudden. The first motion says it."""
-    arm = VirtualArm(4)
+    arm = VirtualArm(4, config=config(action))
     arm.waiting()
-    arm.board.set_fault("torque_offset", axis=2, counts=450.0)
+    arm.board.set_fault("torque_offset", axis=2, counts=counts)
     arm.push(CommandKind.START)
     arm.until(lambda s: s.state == MasterState.AUTO, 3.0)
+    at = arm.board.truth()["position_deg"]
     assert not codes(arm.run(2.0))
+    assert arm.board.truth()["position_deg"] == pytest.approx(at, abs=0.2)
     arm.move(10.0, 10.0, 10.0, 10.0)
     assert codes(arm.run(0.5)) == {(CONTACT, 2)}
+
+
+@pytest.mark.parametrize("percent", [0.0, 200.0])
+@pytest.mark.parametrize("action", ["stop", "retreat"])
+def test_saf_12_a_weight_share_that_is_given_to_a_standing_arm_is_no_spasm(action: str, percent: float) -> None:
+    """The load that is reckoned with changes at once; the one that is measured does not."""
+    arm = VirtualArm(4, config=config(action), start_deg=[85.0, 20.0, 0.0, 10.0])
+    before = arm.auto()
+    assert before is None or not codes(before)
+    at, holding = arm.board.truth()["position_deg"], arm.run(1.0).holding_counts
+    for register in (91.0, 93.0):
+        arm.push(CommandKind.LOAD_SETTINGS, [percent], 1, register)
+        assert arm.cycle().last_command_result == CommandResult.OK
+    state = arm.run(3.0)
+    assert max(abs(now - then) for now, then in zip(state.holding_counts, holding, strict=True)) > 300.0
+    assert (codes(state), state.state) == (set(), MasterState.AUTO)
+    assert arm.board.truth()["position_deg"] == pytest.approx(at, abs=0.2)
+    # what comes then is one all the same
+    arm.board.set_fault("outside_torque", axis=1, counts=-900.0)
+    assert (CONTACT, 1) in codes(arm.run(1.0))
+
+
+def test_saf_12_a_weight_share_does_not_change_in_a_motion() -> None:
+    arm = moving()
+    arm.push(CommandKind.LOAD_SETTINGS, [200.0], 1, 93.0)
+    assert arm.cycle().last_command_result == CommandResult.MOVING
+    assert not codes(arm.until(lambda s: not any(s.moving), 10.0))
 
 
 def test_drives_that_have_just_taken_the_load_are_no_contact() -> None:

@@ -42,7 +42,7 @@ def test_what_the_program_relies_on(settings: dict[str, list[str]]) -> None:
     assert (settings["User"], "DynamicUser" in settings) == (["allyarm"], False)
     assert "u allyarm " in (UNIT.parent / "sysusers.conf").read_text()
     # It stays down after a few failures: motor power is off then, and nobody has to watch it try for ever.
-    assert (settings["StartLimitIntervalSec"], settings["StartLimitBurst"]) == (["60"], ["6"])
+    assert (settings["StartLimitIntervalSec"], settings["StartLimitBurst"]) == (["300"], ["6"])
 
 
 def test_nothing_is_waited_for_at_boot(settings: dict[str, list[str]]) -> None:
