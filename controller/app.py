@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("allyarm")
 TICK_S = 0.02               # while the arm is being connected
-STEADY_TICK_S = 0.2         # once it is: every wake-up costs power and caches, and nothing here is urgent
+STEADY_TICK_S = 0.1         # once it is: every wake-up costs power and caches, and nothing here is urgent
 ANNOUNCE_AFTER_S = 5.0      # at the latest, with or without an arm
 END_LIMIT_S = 1.7           # of two seconds; the interpreter needs some of the rest
 CLOSE_LIMIT_S, LEAST_S = 1.0, 0.1       # what one disk may take of it

@@ -73,8 +73,6 @@ cdef int take_load_settings(Machine* m, const Command* command) noexcept nogil:
             return COMMAND_RESULT_OUT_OF_RANGE
         if m.motion == MOTION_COMPLIANT:
             return COMMAND_RESULT_WRONG_STATE   # the arm that a hand leads would rise or sink by it, and go on; given again
-        if m.motion != MOTION_STANDING:
-            return COMMAND_RESULT_MOVING        # what the load suddenly explains no more would be a contact; given again
         m.load.weight[1 if first == REGISTER_UPPER_ARM_WEIGHT else 2] = command.values[0] * 1e-2
         m.load.changed_ns = m.now_ns
         return COMMAND_RESULT_OK

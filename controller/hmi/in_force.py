@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from controller._core import Core, State
 
 RETRY_S = 0.25  # a range that the loop refuses: its arm is not there yet, or somebody has to move it
-LENGTHS_RETRY_S = 1.0  # lengths and weights that it refuses: the arm moves
+LENGTHS_RETRY_S = 1.0  # lengths that it refuses: the arm moves
 SAME_DEG = 1e-3
 SPEEDS = {registers.ADVANCED_SPEED, registers.USER_SPEED, registers.MOVEMENT_SPEED}
 WEIGHTS = {registers.UPPER_ARM_WEIGHT, registers.FOREARM_WEIGHT}
@@ -43,7 +43,7 @@ class InForce:
         self._limits_asked: dict[str, int] = {}     # how often each kind was given: the latest one's verdict counts
         self._limits_missing: set[str] = set()      # kinds that the loop did not take as they are stored
         self._limits_late = self._lengths_late = False
-        self._lengths_retry_s = self._weights_retry_s = 0.0
+        self._lengths_retry_s = 0.0
         self._range_retry_s: float | None = None
         self._range_asked = 0  # counts the times the stored range was given: only the latest one's verdict counts
 
@@ -57,13 +57,11 @@ class InForce:
 
     def tick(self, now_s: float) -> None:
         """Give again what the loop did not take: it is stored, so it must come into force. Not what it would only
-        refuse again: while the arm moves, or a hand leads it, its load does not change."""
-        weights = self._only_weights_missing
-        if self._limits_late and not (weights and (self._under_way or now_s < self._weights_retry_s)):
+        refuse again: while a hand leads the arm its load does not change."""
+        if self._limits_late and not (self._led and self._only_weights_missing):
             self._limits_late = False
-            self._weights_retry_s = now_s + LENGTHS_RETRY_S     # a motion that ends is refused too until it has
-            for row in LIMITS if not weights else [row for row in LIMITS if row.name in self._limits_missing]:
-                if self._under_way and row.register in WEIGHTS:
+            for row in LIMITS:
+                if self._led and row.register in WEIGHTS:
                     self._limits_late |= row.name in self._limits_missing
                 else:
                     self.push_limits(row, 0)
@@ -78,12 +76,6 @@ class InForce:
         """Whether a hand leads the arm, or is about to."""
         state = self._latest()
         return state is not None and state.compliant_phase != CompliantPhase.NONE
-
-    @property
-    def _under_way(self) -> bool:
-        """Whether the arm moves, by itself or led by a hand."""
-        state = self._latest()
-        return state is not None and (state.compliant_phase != CompliantPhase.NONE or any(state.moving))
 
     @property
     def _only_weights_missing(self) -> bool:
@@ -103,8 +95,6 @@ class InForce:
         if self._led and self._only_weights_missing:
             return (f"stored weights are not in force yet ({names}): the loop takes them when no hand leads the arm; "
                     "switch compliant mode off")
-        if self._only_weights_missing:
-            return ""   # they come when the arm stands; what moves it does not break a limit meanwhile
         return (f"stored speed limits, weights or gains are not in force yet ({names}): they are given to the loop "
                 "until it has them")
 
@@ -259,9 +249,6 @@ class InForce:
                     kind is CommandKind.ARM_LENGTHS or value in WEIGHTS):
                 found = Refused(Notice.REFUSED, "", "stored, but not in force while a hand leads the arm: it comes "
                                 "into force by itself when compliant mode is switched off")
-            elif found is not None and found.notice is Notice.REFUSED and value in WEIGHTS and self._under_way:
-                found = Refused(Notice.REFUSED, "", "stored, but not in force while the arm moves: it comes into force "
-                                "by itself when it stands")
             if answered is not None:
                 answered(found)
             if not taken.done():

@@ -257,7 +257,6 @@ _IN_ERROR = Cell(_REFUSED, "only RESET leaves the error state")
 _POWER_UP = Cell(_S.TRANSITION_TO_AUTO, "the operator's start")
 _REPLACES = Cell(_STAYS, "takes the place of the motion that waits for power")
 _NOTED = Cell(_STAYS, "moves nothing")
-_WEIGHTS = Cell(_STAYS, "moves nothing; weights: MOVING while the arm moves")
 _AT_REST = Cell(_STAYS, "moves nothing; MOVING while the arm moves")
 _NOTHING = Cell(_STAYS, "there is nothing to reset")
 _FAULT = Cell(_S.ERROR, "stop of the error's category")
@@ -296,7 +295,7 @@ _ROWS: dict[CommandKind | Trigger, tuple[Cell, ...]] = {
     _K.ROM_ENABLE: (_NOTED,) * 6,
     _K.EXTERNAL: _motion(_M.EXTERNAL_DEVELOPER_AUTO, "set-points follow the targets of the external program"),
     _K.COMPLIANT: _motion(_M.JOG, "a motion ends softly; then a hand leads the arm"),
-    _K.LOAD_SETTINGS: (_NOTED, _NOTED, _NOTED, _WEIGHTS, _WEIGHTS, _WEIGHTS),
+    _K.LOAD_SETTINGS: (_NOTED,) * 6,
     Trigger.PROGRAM_ENDED: (_NEVER, _NEVER, _NEVER, Cell(_STAYS, "a motion ends softly", _M.STAND_STILL), _NEVER,
                             _NEVER),
     _K.RELEASE_LINE: (_NO_ARM, Cell(_STAYS, "without motor power: the line is given back, a new bring-up follows"),

@@ -421,13 +421,6 @@ def test_saf_12_a_weight_share_that_is_given_to_a_standing_arm_is_no_spasm(actio
     assert (CONTACT, 1) in codes(arm.run(1.0))
 
 
-def test_saf_12_a_weight_share_does_not_change_in_a_motion() -> None:
-    arm = moving()
-    arm.push(CommandKind.LOAD_SETTINGS, [200.0], 1, 93.0)
-    assert arm.cycle().last_command_result == CommandResult.MOVING
-    assert not codes(arm.until(lambda s: not any(s.moving), 10.0))
-
-
 def test_drives_that_have_just_taken_the_load_are_no_contact() -> None:
     """Without current they measure nothing, which is the whole load missing."""
     arm = VirtualArm(4, config=Config(contact=Contact(torque_nm=0.6)))

@@ -142,7 +142,7 @@ def test_what_changes_the_load_waits_for_the_hand_to_let_go_and_the_client_is_to
     assert page.ask("compliant", on=False).code == "ok"
     page.run(1.5)
     assert not page.handlers.in_force.late
-    assert page.state.commands_refused - refused <= 2      # perhaps once more, as it settles
+    assert page.state.commands_refused - refused <= 1 + ("90" in form)      # lengths perhaps once more, as it settles
     assert max(abs(now - then) for now, then in
                zip(page.state.holding_counts, usual.state.holding_counts, strict=True)) > 1.0
 
@@ -174,22 +174,6 @@ def test_a_weight_that_waited_for_the_hand_comes_without_a_contact(action: str) 
     assert max(abs(now - then) for now, then in zip(page.state.holding_counts, before, strict=True)) > 100.0
     assert (codes(page.state), page.state.state) == (set(), MasterState.AUTO)
     assert page.state.position_deg == pytest.approx(at, abs=1.0)
-
-
-def test_a_weight_that_is_given_in_a_motion_waits_for_its_end_and_holds_nothing_up() -> None:
-    page = VirtualHmi()
-    page.stand_at(10.0, 60.0, 0.0, 60.0)
-    before = page.state.holding_counts
-    assert page.ask("move", position_deg=[20.0, 60.0, 0.0, 60.0], speed_percent=20).code == "ok"
-    page.run(0.5)
-    assert any(page.state.moving)
-    asked = page.say({"93": 50})
-    assert (asked.code, "when it stands" in asked.text) == ("refused", True)
-    assert page.ask("move", position_deg=[10.0, 60.0, 0.0, 60.0], speed_percent=20).code == "ok"
-    page.run(6.0)
-    assert not page.handlers.in_force.late
-    assert not codes(page.state)
-    assert page.state.holding_counts[3] == pytest.approx(0.5 * before[3], rel=0.1)
 
 
 def test_lengths_that_the_loop_refuses_go_out_once_a_second() -> None:
