@@ -24,7 +24,7 @@ from email.utils import formatdate
 from pathlib import Path
 
 import tree as trees
-from target import MACHINES, ROOT, BuildError, Target
+from target import ROOT, BuildError, Target, add_arguments
 
 MAINTAINER = os.environ.get("ALLYARM_MAINTAINER", "AllyArm developers <developers@allyarm.invalid>")
 # File of systemd/ -> where it goes; units go to UNITS.
@@ -171,12 +171,10 @@ def build(target: Target, tree: Path, output: Path, *, quick: bool = False) -> P
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--architecture", choices=MACHINES, default="amd64")
-    parser.add_argument("--python", default="3.11", help="of the board: 3.11 for Debian 12, 3.13 for Debian 13")
+    add_arguments(parser)
     parser.add_argument("--version", default="", help="instead of the program's own")
     parser.add_argument("--tree", type=Path, help="a release tree that is there already")
     parser.add_argument("--quick", action="store_true", help="packed in seconds, and larger: for tests")
-    parser.add_argument("--output", type=Path, default=ROOT / "dist")
     args = parser.parse_args()
     try:
         args.output.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ building interpreter happened to be compiled with: same commit, same bytes, what
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -22,6 +23,13 @@ SUITES = {"3.11": "bookworm", "3.13": "trixie"}     # Python of Debian 12 and 13
 MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 CFLAGS = "-fno-strict-overflow -Wsign-compare -DNDEBUG -g0 -fwrapv -O2 -Wall -fstack-protector-strong"
 LDFLAGS = "-Wl,-z,relro -Wl,-z,now -Wl,--build-id=sha1 -s"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is built for, which every command here takes."""
+    parser.add_argument("--architecture", choices=MACHINES, default="amd64")
+    parser.add_argument("--python", default="3.11", help="of the board: 3.11 for Debian 12, 3.13 for Debian 13")
+    parser.add_argument("--output", type=Path, default=ROOT / "dist")
 
 
 class BuildError(Exception):

@@ -21,7 +21,7 @@ import tarfile
 import time
 from pathlib import Path
 
-from target import MACHINES, ROOT, BuildError, Target, commit, commit_time, run
+from target import BuildError, Target, add_arguments, commit, commit_time, run
 from wheels import wheelhouse
 
 LIBRARY = "/usr/lib/allyarm/lib"        # what tracebacks say of byte code, wherever the tree is
@@ -161,11 +161,9 @@ def archive(tree: Path, output: Path, level: int = 19) -> Path:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--architecture", choices=MACHINES, default="amd64")
-    parser.add_argument("--python", default="3.11", help="of the board: 3.11 for Debian 12, 3.13 for Debian 13")
+    add_arguments(parser)
     parser.add_argument("--version", default="", help="instead of the program's own")
     parser.add_argument("--no-archive", action="store_true", help="only the folder")
-    parser.add_argument("--output", type=Path, default=ROOT / "dist")
     args = parser.parse_args()
     try:
         args.output.mkdir(parents=True, exist_ok=True)

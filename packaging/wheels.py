@@ -16,7 +16,7 @@ import tomllib
 import zipfile
 from pathlib import Path
 
-from target import MACHINES, ROOT, BuildError, Target, run
+from target import ROOT, BuildError, Target, add_arguments, run
 
 LOCK = ROOT / "requirements.lock"
 # Only these are built from their source distribution: there are no wheels of them for every target.
@@ -157,9 +157,7 @@ def check_symbols(target: Target, wheel: Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--architecture", choices=MACHINES, default="amd64")
-    parser.add_argument("--python", default="3.11")
-    parser.add_argument("--output", type=Path, default=ROOT / "dist")
+    add_arguments(parser)
     args = parser.parse_args()
     try:
         target = Target(args.architecture, args.python)

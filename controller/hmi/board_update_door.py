@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from controller.hmi.board_update import BoardUpdate, Image
+from controller.hmi.body import read_body
 from controller.hmi.clients import Refused
 from controller.hmi.counters import Counters
 from controller.hmi.login import Login
@@ -150,18 +151,8 @@ def _query(request: web.Request) -> tuple[int, str, str]:
 
 async def _content(request: web.Request) -> bytes:
     """The image; Refusal when it is empty, too long, or does not come in time."""
-    wrong = Refusal(413, f"the image is too long: allowed are 1..{spec.IMAGE_BYTES_HIGHEST} bytes")
-    if (request.content_length or 0) > spec.IMAGE_BYTES_HIGHEST:
-        raise wrong
-    content = bytearray()
-    try:
-        async with asyncio.timeout(spec.UPLOAD_S):
-            async for chunk in request.content.iter_any():
-                content += chunk
-                if len(content) > spec.IMAGE_BYTES_HIGHEST:
-                    raise wrong
-    except TimeoutError:
-        raise Refusal(400, f"the image did not come within {spec.UPLOAD_S:g} s") from None
+    allowed = f"1..{spec.IMAGE_BYTES_HIGHEST}"
+    content = await read_body(request, spec.IMAGE_BYTES_HIGHEST, spec.UPLOAD_S, what="the image", allowed=allowed)
     if not content:
-        raise Refusal(400, f"the image is empty: allowed are 1..{spec.IMAGE_BYTES_HIGHEST} bytes")
-    return bytes(content)
+        raise Refusal(400, f"the image is empty: allowed are {allowed} bytes")
+    return content

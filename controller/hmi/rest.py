@@ -17,6 +17,7 @@ from controller.exercise_reports import MOVES_AT_ONCE, REPORTS_KEPT
 from controller.exercises import AXES, Exercise, Exercises, NotAllowed, NotStored, Row
 from controller.history_words import Note, unheard
 from controller.hmi import rest_messages as messages
+from controller.hmi.body import read_body
 from controller.hmi.clients import Refused
 from controller.hmi.counters import Counters, logger
 from controller.hmi.login import Login
@@ -62,7 +63,8 @@ class Rest:
     async def _serve(self, row: Endpoint, function: Function, request: web.Request) -> object:
         if row.login and (role := await self._login.role(request.headers)) < row.role:
             raise Refusal(403, f"{row.doc}: needs role {row.role.name.lower()}, this client has {role.name.lower()}")
-        body = await _body(request)
+        body = await read_body(request, rest.BODY_BYTES, rest.BODY_TIMEOUT_S, what="the body",
+                               allowed=str(rest.BODY_BYTES))
         message = messages.parse(body, row.request) if row.request else None
         self._counters.add("rest_requests")
         try:
@@ -198,23 +200,6 @@ class Rest:
 
 def _who(request: web.Request) -> str:
     return f"HTTP ({request.remote})"
-
-
-async def _body(request: web.Request) -> bytes:
-    """The whole body; Refusal when it is too long or takes too long to come."""
-    too_long = Refusal(413, f"the body is too long: allowed are {rest.BODY_BYTES} bytes")
-    if (request.content_length or 0) > rest.BODY_BYTES:
-        raise too_long
-    body = bytearray()
-    try:
-        async with asyncio.timeout(rest.BODY_TIMEOUT_S):
-            while chunk := await request.content.read(rest.BODY_BYTES + 1 - len(body)):
-                body += chunk
-                if len(body) > rest.BODY_BYTES:
-                    raise too_long
-    except TimeoutError:
-        raise Refusal(400, f"the body did not come within {rest.BODY_TIMEOUT_S:g} s") from None
-    return bytes(body)
 
 
 async def _done(future: Any) -> Any:

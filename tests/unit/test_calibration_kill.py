@@ -5,16 +5,12 @@ from __future__ import annotations
 
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from controller.calibration import FOLDER, RunFile, read_rows, runs
 from tests.calibration_writer import NAME, ONCE_ROWS, OTHER, description, row
@@ -23,15 +19,6 @@ from tests.power_loss import recorded, states
 KILLS, KILLS_OF_A_RUN = 150, 5
 LONGEST_S = {"pid": 0.002, "saved": 0.006}
 STATES = 600
-
-
-@pytest.fixture
-def memory_folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder in memory where there is one: a kill, unlike a power failure, does not care for the disk."""
-    folder = Path("/dev/shm") / f"allyarm-run-{os.getpid()}" if os.access("/dev/shm", os.W_OK) else tmp_path / "kill"
-    folder.mkdir()
-    yield folder
-    shutil.rmtree(folder)
 
 
 def told_until_killed(server: subprocess.Popen[str], folder: Path, after: str, seconds: float) -> list[tuple[str, int]]:

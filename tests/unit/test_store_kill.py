@@ -11,10 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from controller.database import set_aside_files
 from controller.store import FILE, Store
@@ -23,15 +20,6 @@ from tests.store_writer import number_of
 CUTS = 2000
 DAMAGED = b"not a database" * 300
 LONGEST_S = 0.012
-
-
-@pytest.fixture
-def memory_folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder in memory where there is one: a kill, unlike a power failure, does not care for the disk."""
-    folder = Path("/dev/shm") / f"allyarm-test-{os.getpid()}" if os.access("/dev/shm", os.W_OK) else tmp_path / "kill"
-    folder.mkdir()
-    yield folder
-    shutil.rmtree(folder)
 
 
 def cut(server: subprocess.Popen[str], folder: Path, first: int, after_s: float) -> tuple[int, bool]:
